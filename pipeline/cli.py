@@ -1,0 +1,34 @@
+"""A stage's main -> a process that ends with a clear line and a status, never with a traceback for a user's mistake."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from pipeline.declarations import DeclarationError
+
+
+class StageError(Exception):
+    """Something that a user can mend: the message says what, where, got, expected."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run `main`; end with status 2 and the message alone when the input, not the program, is at fault."""
+    try:
+        main()
+    except (StageError, DeclarationError) as error:
+        print(f"{error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # the reader of our output has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def parser(package: str, purpose: str, *, model: bool) -> argparse.ArgumentParser:
+    """Return the argument parser that every stage shares: ``--dataset``, and ``--model`` for a stage of one model."""
+    arguments = argparse.ArgumentParser(prog=f"python -m {package}", description=purpose)
+    arguments.add_argument("--dataset", required=True, help="an entry of `datasets` in params.yaml")
+    if model:
+        arguments.add_argument("--model", required=True, choices=["area_risk", "sensor_threat"])
+    return arguments

@@ -1,0 +1,6 @@
+"""Held-out predictions -> how much they are worth, against baselines that had the same rows to learn from.
+
+Read `area_risk` and `sensor_threat` (what is compared with what), then `metrics` (probabilities), `hot_spots` (how much
+of what happened lay in the cells that would have been searched), `bootstrap` (intervals of differences), `baselines`
+and `oracle` (the other models), `curves` (points of plots). Nothing here changes the shipped model.
+"""

@@ -1,0 +1,70 @@
+"""Scores of cells, cutoff by cutoff -> how much of what happened lay in the cells that rank highest.
+
+Hit rate: share of the events' cells caught. PAI, prediction accuracy index: hit rate over the share of area searched
+(Chainey, Tompson and Uhlig, Security Journal 2008). PEI, prediction efficiency index: PAI over the highest PAI that
+any choice of so many cells could have reached (Hunt, NIJ 2016).
+"""
+
+import numpy as np
+
+from pipeline.evaluate.metrics import Floats, Mask, UndefinedMetricError
+from pipeline.splits import Instants
+
+
+def hot_spot_skill(outcome: Mask, score: Floats, cutoffs: Instants, *, shares: list[float]) -> dict[str, float]:
+    """Return hit rate, PAI and PEI when at each cutoff the same share of the cells is searched, highest scores first.
+
+    Parameters
+    ----------
+    outcome, score, cutoffs
+        Shape (n,). Cells are taken to be of equal area.
+    shares
+        Shares of the cells; at least one cell is searched.
+
+    Returns
+    -------
+    dict
+        ``hit_rate_1pct``, ``pai_1pct``, ``pei_1pct`` and so on, over the events of all cutoffs together.
+
+    Raises
+    ------
+    UndefinedMetricError
+        Nothing happened.
+
+    Examples
+    --------
+    >>> outcome, score = np.array([True, False, True, False]), np.array([0.9, 0.1, 0.2, 0.3])
+    >>> hot_spot_skill(outcome, score, np.zeros(4, "datetime64[us]"), shares=[0.25])
+    {'hit_rate_25pct': 0.5, 'pai_25pct': 2.0, 'pei_25pct': 1.0}
+    """
+    events = int(outcome.sum())
+    if not events:
+        raise UndefinedMetricError(f"hot spots: no event in {len(outcome)} rows; expected some")
+    order = np.argsort(cutoffs, kind="stable")
+    starts = np.flatnonzero(np.diff(cutoffs[order], prepend=cutoffs[order][:1] - 1))
+    blocks = np.split(order, starts[1:])
+    found: dict[str, float] = {}
+    for share in shares:
+        searched = [max(1, round(len(block) * share)) for block in blocks]
+        caught = sum(_expected_hits(outcome[b], score[b], n) for b, n in zip(blocks, searched, strict=True))
+        possible = sum(min(int(outcome[b].sum()), n) for b, n in zip(blocks, searched, strict=True))
+        area = sum(searched) / len(outcome)
+        name = f"{100 * share:g}pct"
+        found[f"hit_rate_{name}"] = caught / events
+        found[f"pai_{name}"] = caught / events / area
+        found[f"pei_{name}"] = caught / possible
+    return found
+
+
+def gain(outcome: Mask, score: Floats, cutoffs: Instants, *, shares: Floats) -> Floats:
+    """Return the hit rate at each share of the cells, shape (len(shares),)."""
+    found = hot_spot_skill(outcome, score, cutoffs, shares=shares.tolist())
+    return np.array([found[f"hit_rate_{100 * share:g}pct"] for share in shares])
+
+
+def _expected_hits(outcome: Mask, score: Floats, searched: int) -> float:
+    """Return the hits among so many highest scores; where the edge falls among equal scores, they count in part."""
+    edge = np.partition(score, -searched)[-searched]
+    above, tied = score > edge, score == edge
+    part = (searched - above.sum()) / tied.sum()
+    return float(outcome[above].sum() + part * outcome[tied].sum())

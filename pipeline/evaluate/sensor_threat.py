@@ -1,0 +1,141 @@
+"""Held-out log-odds of alarms -> metrics against baselines that were held out of the same groups."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.special import expit
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.cli import StageError
+from pipeline.evaluate import curves, oracle
+from pipeline.evaluate.comparison import BASE_RATE, ORACLE, SHIPPED, compare
+from pipeline.evaluate.evaluation import Evaluation
+from pipeline.evaluate.metrics import (
+    Floats,
+    Mask,
+    UndefinedMetricError,
+    detection_at_false_alarms,
+    skill,
+    threshold_of_detection,
+)
+from pipeline.params import Evaluate
+
+DETECTION_POLICIES = {"pd_90": 0.90, "pd_95": 0.95}
+"""Operating points: the share of the hazards that raise an alarm."""
+
+
+def evaluate(
+    table: pa.Table,
+    held_out: pa.Table,
+    settings: Evaluate,
+    *,
+    measured: Sequence[str],
+    name: str,
+    truth: pa.Table | None,
+) -> Evaluation:
+    """Measure the sensor model on groups that it had not seen.
+
+    Parameters
+    ----------
+    table
+        What `features` wrote, sorted by detection.
+    held_out
+        What `train` wrote.
+    measured
+        The inputs, which the baseline reads.
+    name
+        Of the part of the metrics: the modalities.
+    truth
+        See `oracle.of_alarms`; None where it is not known.
+
+    Raises
+    ------
+    StageError
+        The held-out rows are not those of known outcome; a metric is not defined.
+    """
+    rows = table.filter(table["label"].is_valid())
+    if not rows["detection_id"].equals(held_out["detection_id"]):
+        raise StageError(
+            f"evaluate: {held_out.num_rows} held-out predictions do not match the {rows.num_rows} detections of known "
+            "outcome; expected the same detections: run `python -m pipeline.train` again"
+        )
+    outcome = rows["label"].to_numpy() == 1
+    fold, group = (np.asarray(held_out[key].to_pylist()) for key in ("fold", "group_id"))
+    inputs = np.column_stack([rows[column].to_numpy().astype(np.float64) for column in measured])
+    probability = {
+        SHIPPED: expit(held_out["log_odds"].to_numpy()),
+        BASE_RATE: _base_rate(outcome, fold),
+        "logistic_regression": _logistic_regression(inputs, outcome, fold),
+    }
+    if truth is not None:
+        probability[ORACLE] = oracle.of_alarms(rows, truth)
+    measured_skill = {model: _skill(outcome, values, group, settings) for model, values in probability.items()}
+    found = compare(outcome, probability, measured_skill, group, settings)
+    found["groups"] = len(np.unique(group))
+    points = {
+        policy: threshold_of_detection(outcome, probability[SHIPPED], share=share)
+        for policy, share in DETECTION_POLICIES.items()
+    }
+    return Evaluation(
+        metrics={name: found, "operating_points": points},
+        plots={
+            "reliability": curves.reliability(outcome, probability[SHIPPED], bins=settings.calibration_bins),
+            "precision_recall": curves.precision_recall(outcome, probability[SHIPPED]),
+            "roc": curves.roc(outcome, probability[SHIPPED]),
+        },
+    )
+
+
+def _skill(outcome: Mask, probability: Floats, group: npt.NDArray[Any], settings: Evaluate) -> dict[str, Any]:
+    by_group = roc_auc_by_group(outcome, probability, group)
+    return {
+        **skill(outcome, probability, bins=settings.calibration_bins),
+        "roc_auc_worst_group": min(by_group.values()),
+        "pd_at_far": {
+            f"{share:g}": detection_at_false_alarms(outcome, probability, share=share)
+            for share in settings.alarm_shares
+        },
+    }
+
+
+def roc_auc_by_group(outcome: Mask, probability: Floats, group: npt.NDArray[Any]) -> dict[str, float]:
+    """Return the ROC-AUC within each group that has both outcomes.
+
+    Raises
+    ------
+    UndefinedMetricError
+        No group has.
+    """
+    found = {}
+    for name in np.unique(group):
+        some = group == name
+        if 0 < outcome[some].sum() < some.sum():
+            found[str(name)] = float(roc_auc_score(outcome[some], probability[some]))
+    if not found:
+        raise UndefinedMetricError("metrics: no group has both hazards and clutter; expected at least one")
+    return found
+
+
+def _base_rate(outcome: Mask, fold: npt.NDArray[Any]) -> Floats:
+    """Return for each row the share of hazards among the rows of the other folds."""
+    _, number = np.unique(fold, return_inverse=True)
+    hazards, rows = np.bincount(number, weights=outcome), np.bincount(number)
+    return np.asarray(((hazards.sum() - hazards) / (rows.sum() - rows))[number])
+
+
+def _logistic_regression(inputs: Floats, outcome: Mask, fold: npt.NDArray[Any]) -> Floats:
+    """Return for each row what a logistic regression on the inputs says that had not seen the row's fold."""
+    probability = np.empty(len(outcome))
+    for held in np.unique(fold):
+        seen = fold != held
+        model = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler(), LogisticRegression())
+        model.fit(inputs[seen], outcome[seen])
+        probability[~seen] = model.predict_proba(inputs[~seen])[:, 1]
+    return probability

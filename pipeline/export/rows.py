@@ -1,0 +1,130 @@
+"""Real rows and a forest -> rows made to tell an exported model from its booster."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.export.trees import ZERO_THRESHOLD, Forest
+
+Rows = NDArray[np.float32]
+
+_PART = 16384  # rows made at once
+_ENOUGH = 10_000  # real rows, to draw values from
+
+_TINY = np.float32(1e-36)
+_DENORMAL = np.float32(1e-42)
+SPECIAL = np.array(
+    [0.0, ZERO_THRESHOLD, _TINY, _DENORMAL, np.finfo(np.float32).tiny, np.finfo(np.float32).max, np.inf], np.float32
+)
+"""Values, to be taken with both signs, at which float32 and LightGBM's reading of zero have their edges."""
+
+_NEIGHBOURS_OF_ZERO = np.nextafter(ZERO_THRESHOLD, np.array([0, 1], np.float32))
+EDGES = np.concatenate([SPECIAL, -SPECIAL, _NEIGHBOURS_OF_ZERO, -_NEIGHBOURS_OF_ZERO, np.array([np.nan], np.float32)])
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What real rows hold, column by column: enough to make more. Arrays have shape (features,)."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    missing_share: NDArray[np.float64]
+    whole: NDArray[np.bool_]
+    """All known values are whole numbers."""
+    some: Rows
+    """(rows, features) a few of the real rows."""
+
+    @classmethod
+    def of(cls, real: Rows) -> "Columns":
+        """Read the columns of real rows; one with no known value ranges from 0 to 1."""
+        low, high, whole = [], [], []
+        for column in real.T:
+            known = column[np.isfinite(column)].astype(np.float64)
+            low.append(known.min(initial=np.inf) if len(known) else 0.0)
+            high.append(known.max(initial=-np.inf) if len(known) else 1.0)
+            whole.append(bool(np.all(known == np.floor(known))))
+        step = max(len(real) // _ENOUGH, 1)
+        return cls(np.array(low), np.array(high), np.isnan(real).mean(axis=0), np.array(whole), real[::step])
+
+    def made(self, count: int, rng: np.random.Generator) -> Rows:
+        """Return rows that hold nothing measured: any value within its column's range, as often missing as there."""
+        rows = self.low + rng.random((count, len(self.low))) * (self.high - self.low)
+        rows[:, self.whole] = np.round(rows[:, self.whole])
+        rows[rng.random(rows.shape) < self.missing_share] = np.nan
+        return rows.astype(np.float32)
+
+    def random(self, count: int, rng: np.random.Generator) -> Rows:
+        """Return rows of which a third are `made`, a third mix the real columns, a third reach far outside."""
+        rows = self.made(count, rng)
+        third = count // 3
+        chosen = rng.integers(len(self.some), size=(third, rows.shape[1]))
+        rows[:third] = np.take_along_axis(self.some, chosen, axis=0)
+        rows[third : 2 * third] += 3 * self.made(third, rng)
+        return rows
+
+
+def in_parts(make: Callable[[int], Rows], count: int) -> Iterator[Rows]:
+    """Yield `count` rows, a part at a time, so that a million take no more memory than a few thousand."""
+    for start in range(0, count, _PART):
+        yield make(min(_PART, count - start))
+
+
+def threshold_rows(forest: Forest, real: Rows, leaves: NDArray[np.int32]) -> Rows:
+    """Return three rows for each node: its threshold as float32 and both neighbours, in a row that comes that far.
+
+    Parameters
+    ----------
+    leaves
+        (rows, trees) leaf of each row of `real`, numbered within the tree.
+    """
+    visitor = _visitors(forest, leaves)
+    numeric = np.flatnonzero(~forest.is_categorical)
+    with np.errstate(over="ignore"):
+        nearest = forest.threshold[numeric].astype(np.float32)
+        values = np.stack(
+            [np.nextafter(nearest, np.float32(-np.inf)), nearest, np.nextafter(nearest, np.float32(np.inf))]
+        )
+    rows = np.tile(real[visitor[numeric]], (3, 1))
+    rows[np.arange(len(rows)), np.tile(forest.feature[numeric], 3)] = values.ravel()
+    return rows
+
+
+def adversarial_rows(forest: Forest, count: int, rng: np.random.Generator) -> Rows:
+    """Return rows whose every value stands where a model may go wrong.
+
+    Thresholds and their neighbours in float32, the edges of zero, infinities, NaN; categories known, unknown,
+    negative, and cut in half.
+    """
+    rows = np.empty((count, len(forest.feature_names)), np.float32)
+    for column in range(rows.shape[1]):
+        here = forest.feature == column
+        with np.errstate(over="ignore"):
+            nearest = np.unique(forest.threshold[here & ~forest.is_categorical]).astype(np.float32)
+        up, down = (np.nextafter(nearest, np.float32(end)) for end in (np.inf, -np.inf))
+        pools = [EDGES, np.concatenate([nearest, up, down])]
+        sets = [forest.categories[node] for node in np.flatnonzero(here & forest.is_categorical)]
+        if sets:
+            codes = np.unique(np.concatenate(sets))
+            codes = np.concatenate([codes, [codes[-1] + 1, codes[-1] + 1000, 2**31, -1, -2]])
+            pools.append(np.concatenate([codes, codes + 0.5, codes - 0.5, codes + 0.999]).astype(np.float32))
+        pools = [pool for pool in pools if len(pool)]
+        choice = rng.integers(len(pools), size=count)
+        for index, pool in enumerate(pools):
+            chosen = choice == index
+            rows[chosen, column] = rng.choice(pool, int(chosen.sum()))
+    return rows
+
+
+def _visitors(forest: Forest, leaves: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return (nodes,) a row that passes each node; the first row where none does."""
+    first_leaf = np.searchsorted(forest.leaf_tree, np.arange(forest.n_trees))
+    visitor_of_leaf = np.full(len(forest.leaf_tree), -1, np.int64)
+    for tree in range(forest.n_trees):
+        visitor_of_leaf[first_leaf[tree] + leaves[:, tree]] = np.arange(len(leaves))
+    visitor = np.full(len(forest.feature), -1, np.int64)
+    for node in range(len(visitor) - 1, -1, -1):  # children come after their parents
+        for child in (forest.left[node], forest.right[node]):
+            visitor[node] = max(visitor[node], visitor_of_leaf[~child] if child < 0 else visitor[child])
+    return np.maximum(visitor, 0)

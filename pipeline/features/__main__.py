@@ -1,0 +1,61 @@
+"""``python -m pipeline.features --dataset NAME --model NAME``: data/tables -> data/features."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline import cli, params, store
+from pipeline.features import area_risk, sensor_threat
+from pipeline.features.area_risk import AreaRows
+from pipeline.features.catalogue import document
+from pipeline.features.sensor_threat import SensorRows
+from pipeline.marking import Marking, most_restrictive
+from pipeline.paths import DatasetPaths
+
+
+def main() -> None:
+    """Read the tables, build one model's rows, write them and what each feature is."""
+    given = cli.parser("pipeline.features", "Tables in, feature rows out.", model=True).parse_args()
+    paths, declared = DatasetPaths(given.dataset), params.load()
+    build = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[given.model]
+    build(declared, paths, given.dataset)
+
+
+def _area_risk(declared: params.Params, paths: DatasetPaths, dataset: str) -> None:
+    theatre, task = declared.dataset(dataset).theatre, declared.area_task(dataset)
+    incidents, observations, places = (
+        _table(paths.tables / f"{name}.parquet") for name in ("incidents", "observations", "places")
+    )
+    rows = area_risk.build(
+        incidents, observations, places, theatre=theatre, task=task, features=declared.features.area_risk
+    )
+    schema = area_risk.schema(task.horizons_days, rows.features)
+    store.write_table(rows.table, paths.features("area_risk"), schema=schema, sort_by=area_risk.KEY)
+    marking = most_restrictive(incidents, observations, places)
+    _describe(rows, marking, paths, "area_risk")
+
+
+def _sensor_threat(declared: params.Params, paths: DatasetPaths, dataset: str) -> None:
+    detections = _table(paths.tables / "detections.parquet")
+    rows = sensor_threat.build(detections, declared.measured(dataset))
+    schema = sensor_threat.schema(rows.features)
+    store.write_table(rows.table, paths.features("sensor_threat"), schema=schema, sort_by=sensor_threat.KEY)
+    marking = most_restrictive(detections)
+    _describe(rows, marking, paths, "sensor_threat")
+
+
+def _table(path: Path) -> pa.Table:
+    if not path.exists():
+        raise cli.StageError(f"{path}: no such file; run `python -m pipeline.ingest` of this dataset first")
+    return store.read_table(path)
+
+
+def _describe(rows: AreaRows | SensorRows, marking: Marking, paths: DatasetPaths, model: str) -> None:
+    described = document(rows.features, may_be_missing=rows.may_be_missing, marking=marking, rows=rows.counts)
+    store.write_json(described, paths.catalogue(model))
+    said = ", ".join(f"{name} {count}" for name, count in rows.counts.items())
+    print(f"{model}: {rows.table.num_rows} rows of {rows.table.num_columns} columns ({said})")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,142 @@
+"""Incidents, observations and places -> a row for each cutoff and cell: labels, and features known at the cutoff."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline import cells as h3cells
+from pipeline.cells import Cells
+from pipeline.features import context, families
+from pipeline.features.events import DAY_US, incident_events, observation_events
+from pipeline.features.families import Family
+from pipeline.features.labels import label_events, labels
+from pipeline.features.theatre import cells_of
+from pipeline.params import AreaFeatures, AreaTask, Theatre, midnight
+from pipeline.splits import Instants, cutoffs_of, instant
+from pipeline.tables import UTC
+from threat_scorer.features import Feature
+
+KEY = ("cutoff", "cell")
+
+
+@dataclass(frozen=True)
+class AreaRows:
+    """The rows of the area model."""
+
+    table: pa.Table
+    """`KEY`, a label for each horizon, the features; a row for each cutoff and cell, in that order."""
+    features: list[Feature]
+    may_be_missing: set[str]
+    """Names of the features that are NaN where nothing is known."""
+    counts: dict[str, int]
+    """Cells, cutoffs, and the label events that no row can hold."""
+
+
+def build(
+    incidents: pa.Table,
+    observations: pa.Table,
+    places: pa.Table,
+    *,
+    theatre: Theatre,
+    task: AreaTask,
+    features: AreaFeatures,
+) -> AreaRows:
+    """Build the rows of the area model from the canonical tables, all versions of them.
+
+    Raises
+    ------
+    StageError
+        The theatre has no cells.
+    """
+    resolution = theatre.h3_resolution
+    cells = cells_of(places, incidents, theatre, known_at=midnight(task.test_from))
+    cutoffs = cutoffs_of(task)
+    found = _families(incidents, observations, places, cells, cutoffs, theatre, task, features)
+    described = [feature for family in found for feature in family.features]
+    matrix = np.empty((len(cutoffs), len(cells), len(described)), dtype=np.float32)
+    for t, blocks in enumerate(zip(*(family.blocks for family in found), strict=True)):
+        matrix[t] = np.concatenate(blocks, axis=1)
+    events = label_events(incidents, task.label, cells, resolution=resolution)
+    outcomes = labels(
+        events,
+        _days(cutoffs),
+        horizons_days=task.horizons_days,
+        cells=len(cells),
+        until=_day(task.test_until),
+    )
+    table = _table(cells, cutoffs, dict(zip(task.horizons_days, outcomes, strict=True)), described, matrix)
+    counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
+    may_be_missing = {feature.name for feature in context.describe(places)}
+    return AreaRows(table, described, may_be_missing, {**counts, **events.left_out})
+
+
+def _families(
+    incidents: pa.Table,
+    observations: pa.Table,
+    places: pa.Table,
+    cells: Cells,
+    cutoffs: Instants,
+    theatre: Theatre,
+    task: AreaTask,
+    features: AreaFeatures,
+) -> list[Family]:
+    resolution, half_lives, since = theatre.h3_resolution, features.half_lives_days, _day(task.history_from)
+    past = incident_events(incidents, task.label, cells, resolution).since(since)
+    seen = observation_events(observations, cells, resolution).since(since)
+    rings = h3cells.ring_matrices(cells, features.rings)
+    label, explosion = past.select("label"), past.select("explosion")
+    at, n = _days(cutoffs), len(cells)
+    return [
+        families.decayed(past, at, since=since, half_lives_days=half_lives, rings=rings, source="incidents"),
+        families.decayed(seen, at, since=since, half_lives_days=half_lives, rings=rings, source="observations"),
+        families.running_mean(label, at, since=since, rings=rings),
+        families.theatre_level(label, at, since=since, half_lives_days=half_lives, cells=n),
+        families.recency(label, at, since=since, cells=n),
+        families.recency(explosion, at, since=since, cells=n),
+        *(families.last_period(label, at, window_days=days, cells=n) for days in task.horizons_days),
+        families.calendar(at, cells=n),
+        families.ground(places, cells, cutoffs, resolution=resolution),
+    ]
+
+
+def schema(horizons_days: Sequence[int], features: Sequence[Feature]) -> pa.Schema:
+    """Return the schema of the rows."""
+    return pa.schema(
+        [
+            pa.field("cutoff", UTC, nullable=False),
+            pa.field("cell", pa.string(), nullable=False),
+            *(pa.field(f"label_{horizon}d", pa.int8()) for horizon in horizons_days),
+            *(pa.field(feature.name, pa.float32()) for feature in features),
+        ]
+    )
+
+
+def _table(
+    cells: Cells,
+    cutoffs: Instants,
+    outcomes: dict[int, npt.NDArray[np.int8]],
+    described: list[Feature],
+    matrix: npt.NDArray[np.float32],
+) -> pa.Table:
+    each_cell = np.tile(np.arange(len(cells), dtype=np.int32), len(cutoffs))
+    columns: list[pa.Array] = [
+        pa.array(np.repeat(cutoffs, len(cells)), UTC),
+        pa.DictionaryArray.from_arrays(each_cell, h3cells.names(cells)).cast(pa.string()),
+    ]
+    for outcome in outcomes.values():
+        columns.append(pa.array(outcome.ravel(), pa.int8(), mask=outcome.ravel() < 0))
+    flat = matrix.reshape(-1, len(described))
+    columns += [pa.array(np.ascontiguousarray(flat[:, j])) for j in range(len(described))]
+    return pa.table(columns, schema=schema(list(outcomes), described))
+
+
+def _days(moments: Instants) -> npt.NDArray[np.float64]:
+    return moments.astype("datetime64[us]").astype(np.int64) / DAY_US
+
+
+def _day(day: date) -> float:
+    return float(_days(np.array([instant(midnight(day))]))[0])

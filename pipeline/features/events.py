@@ -1,0 +1,137 @@
+"""Incidents and observations -> weighted events on the theatre's cells, each with the two clocks of its version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.cells import Cells, index_of, locate
+from pipeline.params import Label
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+DAY_US = 86_400_000_000
+_PERIOD_DAYS = {"minute": 0.0, "day": 1.0, "week": 7.0, "month": 30.4, "year": 365.25}
+
+
+@dataclass(frozen=True)
+class Events:
+    """Versions of events on cells, in the order in which they became known; times in days since 1970, UTC.
+
+    A version is known at t while ``known_from <= t < known_until``.
+    """
+
+    cell: npt.NDArray[np.int64]
+    """Index of the cell, shape (n,)."""
+    happened: Floats
+    """Middle of the period in which it happened, but never later than it was known; shape (n,)."""
+    known_from: Floats
+    known_until: Floats
+    """Infinite where no later version replaced it."""
+    weights: Floats
+    """What the event adds to each channel, shape (n, channels)."""
+    channels: tuple[str, ...]
+
+    def select(self, channel: str) -> "Events":
+        """Return the events that add to one channel, with that channel alone."""
+        column = self.channels.index(channel)
+        some = self._where(self.weights[:, column] > 0)
+        return replace(some, weights=some.weights[:, [column]], channels=(channel,))
+
+    def since(self, day: float) -> "Events":
+        """Return the events that happened on or after a day."""
+        return self._where(self.happened >= day)
+
+    def _where(self, mask: Mask) -> "Events":
+        return Events(
+            self.cell[mask],
+            self.happened[mask],
+            self.known_from[mask],
+            self.known_until[mask],
+            self.weights[mask],
+            self.channels,
+        )
+
+
+def days(column: pa.ChunkedArray) -> Floats:
+    """Return timestamps as days since 1970 UTC; missing ones are infinite."""
+    microseconds = pc.cast(column, pa.int64())
+    known = pc.fill_null(microseconds, 0).to_numpy() / DAY_US
+    return np.where(pc.is_null(column).to_numpy(), np.inf, known)
+
+
+def is_label(incidents: pa.Table, label: Label) -> Mask:
+    """Return which versions of incidents are the event to be predicted, shape (n,).
+
+    Where the label names sources, an incident that any of them has reported counts, whichever partner's version is
+    the latest: merging must not take a label away.
+    """
+    kind = _is_in(incidents["event_type"], label.event_types) & _is_in(incidents["hazard"], label.hazards)
+    if not label.sources:
+        return kind
+    reported = pc.unique(incidents.filter(pa.array(_is_in(incidents["source_id"], label.sources)))["incident_id"])
+    return kind & _is_in(incidents["incident_id"], reported)
+
+
+def incident_events(incidents: pa.Table, label: Label, cells: Cells, resolution: int) -> Events:
+    """Return incidents as events with a channel for the label, each group of event types and each hazard.
+
+    Parameters
+    ----------
+    incidents
+        `tables.INCIDENTS`; rows without a position, or outside `cells`, are left out.
+    cells
+        Sorted, shape (n,).
+    """
+    kind, hazard = incidents["event_type"], incidents["hazard"]
+    victims = pc.fill_null(incidents["victim_count"], 0).to_numpy().astype(np.float64)
+    channels = {
+        "label": is_label(incidents, label),
+        "explosion": _is_in(kind, ["explosion"]),
+        "found": _is_in(kind, ["found_cleared", "seizure"]),
+        "other": _is_in(kind, ["attack_other", "threat_report", "hoax_false"]),
+        "ied": _is_in(hazard, ["ied"]),
+        "mine": _is_in(hazard, ["mine"]),
+        "uxo": _is_in(hazard, ["uxo"]),
+        "victim": np.maximum(victims, 0.0),
+    }
+    return _events(incidents, channels, cells, resolution)
+
+
+def observation_events(observations: pa.Table, cells: Cells, resolution: int) -> Events:
+    """Return observations as events with a channel for each kind, such as ``clearance``, weighted by their value."""
+    value = pc.fill_null(observations["value"], 0.0).to_numpy()
+    kinds = sorted(pc.unique(observations["kind"]).to_pylist())
+    channels = {kind: np.where(_is_in(observations["kind"], [kind]), value, 0.0) for kind in kinds}
+    return _events(observations, channels, cells, resolution)
+
+
+def _events(rows: pa.Table, channels: dict[str, Any], cells: Cells, resolution: int) -> Events:
+    placed = pc.is_valid(rows["latitude_deg"]).to_numpy() & pc.is_valid(rows["longitude_deg"]).to_numpy()
+    latitude = pc.fill_null(rows["latitude_deg"], 0.0).to_numpy()
+    longitude = pc.fill_null(rows["longitude_deg"], 0.0).to_numpy()
+    cell, inside = index_of(locate(latitude, longitude, resolution=resolution), cells)
+    known_from = days(rows["available_at"])
+    half_period = np.array([_PERIOD_DAYS[name] / 2 for name in rows["occurred_precision"].to_pylist()])
+    happened = np.minimum(days(rows["occurred_at"]) + half_period, known_from)
+    weights = np.array(list(channels.values()), dtype=np.float64).reshape(len(channels), rows.num_rows).T
+    keep = np.flatnonzero(placed & inside)
+    keep = keep[np.lexsort((cell[keep], happened[keep], known_from[keep]))]
+    return Events(
+        cell=cell[keep],
+        happened=happened[keep],
+        known_from=known_from[keep],
+        known_until=days(rows["superseded_at"])[keep],
+        weights=weights[keep],
+        channels=tuple(channels),
+    )
+
+
+def _is_in(column: pa.ChunkedArray, values: Sequence[str] | pa.Array) -> Mask:
+    wanted = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(list(values), pa.string())
+    return np.asarray(pc.is_in(column, value_set=wanted).to_numpy())

@@ -1,0 +1,104 @@
+"""Events as they became known -> what each cell's history amounts to at each cutoff; one pass, whatever its length."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from pipeline.features.events import Events
+
+Floats = npt.NDArray[np.float64]
+
+
+def decayed_counts(
+    events: Events, cutoffs: Floats, *, half_lives_days: Sequence[float], cells: int
+) -> Iterator[Floats]:
+    """Yield at each cutoff the sum over known events of weight * 2^(-age / half-life).
+
+    The sums are carried from cutoff to cutoff: each event is touched when its version becomes known and when it is
+    superseded, and memory holds one cutoff, however long the history.
+
+    Parameters
+    ----------
+    events
+        Versions known at t while ``known_from <= t < known_until``; age is the cutoff less ``happened``.
+    cutoffs
+        Days since 1970, ascending, shape (t,).
+    half_lives_days
+        Infinite for plain counts.
+    cells
+        Number of cells.
+
+    Yields
+    ------
+    ndarray of float64, shape (cells, half-lives * channels)
+        Half-lives outside, channels inside. Reused at the next cutoff: copy what is to be kept.
+    """
+    half_life = np.repeat(np.asarray(half_lives_days, dtype=np.float64), len(events.channels))
+    state = np.zeros((cells, len(half_life)))
+    opened, closed = _Arrivals(events, events.known_from), _Arrivals(events, events.known_until)
+    previous = cutoffs[0] if len(cutoffs) else 0.0
+    for cutoff in cutoffs:
+        state *= 0.5 ** ((cutoff - previous) / half_life)
+        for arrivals, sign in ((opened, 1.0), (closed, -1.0)):
+            some = arrivals.until(cutoff)
+            if len(some):
+                age = (cutoff - events.happened[some])[:, None]
+                weights = np.tile(events.weights[some], len(half_lives_days)) * 0.5 ** (age / half_life)
+                state += sign * (_indicator(events.cell[some], cells) @ weights)
+        # taking a superseded version out again leaves rounding, of either sign, where nothing is left
+        np.maximum(state, 0.0, out=state)
+        previous = cutoff
+        yield state
+
+
+def days_since_last(events: Events, cutoffs: Floats, *, since: float, cells: int) -> Iterator[Floats]:
+    """Yield at each cutoff the days since the last known event of each cell, shape (cells,).
+
+    Where none is known: the days since `since`, the start of the history.
+    """
+    last = np.full(cells, since)
+    opened, closed = _Arrivals(events, events.known_from), _Arrivals(events, events.known_until)
+    for cutoff in cutoffs:
+        new = opened.until(cutoff)
+        np.maximum.at(last, events.cell[new], events.happened[new])
+        gone = np.unique(events.cell[closed.until(cutoff)])
+        if len(gone):
+            # a maximum cannot be taken back: look again at the cells that lost a version
+            known = (events.known_from <= cutoff) & (cutoff < events.known_until) & np.isin(events.cell, gone)
+            last[gone] = since
+            np.maximum.at(last, events.cell[known], events.happened[known])
+        yield cutoff - last
+
+
+def recent_counts(events: Events, cutoffs: Floats, *, window_days: float, cells: int) -> Iterator[Floats]:
+    """Yield at each cutoff the number of known events of each cell within the window before it, shape (cells,)."""
+    order = np.argsort(events.happened, kind="stable")
+    happened = events.happened[order]
+    for cutoff in cutoffs:
+        some = order[slice(*np.searchsorted(happened, [cutoff - window_days, cutoff], side="right"))]
+        known = some[(events.known_from[some] <= cutoff) & (cutoff < events.known_until[some])]
+        yield np.bincount(events.cell[known], minlength=cells).astype(np.float64)
+
+
+class _Arrivals:
+    """Indices of events in the order of one clock, handed out up to each next cutoff."""
+
+    def __init__(self, events: Events, clock: Floats) -> None:
+        # a version that was never known, because it was replaced before or as it came, opens and closes at once
+        when = np.maximum(clock, events.known_from)
+        self._order = np.argsort(when, kind="stable")
+        self._when = when[self._order]
+        self._next = 0
+
+    def until(self, cutoff: float) -> npt.NDArray[np.int64]:
+        end = int(np.searchsorted(self._when, cutoff, side="right"))
+        some = self._order[self._next : end]
+        self._next = end
+        return some
+
+
+def _indicator(cell: npt.NDArray[np.int64], cells: int) -> sparse.csr_array[np.float64, tuple[int, int]]:
+    """Return the sparse (cells, n) matrix that adds event j to its cell."""
+    return sparse.csr_array((np.ones(len(cell)), (cell, np.arange(len(cell)))), shape=(cells, len(cell)))

@@ -1,0 +1,78 @@
+"""Incidents as they are known at the end -> whether an event fell into each cell within each horizon of each cutoff."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.cells import Cells, index_of, locate
+from pipeline.features.events import days, is_label
+from pipeline.params import Label
+
+DATED = ("minute", "day")
+"""Precisions of a date that can be put inside a horizon."""
+
+
+@dataclass(frozen=True)
+class LabelEvents:
+    """The events to be predicted, on cells."""
+
+    cell: npt.NDArray[np.int64]
+    """Index of the cell, shape (n,)."""
+    occurred: npt.NDArray[np.float64]
+    """Days since 1970 UTC, ascending, shape (n,)."""
+    left_out: dict[str, int]
+    """Events that no cell and horizon can hold, by reason."""
+
+
+def label_events(incidents: pa.Table, label: Label, cells: Cells, *, resolution: int) -> LabelEvents:
+    """Select the events to be predicted among the latest versions of the incidents; what was withdrawn is none."""
+    final = incidents.filter(pa.array(is_label(incidents, label)))
+    final = final.filter(pc.is_null(final["superseded_at"]))
+    dated = pc.is_in(final["occurred_precision"], value_set=pa.array(DATED)).to_numpy()
+    placed = pc.is_valid(final["latitude_deg"]).to_numpy()
+    usable = final.filter(pa.array(dated & placed))
+    at = locate(usable["latitude_deg"].to_numpy(), usable["longitude_deg"].to_numpy(), resolution=resolution)
+    cell, inside = index_of(at, cells)
+    occurred = days(usable["occurred_at"])
+    order = np.flatnonzero(inside)
+    order = order[np.lexsort((cell[order], occurred[order]))]
+    left_out = {
+        "date_not_to_the_day": int((~dated).sum()),
+        "no_position": int((dated & ~placed).sum()),
+        "outside_theatre": int((~inside).sum()),
+    }
+    return LabelEvents(cell[order], occurred[order], left_out)
+
+
+def labels(
+    events: LabelEvents,
+    cutoffs: npt.NDArray[np.float64],
+    *,
+    horizons_days: Sequence[int],
+    cells: int,
+    until: float,
+) -> npt.NDArray[np.int8]:
+    """Return for each horizon, cutoff and cell whether an event occurred in (cutoff, cutoff + horizon].
+
+    Parameters
+    ----------
+    cutoffs
+        Days since 1970, shape (t,).
+    until
+        End of the data: a horizon that reaches past it gives -1, not known.
+
+    Returns
+    -------
+    ndarray of int8, shape (horizons, t, cells)
+    """
+    found = np.zeros((len(horizons_days), len(cutoffs), cells), dtype=np.int8)
+    for h, horizon in enumerate(horizons_days):
+        start, end = np.searchsorted(events.occurred, [cutoffs, cutoffs + horizon], side="right")
+        for t, some in enumerate(map(slice, start, end)):
+            found[h, t, events.cell[some]] = 1
+        found[h, cutoffs + horizon > until] = -1
+    return found

@@ -1,0 +1,59 @@
+"""Places and incidents known before the test -> the cells of the theatre; no event of the test chooses a cell."""
+
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.cells import Cells, locate, within
+from pipeline.cli import StageError
+from pipeline.params import Theatre
+
+INHABITED = ("settlement", "town")
+
+
+def cells_of(places: pa.Table, incidents: pa.Table, theatre: Theatre, *, known_at: datetime) -> Cells:
+    """Return the cells near inhabited places, and those of incidents, that were known at a moment.
+
+    Parameters
+    ----------
+    places, incidents
+        `tables.PLACES` and `tables.INCIDENTS`.
+    known_at
+        Start of the test: what became known later changes nothing.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n,)
+        Sorted, each once.
+
+    Raises
+    ------
+    StageError
+        Neither a place nor an incident is known.
+    """
+    inhabited = places.filter(pc.is_in(places["kind"], value_set=pa.array(INHABITED)))
+    towns, events = known_positions(inhabited, known_at), known_positions(incidents, known_at)
+    resolution = theatre.h3_resolution
+    near = within(*towns, distance_m=1000 * theatre.within_km, resolution=resolution)
+    cells = np.union1d(near, locate(*events, resolution=resolution))
+    if len(cells) == 0:
+        raise StageError(
+            f"features: no cells: at {known_at:%Y-%m-%d} no incident with a position and no place of kind "
+            f"{' or '.join(INHABITED)} is known; expected at least one"
+        )
+    return cells
+
+
+def known_positions(rows: pa.Table, moment: datetime) -> tuple[np.ndarray, np.ndarray]:
+    """Return latitude and longitude, degrees, of the rows that were known at a moment and have a position."""
+    some = rows.filter(pc.and_(is_known(rows, moment), pc.is_valid(rows["latitude_deg"])))
+    return some["latitude_deg"].to_numpy(), some["longitude_deg"].to_numpy()
+
+
+def is_known(rows: pa.Table, moment: datetime) -> pa.ChunkedArray:
+    """Return which versions are known at a moment: available by then, and not yet superseded."""
+    at = pa.scalar(moment, pa.timestamp("us", tz="UTC"))
+    open_still = pc.fill_null(pc.greater(rows["superseded_at"], at), True)
+    return pc.and_(pc.less_equal(rows["available_at"], at), open_still)

@@ -1,0 +1,23 @@
+"""Files of a dataset's partners -> data/tables, data/quarantine and reports/<dataset>/ingest.json."""
+
+import sys
+
+from pipeline import cli, params, paths
+from pipeline.ingest import commands, report, stage
+
+
+def main() -> None:
+    """Ingest a dataset, or run one of the commands beside."""
+    if sys.argv[1:2] and not sys.argv[1].startswith("-"):
+        commands.main(sys.argv[1:])
+        return
+    dataset = cli.parser("pipeline.ingest", __doc__, model=False).parse_args().dataset
+    settings = params.load()
+    where = paths.DatasetPaths(dataset)
+    done = stage.ingest(dataset, settings, sources=paths.SOURCES, raw=where.raw, staging=where.staging)
+    stage.write(done, where, measured=settings.measured(dataset))
+    print(report.as_text({name: staged.counts for name, staged in done.items()}))
+
+
+if __name__ == "__main__":
+    cli.run(main)

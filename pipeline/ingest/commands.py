@@ -1,0 +1,82 @@
+"""The commands beside the stage: `check` and `draft` a mapping, `retry` what was refused."""
+
+import argparse
+from pathlib import Path
+
+from pipeline import params, paths
+from pipeline.declarations import DeclarationError
+from pipeline.ingest import checking, draft, report, stage
+from pipeline.ingest.mapping import Mapping, read_mapping
+from pipeline.ingest.retry import retry
+from pipeline.ingest.sources import Source
+from pipeline.params import Bounds, Measured, Params
+
+WORLD = Bounds(south_deg=-90, north_deg=90, west_deg=-180, east_deg=180)
+
+
+def main(arguments: list[str]) -> None:
+    """Run one of the commands."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.ingest", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("check", help="show what would become of a file, and write nothing")
+    one.add_argument("source", type=Path, help="the mapping, data/sources/<source>.yaml")
+    one.add_argument("file", type=Path, help="the partner's file")
+    one.add_argument("--dataset", help="whose bounds, sensors and gazetteers hold; the first that names the source")
+    two = commands.add_parser("draft", help="write a first mapping of a file, to be finished by hand")
+    two.add_argument("file", type=Path, help="the partner's file")
+    three = commands.add_parser("retry", help="map what is in the quarantine again, after its mapping was mended")
+    three.add_argument("--dataset", required=True, help="an entry of `datasets` in params.yaml")
+    three.add_argument("--source", help="only this source; all that have refused records where not given")
+    given = parser.parse_args(arguments)
+    if given.command == "draft":
+        print(draft.draft(given.file), end="")
+    elif given.command == "check":
+        print(checking.as_text(checking.check(source_of(given.source, given.dataset, params.load()), given.file)))
+    else:
+        retry_dataset(given.dataset, only=given.source)
+
+
+def source_of(path: Path, dataset: str | None, settings: Params) -> Source:
+    """Put a mapping in its place: that of the dataset, or of the first that names it, or the whole world.
+
+    Raises
+    ------
+    DeclarationError
+        The mapping is wrong, or looks places up in a gazetteer that is not ingested.
+    """
+    name = path.stem
+    dataset = dataset or next((key for key, entry in settings.datasets.items() if name in entry.sources), None)
+    if dataset is None:
+        every = {key: one for modality in settings.modalities.values() for key, one in modality.items()}
+        return _without_gazetteer(path, read_mapping(path, measured=every), WORLD, every)
+    bounds, measured = settings.dataset(dataset).theatre.bounds, settings.measured(dataset)
+    mapping = read_mapping(path, measured=measured)
+    if mapping.gazetteer is None:
+        return _without_gazetteer(path, mapping, bounds, measured)
+    gazetteers = stage.ingested_gazetteers([mapping.gazetteer], paths.DatasetPaths(dataset).staging)
+    return Source(name, mapping, bounds, measured, gazetteers)
+
+
+def retry_dataset(dataset: str, *, only: str | None) -> None:
+    """Retry the refused records of a dataset's sources and write its tables again."""
+    settings = params.load()
+    where = paths.DatasetPaths(dataset)
+    done = {}
+    for source, staged in stage.in_place(dataset, settings, sources=paths.SOURCES, staging=where.staging):
+        done[source.name] = staged
+        if only in (None, source.name):
+            retried = retry(source, staged)
+            if retried.tried:
+                print(f"{source.name}: {retried.taken:,} of {retried.tried:,} refused records fit now")
+    if only is not None and only not in done:
+        raise DeclarationError(f"{only}: not a source of {dataset} (known: {', '.join(sorted(done))})")
+    stage.write(dict(sorted(done.items())), where, measured=settings.measured(dataset))
+    print(report.as_text({name: staged.counts for name, staged in sorted(done.items())}))
+
+
+def _without_gazetteer(path: Path, mapping: Mapping, bounds: Bounds, measured: dict[str, Measured]) -> Source:
+    if mapping.gazetteer is not None:
+        raise DeclarationError(
+            f"{path}: position.place.source: {mapping.gazetteer!r} belongs to a dataset; name one by --dataset"
+        )
+    return Source(path.stem, mapping, bounds, measured, {})

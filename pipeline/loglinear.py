@@ -1,0 +1,58 @@
+"""Feature columns and outcomes -> a logistic model whose log-odds are linear in the columns, with plain weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class LogLinear:
+    """log-odds = intercept + sum of weight * feature."""
+
+    intercept: float
+    weights: dict[str, float]
+    """By feature; each is a float32 number, so that a graph in float32 holds it as it is."""
+
+    def log_odds(self, columns: Floats) -> npt.NDArray[np.float64]:
+        """Return the log-odds of rows whose columns stand in the order of `weights`, shape (n,)."""
+        weights = np.array(list(self.weights.values()), dtype=np.float64)
+        return self.intercept + columns.astype(np.float64) @ weights
+
+
+def fit(names: Sequence[str], columns: Floats, outcome: npt.NDArray[np.bool_], *, ridge: float = 0.0) -> LogLinear:
+    """Fit a logistic regression on standardised columns, and express it on the columns as they are.
+
+    Parameters
+    ----------
+    names
+        Of the columns, in order.
+    columns
+        Shape (n, len(names)), finite. A constant column gets weight 0.
+    outcome
+        Shape (n,); holds both classes.
+    ridge
+        Strength of the L2 penalty on the standardised weights, on the scale of the summed log-loss; 0 for none.
+
+    Returns
+    -------
+    LogLinear
+        Weights and intercept rounded to float32.
+    """
+    x = columns.astype(np.float64)
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    varies = spread > 1e-12 * (1.0 + np.abs(mean))
+    spread = np.where(varies, spread, 1.0)
+    x -= mean
+    x /= spread
+    # many rows, few columns: Newton's steps need one small matrix each, and few of them
+    model = LogisticRegression(C=1.0 / ridge if ridge else np.inf, solver="newton-cholesky", tol=1e-6)
+    model.fit(x, outcome)
+    weights = np.where(varies, model.coef_[0] / spread, 0.0).astype(np.float32)
+    intercept = np.float32(model.intercept_[0] - weights.astype(np.float64) @ mean)
+    return LogLinear(float(intercept), {name: float(w) for name, w in zip(names, weights, strict=True)})

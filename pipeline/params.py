@@ -1,0 +1,298 @@
+"""params.yaml -> frozen dataclasses, one a section; an unknown key or a value out of range is a named error."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
+from pipeline.tables import EventType, Hazard
+
+ModelName = Literal["area_risk", "sensor_threat"]
+Positive = Annotated[float, Gt(0)]
+Count = Annotated[int, Ge(1)]
+Fraction = Annotated[float, Gt(0), Le(1)]
+Share = Annotated[float, Gt(0), Lt(1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Run:
+    """Which dataset the DVC stages are laid out for."""
+
+    dataset: str
+    models: list[ModelName]
+    cut: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class Bounds:
+    """The box that holds the theatre, WGS-84 degrees."""
+
+    south_deg: Annotated[float, Ge(-90), Le(90)]
+    north_deg: Annotated[float, Ge(-90), Le(90)]
+    west_deg: Annotated[float, Ge(-180), Le(180)]
+    east_deg: Annotated[float, Ge(-180), Le(180)]
+
+    @model_validator(mode="after")
+    def _is_a_box(self) -> "Bounds":
+        if self.south_deg >= self.north_deg or self.west_deg >= self.east_deg:
+            raise ValueError("expected south_deg < north_deg and west_deg < east_deg")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class Theatre:
+    """The ground: its bounds and the H3 cells that cover it."""
+
+    bounds: Bounds
+    h3_resolution: Annotated[int, Ge(0), Le(15)]
+    within_km: Positive
+
+
+@dataclass(frozen=True, config=STRICT)
+class Label:
+    """Which incidents count as the event to be predicted; an empty list of sources means all."""
+
+    event_types: Annotated[list[EventType], MinLen(1)]
+    hazards: Annotated[list[Hazard], MinLen(1)]
+    sources: list[str]
+
+
+@dataclass(frozen=True, config=STRICT)
+class AreaTask:
+    """What `area_risk` predicts, and which days it learns from and is tested on (UTC days)."""
+
+    label: Label
+    horizons_days: Annotated[list[Count], MinLen(1)]
+    cutoff_every_days: Count
+    history_from: date
+    train_from: date
+    test_from: date
+    test_until: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "AreaTask":
+        if not self.history_from <= self.train_from < self.test_from < self.test_until:
+            raise ValueError("expected history_from <= train_from < test_from < test_until")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class SensorTask:
+    """What `sensor_threat` reads: the kinds of sensor, each declared under `modalities`."""
+
+    modalities: Annotated[list[str], MinLen(1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Dataset:
+    """One theatre: sources, ground, and the tasks that it has data for."""
+
+    simulated: bool
+    sources: list[str]
+    theatre: Theatre
+    area_risk: AreaTask | None = None
+    sensor_threat: SensorTask | None = None
+
+    @property
+    def models(self) -> list[ModelName]:
+        """The models that this dataset can train, in order."""
+        names: tuple[ModelName, ...] = ("area_risk", "sensor_threat")
+        return [name for name in names if getattr(self, name) is not None]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Simulate:
+    """The simulated theatre: how large it is, and the seed that makes it another one."""
+
+    size: Literal["small", "theatre", "large"]
+    seed: Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Measured:
+    """One measured feature: its unit, the range in which it is valid, and whether a detection must have it."""
+
+    unit: str
+    low: float
+    high: float
+    required: bool
+    meaning: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class AreaFeatures:
+    """History features of `area_risk`."""
+
+    half_lives_days: Annotated[list[Positive], MinLen(1)]
+    rings: Annotated[int, Ge(0), Le(10)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Features:
+    """What `features` computes."""
+
+    area_risk: AreaFeatures
+
+
+@dataclass(frozen=True, config=STRICT)
+class Boosting:
+    """What both models share: a ridge on the log-linear baseline, LightGBM's parameters under LightGBM's names."""
+
+    baseline_ridge: Annotated[float, Ge(0)]
+    num_leaves: Annotated[int, Ge(2)]
+    learning_rate: Positive
+    min_data_in_leaf: Count
+    lambda_l2: Annotated[float, Ge(0)]
+    feature_fraction: Fraction
+    max_rounds: Count
+    early_stopping_rounds: Count
+    seed: int
+    num_threads: Count
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class AreaBoosting(Boosting):
+    """Fit of `area_risk`: later cutoffs choose the number of rounds, still later ones calibrate."""
+
+    validation_share: Share
+    calibration_share: Share
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_learn_from(self) -> "AreaBoosting":
+        if self.validation_share + self.calibration_share > 0.8:
+            raise ValueError("expected validation_share + calibration_share <= 0.8")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class SensorBoosting(Boosting):
+    """Fit of `sensor_threat`: whole groups are held out, at most `folds` times to score them.
+
+    Inside each of those fits, `tuning_folds` times to choose the number of rounds and to calibrate.
+    """
+
+    folds: Annotated[int, Ge(2)]
+    tuning_folds: Annotated[int, Ge(2)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Train:
+    """How each model is fitted."""
+
+    area_risk: AreaBoosting
+    sensor_threat: SensorBoosting
+
+
+@dataclass(frozen=True, config=STRICT)
+class Evaluate:
+    """How skill is measured."""
+
+    area_shares: list[Share]
+    alarm_shares: list[Share]
+    calibration_bins: Annotated[int, Ge(2)]
+    bootstrap_samples: Annotated[int, Ge(100)]
+    seed: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class Export:
+    """Which form goes to the field, and how hard the parity gate tries to tell it from its booster."""
+
+    form: Literal["field", "large_categories"]
+    reasons: bool
+    golden_rows: Count
+    random_rows: Count
+    adversarial_rows: Count
+    seed: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class Params:
+    """All of params.yaml."""
+
+    run: Run
+    datasets: dict[str, Dataset]
+    simulate: Simulate
+    modalities: dict[str, dict[str, Measured]]
+    features: Features
+    train: Train
+    evaluate: Evaluate
+    export: Export
+
+    def dataset(self, name: str) -> Dataset:
+        """Return one dataset's entry.
+
+        Raises
+        ------
+        DeclarationError
+            There is none of that name.
+        """
+        try:
+            return self.datasets[name]
+        except KeyError:
+            raise DeclarationError(
+                f"params.yaml: datasets has no {name!r}{nearest(name, self.datasets)} "
+                f"(known: {', '.join(self.datasets)})"
+            ) from None
+
+    def area_task(self, name: str) -> AreaTask:
+        """Return what `area_risk` predicts in a dataset.
+
+        Raises
+        ------
+        DeclarationError
+            The dataset has no such task.
+        """
+        task = self.dataset(name).area_risk
+        if task is None:
+            raise DeclarationError(f"params.yaml: datasets.{name} has no area_risk; expected its label and its days")
+        return task
+
+    def sensor_task(self, name: str) -> SensorTask:
+        """Return what `sensor_threat` reads in a dataset.
+
+        Raises
+        ------
+        DeclarationError
+            The dataset has no such task.
+        """
+        task = self.dataset(name).sensor_threat
+        if task is None:
+            raise DeclarationError(f"params.yaml: datasets.{name} has no sensor_threat; expected its modalities")
+        return task
+
+    def measured(self, name: str) -> dict[str, Measured]:
+        """Return what the sensors of a dataset measure, in the order of its modalities; empty without sensors."""
+        task = self.dataset(name).sensor_threat
+        return {n: m for modality in (task.modalities if task else []) for n, m in self.modalities[modality].items()}
+
+    @model_validator(mode="after")
+    def _modalities_are_declared(self) -> "Params":
+        for name, dataset in self.datasets.items():
+            for modality in dataset.sensor_threat.modalities if dataset.sensor_threat else []:
+                if modality not in self.modalities:
+                    raise ValueError(
+                        f"datasets.{name}.sensor_threat.modalities names {modality!r}, which is not declared under "
+                        f"modalities{nearest(modality, self.modalities)}"
+                    )
+        return self
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and validate params.yaml."""
+    return read_declaration(path, Params)
+
+
+def midnight(day: date) -> datetime:
+    """Return the UTC instant at which a day begins.
+
+    Examples
+    --------
+    >>> midnight(date(2019, 1, 1)).isoformat()
+    '2019-01-01T00:00:00+00:00'
+    """
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

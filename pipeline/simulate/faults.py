@@ -1,0 +1,67 @@
+"""A partner's rows -> the same rows and some that are wrong, as happens when people type: ingest has to refuse them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+FAULTY_SHARE = 0.004
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a partner's file keeps what a fault touches."""
+
+    key: str
+    latitude: str
+    longitude: str
+    date: str
+    no_such_day: str
+    """A day that does not exist, as this partner writes dates."""
+    word: str
+    """A column with the partner's own vocabulary."""
+
+
+def add_faulty(rows: pd.DataFrame, columns: Columns, random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put faulty copies of some rows in among the rows, under keys of their own.
+
+    Returns
+    -------
+    rows
+        The rows and the faulty ones, which stand after the row that they are a copy of.
+    faults
+        raw_row (1-based, as in the file), key and fault of each faulty row.
+    """
+    count = max(len(FAULTS), round(FAULTY_SHARE * len(rows)))
+    chosen = np.sort(random.integers(0, len(rows), count))
+    copies = rows.iloc[chosen].astype(object)
+    copies[columns.key] = [f"{rows[columns.key].iloc[0][0]}X{number:05d}" for number in range(count)]
+    names = np.resize(np.array(FAULTS), count)
+    for name in FAULTS:
+        _spoil(copies, names == name, name, columns)
+    merged = pd.concat([rows.astype(object), copies])
+    order = np.argsort(np.concatenate([np.arange(len(rows)), chosen + 0.5]), kind="stable")
+    at = np.empty(len(order), dtype=np.int64)
+    at[order] = np.arange(1, len(order) + 1)
+    faults = pd.DataFrame({"raw_row": at[len(rows) :], "key": copies[columns.key].to_numpy(), "fault": names})
+    return merged.iloc[order].reset_index(drop=True), faults
+
+
+FAULTS = ("swapped_coordinates", "zero_coordinates", "no_such_day", "unknown_word", "no_key")
+
+
+def _spoil(copies: pd.DataFrame, some: np.ndarray, fault: str, columns: Columns) -> None:
+    # by position, not by label: a row may have been copied twice
+    at = np.flatnonzero(some)
+    index = {name: list(copies.columns).index(name) for name in vars(columns).values() if name in copies.columns}
+    place = [index[columns.latitude], index[columns.longitude]]
+    if fault == "swapped_coordinates":
+        copies.iloc[at, place] = copies.iloc[at, place[::-1]].to_numpy()
+    elif fault == "zero_coordinates":
+        copies.iloc[at, place] = 0.0
+    elif fault == "no_such_day":
+        copies.iloc[at, index[columns.date]] = columns.no_such_day
+    elif fault == "unknown_word":
+        copies.iloc[at, index[columns.word]] = "???"
+    else:
+        copies.iloc[at, index[columns.key]] = None

@@ -1,0 +1,115 @@
+"""Laws and days -> the probability that a cell's next weeks hold a known event: the best that a model could say.
+
+The oracle knows the laws, every hazard placed so far and the campaigns under way. It does not know the draws to come,
+nor which hazards still lie there: it is the process's own forecast, not hindsight.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from pipeline.simulate.ground import Floats, Ground
+from pipeline.simulate.partners import PARTNERS, Partner, rumoured
+from pipeline.simulate.process import FADING, LAPSES_PER_DAY, Day, Laws, next_excitation
+from pipeline.simulate.scenario import Scenario
+
+_DRAWS_PER_CELL = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Visibility:
+    """How events that come to light reach the label, given how the partners report; arrays of shape (cells,)."""
+
+    explosion: float
+    """Share of explosions that at least one partner reports, by day and with the hazard named."""
+    found_cleared: float
+    """The same of finds."""
+    displaced: sparse.csr_array
+    """Where reports place events: from a cell (column) to cells (rows)."""
+    invented_per_day: Floats
+    """Reported explosions that never were."""
+
+
+class Oracle:
+    """Forecasts, day after day, the probability of a reported event in each cell."""
+
+    def __init__(self, laws: Laws, visibility: Visibility, horizons_days: tuple[int, ...]) -> None:
+        self._laws, self._visibility, self._horizons_days = laws, visibility, horizons_days
+        self._lying = np.zeros(len(laws.background))
+        self._own = np.asarray(laws.kernel.diagonal())
+
+    def outlook(self, day: Day) -> dict[int, Floats]:
+        """Return, for each horizon in days, the probability of a reported event from the start of `day` on.
+
+        The days must be given in order, from the first of the process on: the expected number of hazards that lie
+        about is carried from one to the next.
+
+        Returns
+        -------
+        dict
+            Horizon -> float64 of shape (cells,).
+        """
+        laws, seen = self._laws, self._visibility
+        explodes, found = laws.explodes_per_day(), laws.found_per_day(day.patrol_hours)
+        ends = explodes + found + LAPSES_PER_DAY
+        reported = (explodes * seen.explosion + found * seen.found_cleared) / ends
+        expected = {h: self._lying * -np.expm1(-ends * h) for h in self._horizons_days}
+        excitation = day.excitation
+        for ahead in range(max(self._horizons_days)):
+            number = day.number + ahead
+            placed = laws.background * laws.season(number) + excitation
+            placed += laws.campaign_intensity(number, known_on=day.number)
+            for horizon, total in expected.items():
+                if ahead < horizon:  # placed in the middle of its day
+                    total += placed * -np.expm1(-ends * (horizon - ahead - 0.5))
+            # a hazard that an already counted one brings to the same cell changes nothing there
+            bringing = next_excitation(laws, excitation, placed)
+            excitation = bringing - (1 - FADING) * self._own * reported * placed
+        self._lying = (self._lying + day.intensity) * np.exp(-ends)
+        return {
+            horizon: -np.expm1(-(seen.displaced @ (reported * total) + seen.invented_per_day * horizon))
+            for horizon, total in expected.items()
+        }
+
+    def pass_over(self, day: Day) -> None:
+        """Let a day pass without a forecast."""
+        ends = self._laws.explodes_per_day() + self._laws.found_per_day(day.patrol_hours) + LAPSES_PER_DAY
+        self._lying = (self._lying + day.intensity) * np.exp(-ends)
+
+
+def make_visibility(scenario: Scenario, ground: Ground) -> Visibility:
+    """Return how the partners' reporting turns events into labels."""
+    invented = sum(p.invented_per_cell_day * (1 - p.withdrawn) * _usable(p) for p in PARTNERS) * len(ground.cells)
+    return Visibility(
+        explosion=_reported_share("explosion"),
+        found_cleared=_reported_share("found_cleared"),
+        displaced=_displacement(scenario, ground),
+        invented_per_day=invented * rumoured(ground),
+    )
+
+
+def _share(partner: Partner, event_type: str) -> float:
+    return partner.coverage.get(event_type, 0) * _usable(partner)
+
+
+def _usable(partner: Partner) -> float:
+    """Return the share of reports that a label can use: dated to the day, with the hazard named."""
+    return (1 - partner.precisions.get("week", 0)) * (1 - partner.unnamed)
+
+
+def _reported_share(event_type: str) -> float:
+    return 1 - float(np.prod([1 - _share(partner, event_type) for partner in PARTNERS]))
+
+
+def _displacement(scenario: Scenario, ground: Ground) -> sparse.csr_array:
+    """Return the chance that an event in one cell is reported in another, by drawing; events lie on roads."""
+    random = scenario.random("displacement")
+    cells = len(ground.cells)
+    source = np.repeat(np.flatnonzero(ground.road_m > 0), _DRAWS_PER_CELL)
+    weight = np.array([_share(p, "explosion") + _share(p, "found_cleared") for p in PARTNERS])
+    error_m = random.choice([p.error_m for p in PARTNERS], len(source), p=weight / weight.sum())
+    moved_m = ground.road_points(source, random) + random.normal(0, 1, (len(source), 2)) * error_m[:, None]
+    target = ground.cell_of(moved_m)
+    share = np.full(len(source), 1 / _DRAWS_PER_CELL)
+    return sparse.csr_array((share, (target, source)), shape=(cells, cells))

@@ -1,0 +1,46 @@
+"""``python -m pipeline.train --dataset NAME --model NAME``: data/features -> models."""
+
+from pipeline import cli, params, store
+from pipeline.paths import DatasetPaths
+from pipeline.train import area_risk, sensor_threat
+from pipeline.train.model import Columns, record
+
+
+def main() -> None:
+    """Read one model's rows, fit it, score what it had not seen, and write both."""
+    given = cli.parser("pipeline.train", "Feature rows in, a fitted model out.", model=True).parse_args()
+    paths, declared = DatasetPaths(given.dataset), params.load()
+    if not paths.features(given.model).exists():
+        raise cli.StageError(f"{paths.features(given.model)}: no such file; run `python -m pipeline.features` first")
+    table, catalogue = store.read_table(paths.features(given.model)), store.read_json(paths.catalogue(given.model))
+    columns = Columns(
+        names=tuple(feature["name"] for feature in catalogue["features"]),
+        linear=tuple(feature["name"] for feature in catalogue["features"] if not feature["may_be_missing"]),
+    )
+    settings: params.Boosting
+    if given.model == "area_risk":
+        settings = declared.train.area_risk
+        fit, held_out = area_risk.train(table, columns, declared.area_task(given.dataset), settings)
+    else:
+        settings = declared.train.sensor_threat
+        fit, held_out = sensor_threat.train(table, columns, settings)
+    folder, digest = paths.model(given.model), store.digest(paths.features(given.model))
+    with store.replacing(folder / "model.txt") as new:
+        fit.model.booster.save_model(str(new))
+    fitted = record(fit, settings=settings, features_digest=digest, marking=catalogue["marking"])
+    store.write_json(fitted, folder / "fit.json")
+    store.write_table(held_out, folder / "heldout.parquet", schema=held_out.schema, sort_by=_KEYS[given.model])
+    print(
+        f"{given.model}: {fit.rows} training rows, {fit.positives} positive; {fit.best_iteration} trees; "
+        f"{held_out.num_rows} rows held out"
+    )
+    # MLflow is a log beside the files, and slow to import: nothing above needs it
+    from pipeline import tracking
+
+    tracking.record(given.dataset, given.model)
+
+
+_KEYS = {"area_risk": area_risk.KEY, "sensor_threat": sensor_threat.KEY}
+
+if __name__ == "__main__":
+    cli.run(main)

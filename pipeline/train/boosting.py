@@ -1,0 +1,81 @@
+"""Rows -> a log-linear baseline and LightGBM trees boosted from its log-odds; same rows and parameters, same bytes."""
+
+import lightgbm
+import numpy as np
+
+from pipeline import loglinear
+from pipeline.loglinear import LogLinear
+from pipeline.params import Boosting
+from pipeline.train.model import Columns, Mask, Matrix, Model
+
+
+def fit(matrix: Matrix, outcome: Mask, columns: Columns, settings: Boosting, *, rounds: int) -> Model:
+    """Fit a baseline and a number of trees, not yet calibrated.
+
+    Parameters
+    ----------
+    matrix
+        Features, shape (n, len(columns.names)), NaN where missing.
+    outcome
+        Shape (n,); holds both classes.
+    """
+    baseline = _baseline(matrix, outcome, columns, settings)
+    rows = _dataset(matrix, outcome, baseline, columns)
+    booster = lightgbm.train(_parameters(settings), rows, num_boost_round=rounds)
+    return Model(columns, baseline, booster)
+
+
+def fit_until_best(
+    train: tuple[Matrix, Mask], validation: tuple[Matrix, Mask], columns: Columns, settings: Boosting
+) -> tuple[Model, int]:
+    """Fit trees until the log-loss of other rows has stopped falling.
+
+    Returns
+    -------
+    model : Model
+        With a few trees more than the best number.
+    rounds : int
+        The number of trees at which the log-loss of the validation rows is lowest.
+    """
+    baseline = _baseline(*train, columns, settings)
+    rows = _dataset(*train, baseline, columns)
+    booster = lightgbm.train(
+        _parameters(settings),
+        rows,
+        num_boost_round=settings.max_rounds,
+        valid_sets=[_dataset(*validation, baseline, columns).set_reference(rows)],
+        callbacks=[lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False)],
+        keep_training_booster=True,
+    )
+    return Model(columns, baseline, booster), int(booster.best_iteration)
+
+
+def _baseline(matrix: Matrix, outcome: Mask, columns: Columns, settings: Boosting) -> LogLinear:
+    return loglinear.fit(list(columns.linear), columns.of_baseline(matrix), outcome, ridge=settings.baseline_ridge)
+
+
+def _dataset(matrix: Matrix, outcome: Mask, baseline: LogLinear, columns: Columns) -> lightgbm.Dataset:
+    return lightgbm.Dataset(
+        matrix,
+        label=outcome.astype(np.float32),
+        init_score=baseline.log_odds(columns.of_baseline(matrix)),
+        feature_name=list(columns.names),
+        params={"verbosity": -1},
+    )
+
+
+def _parameters(settings: Boosting) -> dict[str, object]:
+    return {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "num_leaves": settings.num_leaves,
+        "learning_rate": settings.learning_rate,
+        "min_data_in_leaf": settings.min_data_in_leaf,
+        "lambda_l2": settings.lambda_l2,
+        "feature_fraction": settings.feature_fraction,
+        "seed": settings.seed,
+        "num_threads": settings.num_threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }

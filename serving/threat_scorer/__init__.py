@@ -1,0 +1,26 @@
+"""Scores places and sensor alarms on a small computer, from a bundle of ONNX models; nothing here knows the pipeline.
+
+Read `scorer` first: what a caller uses. It stands on `bundle` (folder -> files and identity), `model` (one ONNX
+file -> numbers), `contract` (what a model expects) and `features` (inputs -> matrix, shared with training).
+The command ``threat-scorer`` is `cli`, on `stream` (lines in, lines out) and `records` (one line -> inputs).
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+# onnxruntime reads this once, when it is first imported: before that it must be off
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+if TYPE_CHECKING:
+    from threat_scorer.scorer import Score, Scorer, Scores
+
+__all__ = ["Score", "Scorer", "Scores"]
+
+
+def __getattr__(name: str) -> Any:
+    # on demand: training imports `threat_scorer.features` and has no use for onnxruntime
+    if name in __all__:
+        from threat_scorer import scorer
+
+        return getattr(scorer, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,114 @@
+"""The command ``threat-scorer``: score a stream of records, or tell what a bundle holds."""
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from threat_scorer.bundle import BundleError
+from threat_scorer.contract import Contract
+from threat_scorer.model import ScoringError
+from threat_scorer.scorer import Scorer
+from threat_scorer.stream import Counts, score_stream
+
+ALL_SCORED, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Returns
+    -------
+    int
+        The exit status: 0 every line was scored, 1 some were not, 2 the bundle or the arguments cannot be used,
+        130 broken off by Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    if sys.stdin is None or sys.stdout is None:  # closed by whoever started us
+        print("threat-scorer: stdin or stdout is closed; expected both", file=sys.stderr)
+        return UNUSABLE
+    try:
+        scorer = Scorer.load(options.bundle)
+        return _info(scorer) if options.command == "info" else _score(scorer, options.model)
+    except (BundleError, ScoringError) as error:
+        print(f"threat-scorer: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _give_up_stdout()  # whoever read our answers has left, as `| head` does
+        return SOME_FAILED
+    except OSError as error:
+        _give_up_stdout()
+        print(f"threat-scorer: cannot read or write on: {error.strerror}", file=sys.stderr)
+        return UNUSABLE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="threat-scorer",
+        description="Score places and sensor alarms on this device. Nothing is sent anywhere.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    score = commands.add_parser(
+        "score",
+        help="JSON Lines on stdin -> one score a line on stdout",
+        description="One JSON object a line in, one out, in order. A line that cannot be scored gets an object with "
+        "its line number and the error in its place. Exit status: 0 all scored, 1 some failed, 2 unusable bundle.",
+    )
+    info = commands.add_parser("info", help="what the bundle holds and what each model reads")
+    for command in (score, info):
+        command.add_argument("--bundle", required=True, type=Path, help="folder of the bundle")
+    score.add_argument("--model", required=True, help="name of a model in the bundle")
+    return parser
+
+
+def _score(scorer: Scorer, name: str) -> int:
+    model, counts = scorer.model(name), Counts()
+    try:
+        # os.read gives what is there and does not wait to fill a buffer: a live feed is answered at once
+        score_stream(partial(os.read, sys.stdin.fileno()), _write, model=model, bundle=scorer.bundle, counts=counts)
+    finally:
+        print(f"threat-scorer: {counts.scored} scored, {counts.failed} failed", file=sys.stderr)
+    return SOME_FAILED if counts.failed else ALL_SCORED
+
+
+def _write(answers: bytes) -> None:
+    sys.stdout.buffer.write(answers)
+    sys.stdout.buffer.flush()
+
+
+def _give_up_stdout() -> None:
+    """Keep Python from writing once more at exit what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _info(scorer: Scorer) -> int:
+    print(f"bundle {scorer.bundle}")
+    for contract in scorer.contracts.values():
+        print("\n".join(_describe(contract)))
+    return ALL_SCORED
+
+
+def _describe(contract: Contract) -> list[str]:
+    horizon = f"within {contract.horizon_days} days" if contract.horizon_days else "of the record itself"
+    marking = contract.marking
+    lines = [
+        "",
+        f"model {contract.model}: probability {horizon}; base rate {contract.base_rate:.3g}",
+        f"  marking  {marking.originator}, releasable to {' '.join(marking.releasable_to)}, TLP:{marking.tlp}",
+        f"  trained on {contract.training_data_digest}",
+    ]
+    if contract.simulated:
+        lines.append("  SIMULATED: learnt from a simulated theatre; its scores say nothing of a real one")
+    lines += [f"  alarm at {point:.4g} ({name})" for name, point in contract.operating_points.items()]
+    width = max(len(entry.name) for entry in contract.inputs)
+    for entry in contract.inputs:
+        need = "required" if entry.required else "optional"
+        lines.append(f"  {entry.name:<{width}}  {need}  {entry.low:g} to {entry.high:g} {entry.unit}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""A bundle's folder -> `Scorer`: columns or one record in, calibrated probabilities out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from threat_scorer.bundle import BundleError, read_bundle
+from threat_scorer.contract import Contract, Input
+from threat_scorer.features import Float32Array, to_float32
+from threat_scorer.model import Model
+from threat_scorer.records import RecordError, near_miss
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of n rows."""
+
+    model: str
+    bundle: str
+    simulated: bool
+    """True where the model knows only a simulated theatre: its scores say nothing of a real one."""
+    probability: Float32Array
+    """Shape (n,), 0 to 1."""
+    log_odds: Float32Array
+    """Shape (n,)."""
+    out_of_range: dict[str, npt.NDArray[np.bool_]]
+    """For each input with a value outside the contract's range: which rows, shape (n,)."""
+
+
+class Score(NamedTuple):
+    """Score of one record."""
+
+    probability: float
+    log_odds: float
+    out_of_range: tuple[str, ...]
+    """Inputs whose value lies outside the contract's range."""
+
+
+class Scorer:
+    """The models of one bundle, ready to score.
+
+    Examples
+    --------
+    ::
+
+        scorer = Scorer.load("models/simulated/bundle")
+        scorer.score("sensor_threat", {"voltage": [0.4, 0.9], "height": [0.3, 0.3]}).probability   # two rows
+        scorer.score_record("sensor_threat", {"voltage": 0.4, "height": 0.3}).probability          # one
+    """
+
+    def __init__(self, models: Mapping[str, Model], bundle: str) -> None:
+        self._models = dict(models)
+        self.bundle = bundle
+        """Identity of the bundle: its dataset and the start of its digest."""
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Scorer":
+        """Load a bundle.
+
+        Raises
+        ------
+        BundleError
+            The folder or one of its files cannot be used; the message says what, where, got and expected.
+        """
+        files = read_bundle(Path(folder))
+        models = {}
+        for name, onnx in files.models.items():
+            where = f"{files.folder / name}.onnx"
+            models[name] = Model(onnx, where=where)
+            if (got := models[name].contract.model) != name:
+                raise BundleError(f"{where}: its contract is that of {got!r}; expected {name!r}, as the file's name")
+        origins = {(model.contract.dataset, model.contract.simulated) for model in models.values()}
+        if len(origins) > 1:
+            raise BundleError(f"{files.folder}: models of different datasets: {sorted(origins)}; expected one")
+        return cls(models, f"{origins.pop()[0]}-{files.digest[:12]}")
+
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """Contract of each model, by name."""
+        return {name: model.contract for name, model in self._models.items()}
+
+    def model(self, name: str) -> Model:
+        """Return one model.
+
+        Raises
+        ------
+        BundleError
+            The bundle has none of that name.
+        """
+        try:
+            return self._models[name]
+        except KeyError:
+            known = ", ".join(self._models)
+            raise BundleError(f"{self.bundle}: no model {name!r}; expected one of {known}") from None
+
+    def score(self, model: str, columns: Mapping[str, npt.ArrayLike]) -> Scores:
+        """Score n rows, given by column.
+
+        Parameters
+        ----------
+        model
+            Name of a model in the bundle.
+        columns
+            Inputs by name, in any order, n values each. A missing value is NaN or None; a whole optional column
+            may be left out. Other columns are refused.
+
+        Raises
+        ------
+        BundleError
+            No such model.
+        RecordError
+            A required column is missing, or a column is not an input.
+        FeatureError
+            A column is not numbers, or the columns differ in length.
+        """
+        chosen = self.model(model)
+        arrays = _complete(chosen.contract.inputs, columns)
+        probability, log_odds = chosen.score(arrays)
+        outside = {
+            entry.name: rows
+            for entry in chosen.contract.inputs
+            if (rows := _outside(arrays[entry.name], *entry.limits)).any()
+        }
+        return Scores(model, self.bundle, chosen.contract.simulated, probability, log_odds, outside)
+
+    def score_record(self, model: str, record: Mapping[str, Any]) -> Score:
+        """Score one record, a mapping of input names to numbers, in microseconds.
+
+        Keys that are no input are left alone, as a record carries more than a model reads; one that looks like an
+        input misspelt is refused.
+
+        Raises
+        ------
+        BundleError
+            No such model.
+        RecordError
+            A required input is missing, or a value is not a number.
+        """
+        chosen = self.model(model)
+        values, outside = chosen.reader.read(record)
+        return Score(*chosen.score_row(values), outside)
+
+
+def _complete(inputs: tuple[Input, ...], columns: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return every input's column as float64, in the contract's order; NaN where an optional one was left out."""
+    names = [entry.name for entry in inputs]
+    for name, values in columns.items():
+        if name not in names:
+            raise RecordError(f"unknown column {name!r}{near_miss(name, names)}; expected some of {names}")
+        to_float32(name, values)  # refuses what is no number before numpy can make one of it
+    given = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
+    rows = max((len(values) for values in given.values()), default=0)
+    for entry in inputs:
+        if not entry.required:
+            given.setdefault(entry.name, np.full(rows, np.nan))
+        elif entry.name not in given:
+            raise RecordError(f"{entry.name}: column is missing; expected numbers (it is required)")
+        elif (missing := np.isnan(given[entry.name])).any():
+            raise RecordError(f"{entry.name}: row {np.argmax(missing)} is missing; expected a number (it is required)")
+    return {name: given[name] for name in names}
+
+
+def _outside(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.bool_]:
+    outside: npt.NDArray[np.bool_] = (values < low) | (values > high)  # a missing value, NaN, is neither
+    return outside

@@ -1,0 +1,142 @@
+"""JSON Lines in -> JSON Lines out: one answer a line, in order, each as soon as its line is there.
+
+A live feed gets its answer at once; a file is scored in batches, because whatever is ready is read together.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from threat_scorer.model import Model
+from threat_scorer.records import RecordError, parse_record, record_id
+
+CHUNK_BYTES = 2**16
+LONGEST_LINE_BYTES = 2**20
+
+
+class TooLong:
+    """Stands for a line over `LONGEST_LINE_BYTES`, which was read past and not kept."""
+
+
+@dataclass
+class Counts:
+    """How many lines were scored, and how many could not be, so far."""
+
+    scored: int = 0
+    failed: int = 0
+
+
+def score_stream(
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], Any],
+    *,
+    model: Model,
+    bundle: str,
+    counts: Counts,
+) -> None:
+    """Answer every line of a stream.
+
+    Parameters
+    ----------
+    read
+        Returns at least one byte and at most so many, as soon as some are there; nothing at the end.
+    write
+        Takes the answers to the lines at hand, and passes them on at once.
+    model, bundle
+        What scores, and the identity of the bundle that it came from.
+    counts
+        Counted up before answers are written, so that it holds when the stream is broken off.
+    """
+    number = 0
+    for lines in read_lines(read):
+        answers = _answer(lines, number + 1, model, bundle)
+        number += len(lines)
+        failed = sum("error" in answer for answer in answers)
+        counts.failed += failed
+        counts.scored += len(answers) - failed
+        write(b"".join(json.dumps(answer).encode() + b"\n" for answer in answers))
+
+
+def read_lines(read: Callable[[int], bytes]) -> Iterator[list[bytes | TooLong]]:
+    """Yield the lines that are ready, without their ends; memory is bounded whatever comes.
+
+    The last line needs no end. A line over `LONGEST_LINE_BYTES` is yielded as `TooLong`.
+    """
+    rest = bytearray()
+    skipping = False
+    while chunk := read(CHUNK_BYTES):
+        *ended, tail = chunk.split(b"\n")
+        lines: list[bytes | TooLong] = []
+        for part in ended:
+            whole = skipping or len(rest) + len(part) > LONGEST_LINE_BYTES
+            lines.append(TooLong() if whole else bytes(rest + part))
+            rest.clear()
+            skipping = False
+        if skipping or len(rest) + len(tail) > LONGEST_LINE_BYTES:
+            skipping = True
+            rest.clear()
+        else:
+            rest += tail
+        if lines:
+            yield lines
+    if skipping:
+        yield [TooLong()]
+    elif rest:
+        yield [bytes(rest)]
+
+
+def _answer(lines: list[bytes | TooLong], first: int, model: Model, bundle: str) -> list[dict[str, Any]]:
+    """Answer lines numbered from `first`: those that can be read are scored together."""
+    answers: list[dict[str, Any]] = []
+    rows: list[list[float]] = []
+    scored: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=first):
+        try:
+            answer, values = _read(line, number, model, bundle)
+        except RecordError as error:
+            answers.append({"line": number, "error": str(error)})
+        else:
+            answers.append(answer)
+            scored.append(answer)
+            rows.append(values)
+    for answer, probability in zip(scored, _probabilities(rows, model), strict=True):
+        answer["probability"] = probability
+    return answers
+
+
+def _read(line: bytes | TooLong, number: int, model: Model, bundle: str) -> tuple[dict[str, Any], list[float]]:
+    """Read one line as the answer that awaits its probability, and the inputs that give it."""
+    if isinstance(line, TooLong):
+        raise RecordError(f"line is longer than {LONGEST_LINE_BYTES} bytes")
+    record = parse_record(line)
+    values, out_of_range = model.reader.read(record)
+    answer: dict[str, Any] = {
+        "id": record_id(record, number),
+        "model": model.contract.model,
+        "probability": None,
+        "bundle": bundle,
+    }
+    if out_of_range:
+        answer["out_of_range"] = out_of_range
+    if model.contract.simulated:
+        answer["simulated"] = True
+    return answer, values
+
+
+def _probabilities(rows: list[list[float]], model: Model) -> list[float]:
+    if not rows:
+        return []
+    if len(rows) == 1:
+        return [_shortest(np.float32(model.score_row(rows[0])[0]))]
+    columns = np.array(rows, dtype=np.float64).T
+    inputs = [entry.name for entry in model.contract.inputs]
+    probability, _ = model.score(dict(zip(inputs, columns, strict=True)))
+    return [_shortest(value) for value in probability]
+
+
+def _shortest(value: np.float32) -> float:
+    """Return the number with the fewest digits that float32 reads back as `value`."""
+    return float(np.format_float_positional(value, unique=True))

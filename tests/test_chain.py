@@ -1,0 +1,103 @@
+"""The whole chain on the small theatre: it repeats byte for byte, and reruns no more than a change asks for."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from project import Project
+
+OUTPUTS = ("data", "models", "reports")
+
+
+@pytest.fixture
+def project(small_chain: Project, tmp_path: Path) -> Project:
+    """Return a copy of the finished chain that the test may change."""
+    shutil.copytree(small_chain.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    return {
+        path.relative_to(project.root).as_posix(): path.read_bytes()
+        for folder in OUTPUTS
+        for path in sorted((project.root / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def stages_run(printed: str) -> set[str]:
+    return set(re.findall(r"Running stage '(.+?)':", printed))
+
+
+def test_deleting_everything_and_repeating_gives_the_same_bytes(project: Project) -> None:
+    before, lock = contents(project), (project.root / "dvc.lock").read_bytes()
+    for folder in (*(f"{name}/simulated" for name in ("models", "reports")), ".dvc/cache"):
+        shutil.rmtree(project.root / folder)
+    for name in ("raw", "truth", "tables", "quarantine", "features"):
+        shutil.rmtree(project.root / "data" / name)
+    assert "acquire@simulated" in stages_run(project.succeed("dvc", "repro"))
+    assert (project.root / "dvc.lock").read_bytes() == lock
+    after = contents(project)
+    assert {name for name in before if before[name] != after.get(name)} == set()
+    assert set(after) == set(before)
+
+
+def test_a_second_run_does_nothing(project: Project) -> None:
+    printed = project.succeed("dvc", "repro")
+    assert stages_run(printed) == set()
+    assert "Data and pipelines are up to date" in printed
+
+
+def test_a_changed_parameter_reruns_that_model_only(project: Project) -> None:
+    text = (project.root / "params.yaml").read_text()
+    section = text[text.index("\ntrain:") : text.index("sensor_threat:\n", text.index("\ntrain:"))]
+    leaves = re.search(r"num_leaves: (\d+)", section)
+    assert leaves
+    changed = section.replace(leaves[0], f"num_leaves: {int(leaves[1]) + 2}")
+    (project.root / "params.yaml").write_text(text.replace(section, changed))
+    ran = stages_run(project.succeed("dvc", "repro"))
+    assert ran == {
+        "train@simulated-area_risk",
+        "evaluate@simulated-area_risk",
+        "export@simulated-area_risk",
+        "report@simulated",  # gathers what the models' evaluations found
+    }
+
+
+def test_the_metrics_are_there_for_machines_and_for_dvc(small_chain: Project) -> None:
+    metrics = json.loads((small_chain.root / "reports/simulated/metrics.json").read_text())
+    area = metrics["area_risk"]["28d"]
+    assert {"rows", "positives", "models", "best_baseline", "log_loss_difference"} <= set(area)
+    for skill in (
+        area["models"]["lightgbm"],
+        *(part["models"]["lightgbm"] for part in metrics["sensor_threat"].values()),
+    ):
+        assert {"roc_auc", "pr_auc", "log_loss", "ece"} <= set(skill)
+    assert "reports/simulated/metrics.json" in small_chain.succeed("dvc", "metrics", "show", "--json")
+
+
+def test_the_plots_open(small_chain: Project, tmp_path: Path) -> None:
+    printed = small_chain.succeed("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    assert "failed" not in printed.lower()
+    assert "reliability" in (tmp_path / "plots/index.html").read_text()
+
+
+def test_mlflow_shows_one_run_for_each_model_also_when_it_was_restored(project: Project) -> None:
+    def runs() -> list[str]:
+        script = (
+            "import mlflow; from pipeline import tracking; client = tracking._client(); "
+            "runs = client.search_runs([client.get_experiment_by_name('simulated').experiment_id]); "
+            "print(sorted(run.data.tags['model'] for run in runs if run.data.metrics))"
+        )
+        return str(project.succeed(sys.executable, "-c", script)).strip().splitlines()[-1:]
+
+    assert runs() == ["['area_risk', 'sensor_threat']"]
+    (project.root / "mlflow.db").unlink()
+    shutil.rmtree(project.root / "models/simulated")
+    assert stages_run(project.succeed("dvc", "repro")) == set()  # restored from the cache, not fitted
+    project.succeed(sys.executable, "-m", "pipeline.tracking", "simulated")
+    project.succeed(sys.executable, "-m", "pipeline.tracking", "simulated")
+    assert runs() == ["['area_risk', 'sensor_threat']"]

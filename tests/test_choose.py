@@ -1,0 +1,31 @@
+"""Choosing a dataset changes three values of params.yaml and not a character more."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import cli
+from pipeline.choose import choose
+
+TEXT = (Path(__file__).parent.parent / "params.yaml").read_text()
+
+
+def test_only_the_run_section_changes() -> None:
+    chosen = choose(TEXT, dataset="elsewhere", models=["area_risk"], cut="sha256:0a1b")
+    assert yaml.safe_load(chosen)["run"] == {"dataset": "elsewhere", "models": ["area_risk"], "cut": "sha256:0a1b"}
+    changed = [(a, b) for a, b in zip(TEXT.splitlines(), chosen.splitlines(), strict=True) if a != b]
+    assert len(changed) <= 3
+    before, after = yaml.safe_load(TEXT), yaml.safe_load(chosen)
+    assert {**before, "run": None} == {**after, "run": None}
+
+
+def test_choosing_back_restores_the_file() -> None:
+    run = yaml.safe_load(TEXT)["run"]
+    there = choose(TEXT, dataset="elsewhere", models=["area_risk"], cut="sha256:0a1b")
+    assert choose(there, **run) == TEXT
+
+
+def test_a_file_without_the_section_is_refused() -> None:
+    with pytest.raises(cli.StageError, match=r"run\.dataset is missing"):
+        choose("datasets: {}\n", dataset="simulated", models=[], cut="none")

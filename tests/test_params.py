@@ -1,0 +1,84 @@
+"""params.yaml is read strictly: a slip of the pen is an error that names the key, never a default."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.declarations import DeclarationError, declare, read_declaration
+from pipeline.params import Params, load
+
+ROOT = Path(__file__).parent.parent
+Values = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def written() -> Values:
+    values: Values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return values
+
+
+def test_the_projects_own_file_is_valid_and_chooses_a_dataset_it_declares() -> None:
+    params = load(ROOT / "params.yaml")
+    assert params.run.models == params.dataset(params.run.dataset).models
+
+
+def misspelt(values: Values) -> None:
+    values["train"]["area_risk"]["num_leave"] = 3
+
+
+def out_of_range(values: Values) -> None:
+    values["datasets"]["colombia"]["theatre"]["h3_resolution"] = 22
+
+
+def undeclared_modality(values: Values) -> None:
+    values["datasets"]["colombia"]["sensor_threat"]["modalities"] = ["magnetometr"]
+
+
+def south_of_north(values: Values) -> None:
+    values["datasets"]["colombia"]["theatre"]["bounds"]["south_deg"] = 50
+
+
+def split_before_training(values: Values) -> None:
+    values["datasets"]["colombia"]["area_risk"]["test_from"] = "2001-01-01"
+
+
+@pytest.mark.parametrize(
+    ("plant", "expected"),
+    [
+        (misspelt, "train.area_risk.num_leave: unknown key; did you mean 'num_leaves'?"),
+        (out_of_range, "datasets.colombia.theatre.h3_resolution: got 22; "),
+        (undeclared_modality, "'magnetometr', which is not declared under modalities; did you mean 'magnetometer'?"),
+        (south_of_north, "expected south_deg < north_deg"),
+        (split_before_training, "expected history_from <= train_from < test_from < test_until"),
+    ],
+)
+def test_a_fault_is_named(written: Values, plant: Callable[[Values], None], expected: str) -> None:
+    values = copy.deepcopy(written)
+    plant(values)
+    with pytest.raises(DeclarationError) as refused:
+        declare(values, Params, where="params.yaml")
+    assert expected in str(refused.value)
+    assert str(refused.value).startswith("params.yaml: ")
+
+
+def test_a_missing_key_is_named(written: Values) -> None:
+    values = copy.deepcopy(written)
+    del values["train"]["sensor_threat"]["seed"]
+    with pytest.raises(DeclarationError, match=r"train\.sensor_threat\.seed: missing"):
+        declare(values, Params, where="params.yaml")
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("run: {}\nrun: {}\n")
+    with pytest.raises(DeclarationError, match="key 'run' is given twice"):
+        read_declaration(file, Params)
+
+
+def test_an_unknown_dataset_names_the_nearest() -> None:
+    with pytest.raises(DeclarationError, match="did you mean 'colombia'"):
+        load(ROOT / "params.yaml").dataset("columbia")
