@@ -45,6 +45,10 @@ ui: $(VENV)/ready ## browse the runs in MLflow on http://127.0.0.1:5000
 bench: $(VENV)/ready ## measure, side by side with other tools (takes minutes)
 	@for benchmark in benchmarks/*.py; do python $$benchmark || exit 1; done
 
+.PHONY: soak
+soak: $(VENV)/ready ## kill the running scorer 500 times under load, and count what arrived (takes minutes)
+	@python -m threat_scorer.run.soak --bundle models/$(DATASET)/bundle --model sensor_threat
+
 .PHONY: lock
 lock: $(VENV)/ready ## resolve the dependencies again into requirements.lock
 	uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

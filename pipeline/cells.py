@@ -98,7 +98,7 @@ def names(cells: Cells) -> list[str]:
     Examples
     --------
     >>> names(locate(np.array([4.6]), np.array([-74.1]), resolution=5))
-    ['8566e08bfffffff']
+    ['8566e093fffffff']
     """
     return [h3.int_to_str(cell) for cell in cells]
 

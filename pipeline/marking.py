@@ -23,11 +23,12 @@ class Marking:
 def most_restrictive(*tables: pa.Table) -> Marking:
     """Return the marking of what is derived from the rows of all the tables.
 
-    The originators are joined by ``+``; only partners to whom every row may be released remain; TLP is the highest.
+    The originators are joined by ``+``, each once; only partners to whom every row may be released remain; TLP is
+    the highest.
 
     Examples
     --------
-    >>> rows = {"originator": ["b", "a"], "releasable_to": [["ALL"], ["x", "y"]], "tlp": ["AMBER", "CLEAR"]}
+    >>> rows = {"originator": ["a+b", "a"], "releasable_to": [["ALL"], ["x", "y"]], "tlp": ["AMBER", "CLEAR"]}
     >>> most_restrictive(pa.table(rows))
     Marking(originator='a+b', releasable_to=('x', 'y'), tlp='AMBER')
     """
@@ -35,7 +36,7 @@ def most_restrictive(*tables: pa.Table) -> Marking:
     colours: set[str] = set()
     releases: set[frozenset[str]] = set()
     for table in tables:
-        originators |= set(pc.unique(table["originator"]).to_pylist())
+        originators |= {name for several in pc.unique(table["originator"]).to_pylist() for name in several.split("+")}
         colours |= set(pc.unique(table["tlp"]).to_pylist())
         joined = pc.unique(pc.binary_join(table["releasable_to"].cast(pa.list_(pa.string())), "\n"))
         releases |= {frozenset(text.split("\n")) for text in joined.to_pylist()}

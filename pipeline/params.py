@@ -9,7 +9,7 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
-from pipeline.tables import EventType, Hazard
+from pipeline.tables import EventType, Hazard, Tlp
 
 ModelName = Literal["area_risk", "sensor_threat"]
 Positive = Annotated[float, Gt(0)]
@@ -88,12 +88,29 @@ class SensorTask:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Linkage:
+    """When reports of two sources are taken for one event."""
+
+    least_probability: Share
+    coverage: Share
+    """Share of one source's events that the other is thought to report too, before anything is known."""
+    misdated: Share
+    """Share of reports whose date is wrong by more than they state, and then by up to `slack_days`."""
+    slack_days: Positive
+    reach: Positive
+    """Candidates lie within this many standard errors of distance."""
+    around: Positive
+    """The other source's events are counted within this many times the candidates' distance and time."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Dataset:
-    """One theatre: sources, ground, and the tasks that it has data for."""
+    """One theatre: sources, ground, and the tasks that it has data for; without `linkage` no reports are joined."""
 
     simulated: bool
     sources: list[str]
     theatre: Theatre
+    linkage: Linkage | None = None
     area_risk: AreaTask | None = None
     sensor_threat: SensorTask | None = None
 
@@ -211,6 +228,19 @@ class Export:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Review:
+    """What a model must show before it goes to the field."""
+
+    ece_at_most: Share
+    observed_over_expected: tuple[Positive, Positive]
+    subset_worse_by_at_most: Annotated[float, Ge(0)]
+    log_odds_difference_at_most: Positive
+    onnx_mib_at_most: Positive
+    tlp_at_most: Tlp
+    release_to: dict[str, list[str]]
+
+
+@dataclass(frozen=True, config=STRICT)
 class Params:
     """All of params.yaml."""
 
@@ -222,6 +252,7 @@ class Params:
     train: Train
     evaluate: Evaluate
     export: Export
+    review: Review
 
     def dataset(self, name: str) -> Dataset:
         """Return one dataset's entry.
@@ -269,6 +300,14 @@ class Params:
         """Return what the sensors of a dataset measure, in the order of its modalities; empty without sensors."""
         task = self.dataset(name).sensor_threat
         return {n: m for modality in (task.modalities if task else []) for n, m in self.modalities[modality].items()}
+
+    def optional_modalities(self, name: str) -> dict[str, list[str]]:
+        """Return the inputs of each modality of a dataset that a detection may lack as a whole."""
+        return {
+            modality: list(self.modalities[modality])
+            for modality in self.sensor_task(name).modalities
+            if not any(entry.required for entry in self.modalities[modality].values())
+        }
 
     @model_validator(mode="after")
     def _modalities_are_declared(self) -> "Params":

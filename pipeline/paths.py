@@ -83,6 +83,15 @@ class DatasetPaths:
         """JSON file of all metrics of all models, for machines."""
         return self.reports / "metrics.json"
 
+    @property
+    def page(self) -> Path:
+        """Reviewers' page: one HTML file that needs no other."""
+        return self.reports / "index.html"
+
+    def card(self, model: str) -> Path:
+        """Markdown file: the model card."""
+        return self.reports / "cards" / f"{model}.md"
+
     def onnx(self, model: str) -> Path:
         """ONNX file of one model in the bundle."""
         return self.bundle / f"{model}.onnx"

@@ -113,6 +113,22 @@ PLACES = pa.schema(
     ]
 )
 
+MERGES = pa.schema(
+    [
+        _column("incident_id", pa.string(), "the event that both are reports of"),
+        _column("report_id", pa.string(), "one report, the better dated: its source and its record"),
+        _column("other_id", pa.string(), "the other report"),
+        _column("decided_by", pa.string(), "linkage, or reviewer: data/sources/links"),
+        _column("probability", pa.float64(), "that both are of one event; missing from a reviewer", nullable=True),
+        _column("distance_m", pa.float64(), "between the two positions", nullable=True),
+        _column("days_apart", pa.float64(), "between the two periods, 0 where they overlap", nullable=True),
+        _column("expected_by_chance", pa.float64(), "other events there and then, were they not one", nullable=True),
+        _column("reason", pa.string(), "the same for people, or the reviewer's own words"),
+        _column("known_from", UTC, "when both reports were known: the event is one from then on"),
+        *_MARKING,
+    ]
+)
+
 QUARANTINE = pa.schema(
     [
         _column("source_id", pa.string(), "the mapping that refused the row"),

@@ -1,9 +1,12 @@
-"""What several tests share: the finished chain on the small simulated theatre."""
+"""What several tests share: the finished chain on the small simulated theatre, and an MLflow store made once."""
 
+import shutil
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
-from project import Project, copy_of_the_project
+from project import ROOT, Project, copy_of_the_project
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,27 @@ def small_chain(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.succeed(sys.executable, "-m", "pipeline.choose", "simulated")
     project.succeed("dvc", "repro")
     return project
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an MLflow database that is ready and empty: making one takes seconds, copying it none."""
+    from pipeline import tracking
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mlflow's own deprecations
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        tracking.connect().search_experiments(max_results=1)
+    return folder / tracking.DATABASE
+
+
+@pytest.fixture
+def workspace(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return, as the working folder, a project without any stage's output, with an MLflow store of its own."""
+    shutil.copy(empty_mlflow, tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path

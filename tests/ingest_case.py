@@ -20,6 +20,7 @@ DEPTH = Measured(unit="m", low=0.0, high=1.0, required=False, meaning="")
 
 INCIDENTS: dict[str, Any] = {
     "file": "in.csv",
+    "about": "made by a test",
     "table": "incidents",
     "format": {"kind": "csv"},
     "key": ["id"],

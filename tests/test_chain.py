@@ -36,7 +36,7 @@ def test_deleting_everything_and_repeating_gives_the_same_bytes(project: Project
     before, lock = contents(project), (project.root / "dvc.lock").read_bytes()
     for folder in (*(f"{name}/simulated" for name in ("models", "reports")), ".dvc/cache"):
         shutil.rmtree(project.root / folder)
-    for name in ("raw", "truth", "tables", "quarantine", "features"):
+    for name in ("raw", "truth", "staging", "tables", "quarantine", "features"):
         shutil.rmtree(project.root / "data" / name)
     assert "acquire@simulated" in stages_run(project.succeed("dvc", "repro"))
     assert (project.root / "dvc.lock").read_bytes() == lock
@@ -88,9 +88,9 @@ def test_the_plots_open(small_chain: Project, tmp_path: Path) -> None:
 def test_mlflow_shows_one_run_for_each_model_also_when_it_was_restored(project: Project) -> None:
     def runs() -> list[str]:
         script = (
-            "import mlflow; from pipeline import tracking; client = tracking._client(); "
+            "import mlflow; from pipeline import tracking; client = tracking.connect(); "
             "runs = client.search_runs([client.get_experiment_by_name('simulated').experiment_id]); "
-            "print(sorted(run.data.tags['model'] for run in runs if run.data.metrics))"
+            "print(sorted(run.data.tags['model'] for run in runs if run.data.tags['kind'] == 'model'))"
         )
         return str(project.succeed(sys.executable, "-c", script)).strip().splitlines()[-1:]
 

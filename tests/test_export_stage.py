@@ -76,6 +76,7 @@ def write_model(root: Path, model: str, names: tuple[str, ...], rows: np.ndarray
 
 def export(root: Path, model: str, monkeypatch: pytest.MonkeyPatch, *more: str) -> onnx.ModelProto:
     monkeypatch.chdir(root)
+    monkeypatch.setattr("pipeline.tracking.record", lambda dataset, model: None)
     monkeypatch.setattr(sys, "argv", ["export", "--dataset", "simulated", "--model", model, *more])
     main()
     return onnx.load(PATHS.onnx(model))

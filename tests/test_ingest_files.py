@@ -95,6 +95,7 @@ def test_nested_objects_missing_keys_and_broken_lines_of_json(tmp_path):
 def test_each_vertex_of_a_line_is_a_record_where_the_mapping_says_so(tmp_path):
     mapping = {
         "file": "in.csv",
+        "about": "made by a test",
         "table": "places",
         "format": {"kind": "geojson", "points": "vertices"},
         "fields": {"kind": {"constant": "river"}, "name": {"column": "n"}},
@@ -179,11 +180,19 @@ LINE = st.one_of(
     st.lists(CELL, max_size=9).map(",".join),
 )
 
+END = st.sampled_from(["\n", "\r\n", "\r"])
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(LINE, max_size=12), st.sampled_from(["\n", "\r\n", "\r"]), st.binary(max_size=12), st.integers(0, 200))
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.tuples(LINE, END), max_size=12),
+    END,
+    st.binary(max_size=12),
+    st.integers(0, 200),
+)
 def test_every_record_of_any_garbage_is_kept_merged_or_quarantined(tmp_path_factory, lines, end, noise, at):
-    content = end.join([HEADER.strip(), *lines]).encode("utf-8", "surrogatepass")
+    text = HEADER.strip() + end + "".join(line + ending for line, ending in lines)
+    content = text.encode("utf-8", "surrogatepass")
     content = content[: len(HEADER) + at] + noise + content[len(HEADER) + at :]
     case = Case(tmp_path_factory.mktemp("garbage"), INCIDENTS)
     try:

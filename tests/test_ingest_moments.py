@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ingest import moments
@@ -84,6 +84,7 @@ def test_the_first_format_that_fits_is_taken_value_by_value():
     assert instants.us[0] == instants.us[1]
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2100, 1, 1)), st.sampled_from(["UTC", "Asia/Kabul"])
 )
@@ -97,6 +98,7 @@ def test_every_time_written_in_a_format_is_read_back(time, zone):
     )
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_a_date_or_refused_and_never_an_error(text):
     for form in ("iso8601", "%Y-%m-%d", "%d %b %Y %H:%M:%S.%f %z", "excel_serial", "unix_ms"):

@@ -182,6 +182,7 @@ def test_mgrs_agrees_with_known_places(reference, latitude, longitude):
 def test_a_detection_keeps_what_was_measured_and_lacks_what_was_not(tmp_path):
     mapping = {
         "file": "in.csv",
+        "about": "made by a test",
         "table": "detections",
         "format": {"kind": "csv", "missing": ["NA"]},
         "fields": {

@@ -19,6 +19,7 @@ from pipeline.paths import DatasetPaths
 TOWNS = "code,name,lat,lon\nA,Alfa,10.5,20.5\nB,Bravo,10.6,20.6\n"
 TOWNS_MAPPING = {
     "file": "p/towns.csv",
+    "about": "made by a test",
     "table": "places",
     "format": {"kind": "csv"},
     "key": ["code"],
@@ -30,6 +31,7 @@ TOWNS_MAPPING = {
 REPORTS = "no;wo;was;wann\n1;A;Sprengsatz;03.02.2021\n2;B;Mine;04.02.2021\n3;C;Mine;05.02.2021\n4;A;Fund;06.02.2021\n"
 REPORTS_MAPPING = {
     "file": "q/meldungen.csv",
+    "about": "made by a test",
     "table": "incidents",
     "format": {"kind": "csv", "delimiter": ";"},
     "key": ["no"],
@@ -55,6 +57,7 @@ def project(tmp_path, monkeypatch):
         "bounds": {"south_deg": 10, "north_deg": 11, "west_deg": 20, "east_deg": 21},
     }
     third.pop("sensor_threat")
+    third.pop("linkage")
     settings["datasets"]["third"] = third
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     write(tmp_path, "p/towns.csv", TOWNS)
@@ -105,7 +108,7 @@ def test_files_nobody_wrote_code_for_become_tables(project, monkeypatch, capsys)
         ("unknown_place", "AMBER", ["Q"]),
         ("unmapped_value", "AMBER", ["Q"]),
     ]
-    assert sorted(path.stem for path in Path("data/tables/third").iterdir()) == sorted(stage.TABLES)
+    assert sorted(path.stem for path in Path("data/tables/third").iterdir()) == sorted([*stage.TABLES, "merges"])
     report = store.read_json(Path("reports/third/ingest.json"))
     assert report["total"] == {"rows_in": 6, "kept": 4, "merged": 0, "quarantined": 2}
     printed = capsys.readouterr().out
@@ -204,6 +207,12 @@ def test_a_gazetteer_must_be_a_source_of_the_dataset(project, monkeypatch):
         ingest(monkeypatch)
 
 
+def test_decisions_that_no_linkage_would_follow_are_refused(project, monkeypatch):
+    declare(project, "links/third", {"never": [{"reports": ["reports:1", "reports:2"], "because": "two places"}]})
+    with pytest.raises(DeclarationError, match=r"links/third.yaml: .*datasets.third has no linkage"):
+        ingest(monkeypatch)
+
+
 def test_a_broken_file_leaves_the_tables_as_they_were(project):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "pipeline.ingest", "--dataset", "third"]
@@ -239,7 +248,7 @@ def test_a_killed_ingest_leaves_the_old_tables_or_the_new_ones_whole(project, mo
         child = os.fork()
         if child == 0:
             done = stage.ingest("third", settings, sources=Path("data/sources"), raw=where.raw, staging=where.staging)
-            stage.write(done, where, measured={})
+            stage.write(done, where, measured={}, linking=None)
             os._exit(0)
         time.sleep(moment.uniform(0, 1.3 * takes_s))
         os.kill(child, signal.SIGKILL)

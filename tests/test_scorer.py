@@ -171,7 +171,7 @@ def of_an_unknown_model():
         (without_contract, "no threat_scorer_contract in its metadata"),
         (with_malformed_contract, "version: got None"),
         (with_other_outputs, "output probability: got none"),
-        (with_other_width, "expected features, tensor(float), shape (n, 7)"),
+        (with_other_width, "expected features, tensor(float), shape (n, 31)"),
         (with_other_features, "different releases"),
         (of_another_model, "its contract is that of 'area_risk'; expected 'sensor_threat'"),
         (of_an_unknown_model, "got 'sonar'"),

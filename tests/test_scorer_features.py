@@ -77,6 +77,34 @@ def test_derived_features_match_a_calculation_by_hand():
     assert derived["emi_in_phase_share"] == pytest.approx(0.6)
 
 
+def splines_of(voltage: float) -> dict[str, float]:
+    names, matrix = assemble("sensor_threat", {"voltage": [voltage], "height": [0.5]})
+    return {name: x for name, x in zip(names, matrix[0].tolist(), strict=True) if name.startswith("voltage_spline")}
+
+
+def test_splines_match_a_calculation_by_hand():
+    found = splines_of(0.3125)  # an eighth into the fourth tenth
+    there = {"voltage_spline_3": 49 / 128, "voltage_spline_4": 39 / 64, "voltage_spline_5": 1 / 128}
+    there |= {f"{name}_by_height": x / 2 for name, x in there.items()}
+    for name, x in found.items():
+        assert x == pytest.approx(there.get(name, 0.0), abs=1e-6), name
+
+
+@given(st.floats(-2, 3, width=32), st.floats(0, 1, width=32))
+def test_splines_are_none_below_zero_sum_to_one_and_stay_as_they_are_beyond_the_scale(voltage, height):
+    names, matrix = assemble("sensor_threat", {"voltage": [voltage], "height": [height]})
+    splines = np.array([x for name, x in zip(names, matrix[0], strict=True) if name.startswith("voltage_spline")])
+    plain, by_height = splines.reshape(2, -1)
+    assert (splines >= 0).all()
+    assert plain.sum() == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(by_height, plain * height, rtol=1e-6, atol=1e-40)
+    assert list(splines_of(voltage).values()) == list(splines_of(min(max(voltage, 0.0), 1.0)).values())
+
+
+def test_a_missing_voltage_has_no_spline():
+    assert np.isnan(list(splines_of(np.nan).values())).all()
+
+
 def test_a_silent_emi_sensor_has_no_phase_and_a_missing_one_is_missing():
     columns = {"emi_in_phase": [0.0, np.nan], "emi_quadrature": [0.0, 0.1]}
     _, matrix = assemble("sensor_threat", columns)

@@ -1,16 +1,31 @@
-"""``python -m pipeline.evaluate --dataset NAME --model NAME``: models and data/features -> reports."""
+"""``python -m pipeline.evaluate --dataset NAME --model NAME``: models and data/features -> reports.
 
+``python -m pipeline.evaluate surface --date DAY [--dataset NAME] [--out FOLDER]``: the risk of every cell on a day.
+"""
+
+import argparse
+import sys
+from datetime import date
 from pathlib import Path
 
+import lightgbm
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import cli, params, store
-from pipeline.evaluate import area_risk, sensor_threat
+from pipeline.evaluate import area_risk, figures, sensor_threat, surface
 from pipeline.paths import DatasetPaths
 
 
 def main() -> None:
-    """Read what was held out, measure it, write metrics and plots."""
+    """Measure what was held out, or lay out the risk of a day for planners."""
+    if sys.argv[1:2] == ["surface"]:
+        _surface(sys.argv[2:])
+    else:
+        _evaluate()
+
+
+def _evaluate() -> None:
     given = cli.parser("pipeline.evaluate", "Held-out predictions in, skill out.", model=True).parse_args()
     paths, declared = DatasetPaths(given.dataset), params.load()
     folder = paths.model(given.model)
@@ -36,6 +51,8 @@ def main() -> None:
     store.write_json(found.metrics, paths.evaluation(given.model) / "metrics.json")
     for name, points in found.plots.items():
         store.write_csv(points, paths.evaluation(given.model) / f"{name}.csv")
+        picture = figures.draw(name, points, title=f"{given.model}, {given.dataset}: {found.measured_on}")
+        store.write_bytes(picture, paths.evaluation(given.model) / f"{name}.png")
     print(f"{given.model}: metrics and plots in {paths.evaluation(given.model)}")
     # MLflow is a log beside the files, and slow to import: nothing above needs it
     from pipeline import tracking
@@ -43,17 +60,48 @@ def main() -> None:
     tracking.record(given.dataset, given.model)
 
 
+def _surface(words: list[str]) -> None:
+    arguments = argparse.ArgumentParser(prog="python -m pipeline.evaluate surface", description=surface.__doc__)
+    arguments.add_argument("--dataset", help="an entry of `datasets` in params.yaml; without it, the one of `run`")
+    arguments.add_argument("--date", required=True, type=date.fromisoformat, help="a day, such as 2022-04-01, UTC")
+    arguments.add_argument("--out", type=Path, help="folder; without it, reports/<dataset>/surface")
+    given = arguments.parse_args(words)
+    declared = params.load()
+    dataset = given.dataset or declared.run.dataset
+    entry, paths = declared.dataset(dataset), DatasetPaths(dataset)
+    features, folder = paths.features("area_risk"), paths.model("area_risk")
+    calibration, held_out = (_table(folder / name) for name in ("calibration.parquet", "heldout.parquet"))
+    fit = store.read_json(folder / "fit.json")
+    valid = surface.validity(given.date, pc.unique(_table(features, columns=["cutoff"])["cutoff"]).to_pylist(), fit)
+    rows = pa.concat_tables(
+        batch.filter(pc.equal(batch["cutoff"], valid.cutoff)) for batch in store.read_batches(features)
+    )
+    found = surface.build(
+        rows,
+        surface.known_by(valid.cutoff, calibration, held_out, horizon_days=int(fit["horizon_days"])),
+        lightgbm.Booster(model_file=folder / "model.txt"),
+        fit,
+        valid,
+        declared.evaluate,
+        simulated=entry.simulated,
+    )
+    stem = (given.out or paths.reports / "surface") / given.date.isoformat()
+    store.write_table(found.table, stem.with_suffix(".parquet"), schema=surface.SCHEMA, sort_by=("cell",))
+    store.write_json(surface.geojson(found), stem.with_suffix(".geojson"))
+    print(f"{surface.describe(found)}\n{stem}.geojson and .parquet")
+
+
 def _truth(paths: DatasetPaths, name: str) -> pa.Table | None:
     known = store.read_json(paths.truth / "known.json")["known"]
     return store.read_table(paths.truth / f"{name}.parquet") if known else None
 
 
-def _table(path: Path) -> pa.Table:
+def _table(path: Path, columns: list[str] | None = None) -> pa.Table:
     if not path.exists():
         raise cli.StageError(
             f"{path}: no such file; run `python -m pipeline.features`, then `python -m pipeline.train`"
         )
-    return store.read_table(path)
+    return store.read_table(path, columns=columns)
 
 
 if __name__ == "__main__":

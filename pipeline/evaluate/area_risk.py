@@ -84,6 +84,7 @@ def evaluate(
             "precision_recall": curves.precision_recall(happened, probability[SHIPPED]),
             "gain": curves.gains(happened, plotted, when),
         },
+        measured_on=f"{len(happened):,} cells and cutoffs, {int(happened.sum()):,} with an event in {horizon} days",
     )
 
 

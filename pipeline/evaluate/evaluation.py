@@ -12,3 +12,5 @@ class Evaluation:
 
     metrics: dict[str, Any]
     plots: dict[str, pa.Table]
+    measured_on: str
+    """The rows behind the plots, for their titles."""

@@ -1,5 +1,6 @@
 """The points of the plots -> pictures for MLflow and the report; the same points give the same bytes."""
 
+import textwrap
 from collections.abc import Callable
 from io import BytesIO
 
@@ -29,7 +30,7 @@ def draw(name: str, points: pa.Table, *, title: str) -> bytes:
     figure = Figure(figsize=(6, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     DRAWN[name](axes, points)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(textwrap.fill(title, 76), fontsize=9)
     axes.grid(alpha=0.3)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})

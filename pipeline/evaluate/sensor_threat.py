@@ -7,16 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import expit
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from pipeline.cli import StageError
-from pipeline.evaluate import curves, oracle
-from pipeline.evaluate.comparison import BASE_RATE, ORACLE, SHIPPED, compare
+from pipeline.evaluate import curves, fusion, oracle, sensor_baselines
+from pipeline.evaluate.comparison import ORACLE, SHIPPED, compare
 from pipeline.evaluate.evaluation import Evaluation
+from pipeline.evaluate.intervals import over_groups
 from pipeline.evaluate.metrics import (
     Floats,
     Mask,
@@ -70,15 +67,25 @@ def evaluate(
     fold, group = (np.asarray(held_out[key].to_pylist()) for key in ("fold", "group_id"))
     inputs = np.column_stack([rows[column].to_numpy().astype(np.float64) for column in measured])
     probability = {
-        SHIPPED: expit(held_out["log_odds"].to_numpy()),
-        BASE_RATE: _base_rate(outcome, fold),
-        "logistic_regression": _logistic_regression(inputs, outcome, fold),
+        SHIPPED: _probability(held_out, "log_odds"),
+        **sensor_baselines.probabilities(inputs, outcome, fold, group, seed=settings.seed),
     }
     if truth is not None:
         probability[ORACLE] = oracle.of_alarms(rows, truth)
     measured_skill = {model: _skill(outcome, values, group, settings) for model, values in probability.items()}
     found = compare(outcome, probability, measured_skill, group, settings)
     found["groups"] = len(np.unique(group))
+    found["without"] = {
+        column.removeprefix(_WITHOUT): _skill(outcome, _probability(held_out, column), group, settings)
+        for column in held_out.column_names
+        if column.startswith(_WITHOUT)
+    }
+    found["random_split"] = {
+        "flattering": "models saw other alarms of the same group, as none in the field has",
+        "skill": {SHIPPED: _skill(outcome, _probability(held_out, "log_odds_random_split"), group, settings)},
+    }
+    if truth is not None:
+        found["fusion"] = fusion.evaluate(rows, truth, held_out["log_odds"].to_numpy(), outcome, group, settings)
     points = {
         policy: threshold_of_detection(outcome, probability[SHIPPED], share=share)
         for policy, share in DETECTION_POLICIES.items()
@@ -90,7 +97,15 @@ def evaluate(
             "precision_recall": curves.precision_recall(outcome, probability[SHIPPED]),
             "roc": curves.roc(outcome, probability[SHIPPED]),
         },
+        measured_on=f"{len(outcome):,} alarms, {int(outcome.sum()):,} of them hazards, in groups not seen",
     )
+
+
+_WITHOUT = "log_odds_without_"
+
+
+def _probability(held_out: pa.Table, column: str) -> Floats:
+    return np.asarray(expit(held_out[column].to_numpy()))
 
 
 def _skill(outcome: Mask, probability: Floats, group: npt.NDArray[Any], settings: Evaluate) -> dict[str, Any]:
@@ -102,6 +117,15 @@ def _skill(outcome: Mask, probability: Floats, group: npt.NDArray[Any], settings
             f"{share:g}": detection_at_false_alarms(outcome, probability, share=share)
             for share in settings.alarm_shares
         },
+        "intervals": over_groups(
+            outcome,
+            probability,
+            group,
+            bins=settings.calibration_bins,
+            alarm_shares=settings.alarm_shares,
+            samples=settings.bootstrap_samples,
+            seed=settings.seed,
+        ),
     }
 
 
@@ -121,21 +145,3 @@ def roc_auc_by_group(outcome: Mask, probability: Floats, group: npt.NDArray[Any]
     if not found:
         raise UndefinedMetricError("metrics: no group has both hazards and clutter; expected at least one")
     return found
-
-
-def _base_rate(outcome: Mask, fold: npt.NDArray[Any]) -> Floats:
-    """Return for each row the share of hazards among the rows of the other folds."""
-    _, number = np.unique(fold, return_inverse=True)
-    hazards, rows = np.bincount(number, weights=outcome), np.bincount(number)
-    return np.asarray(((hazards.sum() - hazards) / (rows.sum() - rows))[number])
-
-
-def _logistic_regression(inputs: Floats, outcome: Mask, fold: npt.NDArray[Any]) -> Floats:
-    """Return for each row what a logistic regression on the inputs says that had not seen the row's fold."""
-    probability = np.empty(len(outcome))
-    for held in np.unique(fold):
-        seen = fold != held
-        model = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler(), LogisticRegression())
-        model.fit(inputs[seen], outcome[seen])
-        probability[~seen] = model.predict_proba(inputs[~seen])[:, 1]
-    return probability

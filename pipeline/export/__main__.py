@@ -1,7 +1,10 @@
 """models/<dataset>/<model> -> models/<dataset>/bundle/<model>.onnx and reports/<dataset>/parity/<model>.json."""
 
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -11,6 +14,7 @@ from pipeline.export import describe, graph, parity, rows
 from pipeline.export.stages import Stages, held
 from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.paths import DatasetPaths
+from pipeline.signing import commands
 
 
 def main() -> None:
@@ -18,75 +22,110 @@ def main() -> None:
     arguments = cli.parser("pipeline.export", __doc__, model=True)
     arguments.add_argument("--reference", type=Path, metavar="FILE", help="also write the form in double there")
     given = arguments.parse_args()
-    settings = params.load()
-    paths, model = DatasetPaths(given.dataset), given.model
-    text_path, fit_path = paths.model(model) / "model.txt", paths.model(model) / "fit.json"
-    fit = store.read_json(fit_path)
-    catalogue = store.read_json(paths.catalogue(model))["features"]
-    names = [feature["name"] for feature in catalogue]
-    real = np.stack(
-        [column.to_numpy() for column in store.read_table(paths.features(model), columns=names).columns], axis=1
-    )
-    operating_points = store.read_json(paths.evaluation(model) / "metrics.json")["operating_points"]
-
-    text = text_path.read_text(encoding="utf-8")
-    try:
-        forest = parse(text)
-        stages = Stages.of(fit, names)
-    except (ModelNotExportable, ValueError) as error:
-        raise cli.StageError(f"{paths.model(model)}: {error}") from None
-    describe.agree_on_features(
-        {str(paths.catalogue(model)): names, str(fit_path): fit["features"], str(text_path): forest.feature_names}
-    )
-
-    reference = parity.Reference(lgb.Booster(model_str=text), forest, stages)
+    settings, paths, model = params.load(), DatasetPaths(given.dataset), given.model
+    fitted = _read(paths, model)
+    reference, real, form = fitted.reference, fitted.rows, graph.FORMS[settings.export.form]
     columns, chances = rows.Columns.of(real), np.random.default_rng(settings.export.seed)
 
-    def gate_rows() -> dict[str, Iterable[rows.Rows]]:
-        return {
-            "test": [real],
-            "random": rows.in_parts(lambda n: columns.random(n, chances), settings.export.random_rows),
-            "threshold": [rows.threshold_rows(forest, real, reference.leaves(real))],
-            "adversarial": [rows.adversarial_rows(forest, settings.export.adversarial_rows, chances)],
-        }
-
-    form = graph.FORMS[settings.export.form]
     typical = held(real).mean(axis=0) if settings.export.reasons else None
-    exported = graph.build(forest, stages, name=model, form=settings.export.form, typical=typical)
-    passed = parity.check(exported, reference, gate_rows(), operating_points=operating_points, tolerance=form.tolerance)
-    contract = describe.contract(
-        settings,
-        dataset=given.dataset,
-        model=model,
-        fit=fit,
-        catalogue=catalogue,
-        rows=real,
-        operating_points=passed.operating_points,
-        booster_digest=store.digest(text_path),
+    exported = graph.build(reference.forest, reference.stages, name=model, form=settings.export.form, typical=typical)
+    passed = parity.check(
+        exported,
+        reference,
+        _gate_rows(fitted, columns, settings.export, chances),
+        operating_points=fitted.operating_points,
+        tolerance=form.tolerance,
     )
-    golden = describe.golden(exported, contract, columns.made(settings.export.golden_rows, chances))
-    content = describe.described(exported, contract, golden)
-    report: dict[str, object] = {
+    report: dict[str, Any] = {
         "form": settings.export.form,
         "oldest_onnxruntime": form.oldest_onnxruntime,
         "tolerance": form.tolerance,
-        "trees": forest.n_trees,
-        "onnx_bytes": len(content),
-        "operating_points": {"asked": operating_points, "settled": passed.operating_points},
+        "trees": reference.forest.n_trees,
+        "operating_points": {"asked": fitted.operating_points, "settled": passed.operating_points},
         "rows": passed.rows,
     }
     if typical is not None:
         explained = np.concatenate([real[:256], columns.random(256, chances)])
         report["reasons_difference"] = parity.check_reasons(exported, reference, explained, typical=typical)
+    contract = describe.contract(
+        settings,
+        dataset=given.dataset,
+        model=model,
+        fit=fitted.fit,
+        catalogue=fitted.catalogue,
+        rows=real,
+        operating_points=passed.operating_points,
+        booster_digest=fitted.booster_digest,
+    )
+    golden = describe.golden(exported, contract, columns.made(settings.export.golden_rows, chances))
+    content = describe.described(exported, contract, golden)
     _write(content, paths.onnx(model))
-    store.write_json(report, paths.parity(model))
+    store.write_json({**report, "onnx_bytes": len(content)}, paths.parity(model))
     compared = sum(int(kind["leaves"]) for kind in passed.rows.values())
     print(f"{paths.onnx(model)}: {len(content):,} bytes; {compared:,} leaves compared with LightGBM's, none differs")
 
     if given.reference:
-        double = graph.build(forest, stages, name=model, form="reference")
-        parity.check(double, reference, gate_rows(), operating_points={}, tolerance=graph.FORMS["reference"].tolerance)
+        double = graph.build(reference.forest, reference.stages, name=model, form="reference")
+        gate_rows = _gate_rows(fitted, columns, settings.export, chances)
+        tolerance = graph.FORMS["reference"].tolerance
+        parity.check(double, reference, gate_rows, operating_points={}, tolerance=tolerance)
         _write(double.SerializeToString(deterministic=True), given.reference)
+
+    # MLflow is a log beside the files, and slow to import: nothing above needs it
+    from pipeline import tracking
+
+    tracking.record(given.dataset, model)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What the stages before have left of one model."""
+
+    reference: parity.Reference
+    fit: dict[str, Any]
+    catalogue: list[dict[str, str]]
+    rows: rows.Rows
+    operating_points: dict[str, float]
+    booster_digest: str
+
+
+def _read(paths: DatasetPaths, model: str) -> _Fitted:
+    folder = paths.model(model)
+    fit, text = store.read_json(folder / "fit.json"), (folder / "model.txt").read_text(encoding="utf-8")
+    catalogue = store.read_json(paths.catalogue(model))["features"]
+    names = [feature["name"] for feature in catalogue]
+    try:
+        forest, stages = parse(text), Stages.of(fit, names)
+    except (ModelNotExportable, ValueError) as error:
+        raise cli.StageError(f"{folder}: {error}") from None
+    describe.agree_on_features(
+        {
+            str(paths.catalogue(model)): names,
+            str(folder / "fit.json"): fit["features"],
+            str(folder / "model.txt"): forest.feature_names,
+        }
+    )
+    table = store.read_table(paths.features(model), columns=names)
+    return _Fitted(
+        reference=parity.Reference(lgb.Booster(model_str=text), forest, stages),
+        fit=fit,
+        catalogue=catalogue,
+        rows=np.stack([column.to_numpy() for column in table.columns], axis=1),
+        operating_points=store.read_json(paths.evaluation(model) / "metrics.json")["operating_points"],
+        booster_digest=store.digest(folder / "model.txt"),
+    )
+
+
+def _gate_rows(
+    fitted: _Fitted, columns: rows.Columns, settings: params.Export, chances: np.random.Generator
+) -> dict[str, Iterable[rows.Rows]]:
+    forest = fitted.reference.forest
+    return {
+        "test": [fitted.rows],
+        "random": rows.in_parts(lambda n: columns.random(n, chances), settings.random_rows),
+        "threshold": [rows.threshold_rows(forest, fitted.rows, fitted.reference.leaves(fitted.rows))],
+        "adversarial": rows.in_parts(lambda n: rows.adversarial_rows(forest, n, chances), settings.adversarial_rows),
+    }
 
 
 def _write(content: bytes, path: Path) -> None:
@@ -95,4 +134,6 @@ def _write(content: bytes, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    # keys and signed bundles are a person's acts, not the stage's
+    signing = sys.argv[1:2] and sys.argv[1] in commands.NAMES
+    cli.run(commands.main if signing else main)

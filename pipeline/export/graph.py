@@ -37,6 +37,7 @@ TREES: Final = "trees"
 """Name of the tree operator that gives the log-odds."""
 
 TREES_PER_SUM: Final = 32
+"""Trees whose log-odds the operator adds up in float32; their sums are added in double."""
 
 FORMS: Final[Mapping[str, Form]] = {
     "field": Form(np.float32, 15, 3, 8, "1.16.3", 1e-6),
@@ -73,8 +74,9 @@ def build(
     kind = FORMS[form]
     graph = _Graph(kind)
     source = _prepared(graph, forest)
+    total = _tree_sum(graph, forest, source)
     held = _held(graph) if stages.baseline else ""
-    _add_stages(graph, stages, _tree_sum(graph, forest, source), held)
+    _add_stages(graph, stages, total, held)
     graph.add("Sigmoid", "log_odds", output="probability")
     if typical is not None:
         _add_reasons(graph, forest, stages, source, held, typical)

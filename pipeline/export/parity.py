@@ -23,6 +23,7 @@ from pipeline.export.stages import Stages
 from pipeline.export.trees import Forest
 from pipeline.export.twin import leaf_twin
 
+_COMPARED_AT_ONCE = 16384
 _EXPLAINED_AT_ONCE = 256  # each takes (trees, features) in memory
 _REASONS_TOLERANCE = 1e-6
 _ROOM = 1e-5  # how far an operating point may be moved to stand clear of every score
@@ -154,11 +155,13 @@ def _as_read(model: ort.InferenceSession, rows: Rows) -> NDArray[np.floating[Any
 
 
 def _numbered(parts: Iterable[Rows]) -> Iterator[tuple[int, Rows]]:
-    """Yield each part with the number of its first row; a forest without thresholds has no rows at them."""
-    start = 0
-    for part in filter(len, parts):
-        yield start, np.ascontiguousarray(part)
-        start += len(part)
+    """Yield the rows, a bearable number at a time, each time with the number of the first."""
+    number = 0
+    for part in parts:
+        for start in range(0, len(part), _COMPARED_AT_ONCE):
+            rows = np.ascontiguousarray(part[start : start + _COMPARED_AT_ONCE])
+            yield number, rows
+            number += len(rows)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """``python -m pipeline.features --dataset NAME --model NAME``: data/tables -> data/features."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,7 +42,7 @@ def _sensor_threat(declared: params.Params, paths: DatasetPaths, dataset: str) -
     schema = sensor_threat.schema(rows.features)
     store.write_table(rows.table, paths.features("sensor_threat"), schema=schema, sort_by=sensor_threat.KEY)
     marking = most_restrictive(detections)
-    _describe(rows, marking, paths, "sensor_threat")
+    _describe(rows, marking, paths, "sensor_threat", only_linear=rows.only_linear)
 
 
 def _table(path: Path) -> pa.Table:
@@ -50,8 +51,15 @@ def _table(path: Path) -> pa.Table:
     return store.read_table(path)
 
 
-def _describe(rows: AreaRows | SensorRows, marking: Marking, paths: DatasetPaths, model: str) -> None:
-    described = document(rows.features, may_be_missing=rows.may_be_missing, marking=marking, rows=rows.counts)
+def _describe(
+    rows: AreaRows | SensorRows,
+    marking: Marking,
+    paths: DatasetPaths,
+    model: str,
+    *,
+    only_linear: Collection[str] = (),
+) -> None:
+    described = document(rows.features, linear=rows.linear, only_linear=only_linear, marking=marking, rows=rows.counts)
     store.write_json(described, paths.catalogue(model))
     said = ", ".join(f"{name} {count}" for name, count in rows.counts.items())
     print(f"{model}: {rows.table.num_rows} rows of {rows.table.num_columns} columns ({said})")

@@ -1,5 +1,6 @@
 """Incidents, observations and places -> a row for each cutoff and cell: labels, and features known at the cutoff."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from pipeline import cells as h3cells
 from pipeline.cells import Cells
-from pipeline.features import context, families
+from pipeline.features import families
 from pipeline.features.events import DAY_US, incident_events, observation_events
 from pipeline.features.families import Family
 from pipeline.features.labels import label_events, labels
@@ -21,6 +22,8 @@ from pipeline.tables import UTC
 from threat_scorer.features import Feature
 
 KEY = ("cutoff", "cell")
+# the level of the whole theatre is left to the trees: a line would carry it on beyond what was seen
+_LINEAR = re.compile(r"(label|explosion)_log1p_(?!.*_theatre$)")
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class AreaRows:
     table: pa.Table
     """`KEY`, a label for each horizon, the features; a row for each cutoff and cell, in that order."""
     features: list[Feature]
-    may_be_missing: set[str]
-    """Names of the features that are NaN where nothing is known."""
+    linear: set[str]
+    """Names of the features that the log-linear baseline reads: the history of the label and of explosions."""
     counts: dict[str, int]
     """Cells, cutoffs, and the label events that no row can hold."""
 
@@ -70,8 +73,8 @@ def build(
     )
     table = _table(cells, cutoffs, dict(zip(task.horizons_days, outcomes, strict=True)), described, matrix)
     counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
-    may_be_missing = {feature.name for feature in context.describe(places)}
-    return AreaRows(table, described, may_be_missing, {**counts, **events.left_out})
+    linear = {feature.name for feature in described if _LINEAR.match(feature.name)}
+    return AreaRows(table, described, linear, {**counts, **events.left_out})
 
 
 def _families(

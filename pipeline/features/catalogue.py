@@ -9,7 +9,12 @@ from threat_scorer.features import Feature
 
 
 def document(
-    features: Sequence[Feature], *, may_be_missing: Collection[str], marking: Marking, rows: dict[str, int]
+    features: Sequence[Feature],
+    *,
+    linear: Collection[str],
+    only_linear: Collection[str],
+    marking: Marking,
+    rows: dict[str, int],
 ) -> dict[str, Any]:
     """Return the catalogue as JSON data.
 
@@ -17,8 +22,10 @@ def document(
     ----------
     features
         In the model's order.
-    may_be_missing
-        Names of those that can be NaN; the others never are.
+    linear
+        Names of those that the log-linear baseline reads; none of them is ever missing.
+    only_linear
+        Names of those among them that the trees do not read.
     marking
         What everything derived from the rows must carry.
     rows
@@ -26,7 +33,12 @@ def document(
     """
     return {
         "features": [
-            {**dataclasses.asdict(feature), "may_be_missing": feature.name in may_be_missing} for feature in features
+            {
+                **dataclasses.asdict(feature),
+                "linear": feature.name in linear,
+                "trees": feature.name not in only_linear,
+            }
+            for feature in features
         ],
         "marking": dataclasses.asdict(marking),
         "rows": rows,

@@ -21,8 +21,10 @@ class SensorRows:
     table: pa.Table
     """`KEY`, ``record_id``, ``group_id``, ``observed_at``, ``label`` (null: not known), and the features."""
     features: Sequence[Feature]
-    may_be_missing: set[str]
-    """Optional inputs, and what is computed from them."""
+    linear: set[str]
+    """Names of the features that the log-linear baseline reads: those that are never missing."""
+    only_linear: set[str]
+    """Names of those that the trees do not read."""
     counts: dict[str, int]
 
 
@@ -51,7 +53,14 @@ def build(detections: pa.Table, measured: Mapping[str, Measured]) -> SensorRows:
         **{name: np.ascontiguousarray(matrix[:, j]) for j, name in enumerate(names)},
     }
     counts = {"detections": latest.num_rows, "outcome_unknown": label.null_count}
-    return SensorRows(pa.table(rows, schema=schema(features)), features, _may_be_missing(measured), counts)
+    basis = (entry.features for entry in derived_of("sensor_threat", measured) if entry.is_basis)
+    return SensorRows(
+        table=pa.table(rows, schema=schema(features)),
+        features=features,
+        linear=_never_missing(measured),
+        only_linear={feature.name for some in basis for feature in some},
+        counts=counts,
+    )
 
 
 def schema(features: Sequence[Feature]) -> pa.Schema:
@@ -68,7 +77,8 @@ def schema(features: Sequence[Feature]) -> pa.Schema:
     )
 
 
-def _may_be_missing(measured: Mapping[str, Measured]) -> set[str]:
-    optional = {name for name, entry in measured.items() if not entry.required}
+def _never_missing(measured: Mapping[str, Measured]) -> set[str]:
+    required = {name for name, entry in measured.items() if entry.required}
     derived = derived_of("sensor_threat", measured)
-    return optional | {entry.feature.name for entry in derived if not optional.isdisjoint(entry.needs)}
+    computed = (entry.features for entry in derived if required.issuperset(entry.needs))
+    return required | {feature.name for features in computed for feature in features}

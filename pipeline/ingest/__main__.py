@@ -14,9 +14,9 @@ def main() -> None:
     dataset = cli.parser("pipeline.ingest", __doc__, model=False).parse_args().dataset
     settings = params.load()
     where = paths.DatasetPaths(dataset)
+    linking = stage.linking_of(dataset, settings, sources=paths.SOURCES)
     done = stage.ingest(dataset, settings, sources=paths.SOURCES, raw=where.raw, staging=where.staging)
-    stage.write(done, where, measured=settings.measured(dataset))
-    print(report.as_text({name: staged.counts for name, staged in done.items()}))
+    print(report.as_text(stage.write(done, where, measured=settings.measured(dataset), linking=linking)))
 
 
 if __name__ == "__main__":

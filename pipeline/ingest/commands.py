@@ -70,8 +70,9 @@ def retry_dataset(dataset: str, *, only: str | None) -> None:
                 print(f"{source.name}: {retried.taken:,} of {retried.tried:,} refused records fit now")
     if only is not None and only not in done:
         raise DeclarationError(f"{only}: not a source of {dataset} (known: {', '.join(sorted(done))})")
-    stage.write(dict(sorted(done.items())), where, measured=settings.measured(dataset))
-    print(report.as_text({name: staged.counts for name, staged in sorted(done.items())}))
+    linking = stage.linking_of(dataset, settings, sources=paths.SOURCES)
+    written = stage.write(dict(sorted(done.items())), where, measured=settings.measured(dataset), linking=linking)
+    print(report.as_text(written))
 
 
 def _without_gazetteer(path: Path, mapping: Mapping, bounds: Bounds, measured: dict[str, Measured]) -> Source:

@@ -8,8 +8,8 @@ import pyarrow as pa
 _LONGEST = 64
 """Bytes of a key that its hash sees; two keys that differ later are told apart by whoever looks at the suspects."""
 
-_AT_ONCE = 1 << 24
-"""Hashes that are sorted at a time: 128 MiB."""
+_AT_ONCE = 1 << 23
+"""Hashes that are sorted at a time: 64 MiB."""
 
 _TABLE = np.random.default_rng(7).integers(0, 2**64, size=(_LONGEST + 1) * 256, dtype=np.uint64)
 

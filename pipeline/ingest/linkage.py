@@ -1,12 +1,13 @@
-"""Incidents of several sources -> which of them are reports of one event: a table that a reviewer can read and undo.
+"""Incidents of several sources -> the pairs of them that are reports of one event, with a probability and a reason.
 
 The probability that two reports are one event weighs two densities (after Fellegi, Sunter 1969): how likely the true
 partner lies that far off in space and time, given what both state of their precision, against how many events the other
 source has around there in any case.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,23 +16,25 @@ from scipy.spatial import cKDTree
 
 from pipeline.ingest.moments import DAY_US, US, period
 from pipeline.marking import ALL
+from pipeline.params import Linkage
 from pipeline.tables import OCCURRED_PRECISIONS
 
-MERGES = pa.schema(
+PAIRS = pa.schema(
     [
-        pa.field("incident_id", pa.string(), nullable=False),
+        pa.field("report_id", pa.string(), nullable=False),
         pa.field("other_id", pa.string(), nullable=False),
         pa.field("probability", pa.float64(), nullable=False),
         pa.field("distance_m", pa.float64(), nullable=False),
         pa.field("days_apart", pa.float64(), nullable=False),
         pa.field("expected_by_chance", pa.float64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
     ]
 )
-"""Pairs of incidents that are one event, the better dated first."""
+"""Pairs of reports that are one event, the better dated first."""
 
 EARTH_M = 6_371_008.8
 
-_Mark = tuple[str, frozenset[str]]
+Mark = tuple[str, frozenset[str]]
 """An originator and those to whom it releases."""
 
 _SAME_TYPE = {("explosion", "attack_other"): 0.1, ("found_cleared", "seizure"): 0.1}
@@ -41,23 +44,7 @@ _SAME_HAZARD = {("ied", "mine"): 0.1, ("ied", "unknown"): 0.3, ("mine", "unknown
 """As `_SAME_TYPE`, for hazards: a mine may be improvised, and anything not known."""
 
 
-@dataclass(frozen=True)
-class LinkRule:
-    """When two reports are taken for one event."""
-
-    least_probability: float = 0.7
-    coverage: float = 0.5
-    """Share of one source's events that the other is thought to report too, before anything is known."""
-    misdated: float = 0.03
-    """Share of reports whose date is wrong by more than they state, and then by up to `slack_days`."""
-    slack_days: float = 1.0
-    reach: float = 3.0
-    """Candidates lie within this many standard errors of distance."""
-    around: float = 8.0
-    """The other source's events are counted within this many times the candidates' distance and time."""
-
-
-def link(incidents: pa.Table, rule: LinkRule | None = None) -> pa.Table:
+def link(incidents: pa.Table, rule: Linkage, *, apart: Collection[frozenset[str]] = ()) -> pa.Table:
     """Find the pairs of incidents, of two sources, that are one event.
 
     Of each source, an incident has at most one partner in another: the pairs are taken in the order of their
@@ -66,50 +53,34 @@ def link(incidents: pa.Table, rule: LinkRule | None = None) -> pa.Table:
     Parameters
     ----------
     incidents
-        Of the canonical table. Versions that were superseded, and reports that have no place or are dated by the year
-        only, are left out.
+        Of the canonical table, before any are joined. Versions that were superseded, and reports that have no place
+        or are dated by the year only, are left out.
+    apart
+        Pairs of `incident_id` that are not to be linked, whatever their probability.
 
     Returns
     -------
-    Of `MERGES`, sorted by its two first columns.
+    Of `PAIRS`, sorted by its two first columns.
     """
-    rule = rule or LinkRule()
     incidents = incidents.filter(pc.is_null(incidents["superseded_at"]))
     incidents = incidents.filter(pc.is_valid(incidents["latitude_deg"]))
     incidents = incidents.filter(pc.not_equal(incidents["occurred_precision"], "year"))
-    parts = [pa.table(MERGES.empty_table())]
+    parts = [PAIRS.empty_table()]
     names = sorted(pc.unique(incidents["source_id"]).to_pylist())
     reports = {name: _Reports(incidents.filter(pc.equal(incidents["source_id"], name))) for name in names}
     for one, other in combinations(names, 2):
-        parts.append(_link_two(reports[one], reports[other], rule))
-    return pa.concat_tables(parts).sort_by([("incident_id", "ascending"), ("other_id", "ascending")])
+        parts.append(_link_two(reports[one], reports[other], rule, apart))
+    return pa.concat_tables(parts).sort_by([("report_id", "ascending"), ("other_id", "ascending")])
 
 
-def events(incidents: pa.Table, merges: pa.Table) -> pa.Array:
-    """Return for each incident the one that stands for its event: of those that merges join, the first by name.
+def may_share(one: Mark, other: Mark) -> bool:
+    """Return whether each of two reports may be shown to the other's originator."""
+    return _shown(one, other) and _shown(other, one)
 
-    Merges are taken in the order of their probability. One that would bring together, through a third, two reports
-    that may not be shown to each other's originators is left out.
 
-    Parameters
-    ----------
-    incidents
-        Of the canonical table.
-    merges
-        Of `MERGES`; a reviewer undoes a merge by taking its row out.
-    """
-    ids = incidents["incident_id"].to_pylist()
-    group = {name: {name} for name in ids}
-    marks = dict(zip(ids, _markings(incidents), strict=True))
-    merges = merges.sort_by([("probability", "descending"), ("incident_id", "ascending"), ("other_id", "ascending")])
-    for one, other in zip(merges["incident_id"].to_pylist(), merges["other_id"].to_pylist(), strict=True):
-        first, second = group[one], group[other]
-        if first is second or not all(_may_share(marks[a], marks[b]) for a in first for b in second):
-            continue
-        joined = first | second
-        for name in joined:
-            group[name] = joined
-    return pa.array([min(group[name]) for name in ids], pa.string())
+def mark_of(row: Mapping[str, Any]) -> Mark:
+    """Return the originator of a row and those to whom it releases."""
+    return row["originator"], frozenset(row["releasable_to"])
 
 
 class _Reports:
@@ -130,16 +101,17 @@ class _Reports:
         self.length_days = np.maximum(period(start, precision, "UTC")[1] - start, 60 * US) / DAY_US
         self.kind = np.array(table["event_type"].to_pylist(), object)
         self.hazard = np.array(table["hazard"].to_pylist(), object)
-        self.markings = _markings(table)
+        self.words = self.kind + " of " + self.hazard
+        self.markings = [mark_of(row) for row in table.select(["originator", "releasable_to"]).to_pylist()]
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def _link_two(one: _Reports, other: _Reports, rule: LinkRule) -> pa.Table:
+def _link_two(one: _Reports, other: _Reports, rule: Linkage, apart: Collection[frozenset[str]]) -> pa.Table:
     reach_m = rule.reach * float(np.hypot(one.error_m.max(), other.error_m.max()))
     tree = cKDTree(other.xyz_m)
-    near = list(tree.query_ball_point(one.xyz_m, reach_m, return_sorted=True))
+    near: Any = tree.query_ball_point(one.xyz_m, reach_m, return_sorted=True)  # an array of lists
     left = np.repeat(np.arange(len(one)), [len(found) for found in near])
     right = np.concatenate([*map(np.array, near), np.empty(0)]).astype(np.int64)
     gap = _gap_days(one, left, other, right)
@@ -157,21 +129,32 @@ def _link_two(one: _Reports, other: _Reports, rule: LinkRule) -> pa.Table:
     in_time = np.where(gap < 0, (1 - rule.misdated) / window, rule.misdated / (2 * rule.slack_days))
     partner = alike * in_space * in_time
     probability = rule.coverage * partner / (rule.coverage * partner + density)
+    probability[[frozenset(ids) in apart for ids in zip(one.ids[left], other.ids[right], strict=True)]] = 0.0
     pairs = _one_to_one(left, right, probability, rule.least_probability)
-    first = one.length_days[left[pairs]] <= other.length_days[right[pairs]]
-    ids = one.ids[left[pairs]], other.ids[right[pairs]]
-    chance = density * np.pi * (rule.reach * error) ** 2 * (window + 2 * rule.slack_days)
+    left, right, gap = left[pairs], right[pairs], np.maximum(gap[pairs], 0.0)
+    chance = (density * np.pi * (rule.reach * error) ** 2 * (window + 2 * rule.slack_days))[pairs]
+    first = one.length_days[left] <= other.length_days[right]
+    ids = one.ids[left], other.ids[right]
+    told = zip(distance[pairs], 2 * error[pairs], gap, one.words[left], other.words[right], chance, strict=True)
     return pa.table(
         {
-            "incident_id": np.where(first, ids[0], ids[1]),
+            "report_id": np.where(first, ids[0], ids[1]),
             "other_id": np.where(first, ids[1], ids[0]),
             "probability": probability[pairs],
             "distance_m": distance[pairs],
-            "days_apart": np.maximum(gap[pairs], 0.0),
-            "expected_by_chance": chance[pairs],
+            "days_apart": gap,
+            "expected_by_chance": chance,
+            "reason": [_reason(*one_pair) for one_pair in told],
         },
-        schema=MERGES,
+        schema=PAIRS,
     )
+
+
+def _reason(distance_m: float, stated_m: float, days: float, one: str, other: str, chance: float) -> str:
+    when = f"{days:.1f} days apart" if days else "at the same time"
+    what = f"both {one}" if one == other else f"{one} and {other}"
+    where = f"{distance_m:,.0f} m apart where {stated_m:,.0f} m are stated"
+    return f"{where}, {when}, {what}; {chance:.2g} others expected there by chance"
 
 
 def _gap_days(one: _Reports, left: np.ndarray, other: _Reports, right: np.ndarray) -> np.ndarray:
@@ -185,22 +168,13 @@ def _may_meet(one: _Reports, left: np.ndarray, other: _Reports, right: np.ndarra
     """Return whether each report may be shown to the other's originator."""
     pairs = {marks: i for i, marks in enumerate(dict.fromkeys(one.markings))}
     others = {marks: i for i, marks in enumerate(dict.fromkeys(other.markings))}
-    allowed = np.array([[_may_share(a, b) for b in others] for a in pairs])
+    allowed = np.array([[may_share(a, b) for b in others] for a in pairs])
     rows = np.array([pairs[marks] for marks in one.markings])
     columns = np.array([others[marks] for marks in other.markings])
     return np.asarray(allowed[rows[left], columns[right]])
 
 
-def _markings(table: pa.Table) -> list[_Mark]:
-    released = (frozenset(names) for names in table["releasable_to"].to_pylist())
-    return list(zip(table["originator"].to_pylist(), released, strict=True))
-
-
-def _may_share(one: _Mark, other: _Mark) -> bool:
-    return _shown(one, other) and _shown(other, one)
-
-
-def _shown(report: _Mark, to: _Mark) -> bool:
+def _shown(report: Mark, to: Mark) -> bool:
     return bool({ALL, to[0]} & report[1]) or report[0] == to[0]
 
 
@@ -218,7 +192,7 @@ def _density(
     tree: cKDTree,
     reach_m: np.ndarray,
     window: np.ndarray,
-    rule: LinkRule,
+    rule: Linkage,
 ) -> np.ndarray:
     """Return how many events the other source has around each candidate, per square metre and day, less the one."""
     result = np.empty(len(left))

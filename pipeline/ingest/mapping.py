@@ -233,7 +233,7 @@ class Mapping:
 
     file: Name
     """Path under data/raw/<dataset>, and under the mirror."""
-    about: str = ""
+    about: Name
     """What the file is, who publishes it, and which choices the mapping makes."""
     table: TableName
     format: Format

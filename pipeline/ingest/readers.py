@@ -19,7 +19,7 @@ from pipeline.ingest.header import check_header, distinct
 from pipeline.ingest.mapping import Format
 from pipeline.ingest.workbooks import read_excel, read_parquet
 
-BLOCK = 8 * MIB
+BLOCK = 4 * MIB
 """Bytes of CSV that are read at a time."""
 
 LARGEST_ROW = 64 * MIB

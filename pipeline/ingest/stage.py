@@ -1,19 +1,25 @@
-"""All sources of a dataset -> the four canonical tables, the quarantine, and what became of every record."""
+"""All sources of a dataset -> the canonical tables, merges, the quarantine, and what became of every record."""
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import store, tables
 from pipeline.cli import StageError
-from pipeline.ingest import report
+from pipeline.declarations import DeclarationError
+from pipeline.ingest import decisions, report
+from pipeline.ingest.decisions import Decisions
+from pipeline.ingest.linkage import mark_of
+from pipeline.ingest.merging import merge
 from pipeline.ingest.positions import Gazetteer
 from pipeline.ingest.sources import TABLES, Source, as_gazetteer, read_sources, table_schema
 from pipeline.ingest.staging import Staged, stage
-from pipeline.params import Params
+from pipeline.params import Linkage, Params
 from pipeline.paths import DatasetPaths
 
 
@@ -59,16 +65,64 @@ def ingested_gazetteers(names: list[str], staging: Path) -> dict[str, Gazetteer]
     return {name: as_gazetteer(store.read_table(Staged(staging / name).rows)) for name in names}
 
 
-def write(done: dict[str, Staged], where: DatasetPaths, *, measured: dict[str, Any]) -> None:
-    """Write the four tables, all at once, then the refused records and the counts."""
+@dataclass(frozen=True)
+class Linking:
+    """How a dataset's reports are linked: the rule, and what reviewers decided, in the file at `path`."""
+
+    rule: Linkage
+    decisions: Decisions
+    path: Path
+
+
+def linking_of(dataset: str, params: Params, *, sources: Path) -> Linking | None:
+    """Return how a dataset's reports are linked; None where params.yaml does not say that they are.
+
+    Raises
+    ------
+    DeclarationError
+        There are decisions of reviewers that nothing would follow, or they are wrong.
+    """
+    rule = params.dataset(dataset).linkage
+    path = decisions.path_of(dataset, sources)
+    if rule is None:
+        if path.exists():
+            raise DeclarationError(
+                f"{path}: params.yaml: datasets.{dataset} has no linkage; expected it, or no such file"
+            )
+        return None
+    return Linking(rule, decisions.read_decisions(path), path)
+
+
+def write(
+    done: dict[str, Staged], where: DatasetPaths, *, measured: dict[str, Any], linking: Linking | None
+) -> dict[str, Any]:
+    """Write the tables, all at once, then the refused records and the counts; return the counts."""
+    linked: dict[str, int] | None = None
     with store.replacing_folder(where.tables) as new:
         for table in TABLES:
             parts = [part.rows for part in done.values() if part.counts["table"] == table and part.counts["kept"]]
             _concatenate(parts, new / f"{table}.parquet", schema=table_schema(table, measured))
+        merges = tables.MERGES.empty_table()
+        if linking is not None:
+            merges, linked = _link(new / "incidents.parquet", linking)
+        store.write_table(
+            merges, new / "merges.parquet", schema=tables.MERGES, sort_by=("incident_id", "report_id", "other_id")
+        )
     refused = [part.quarantine for part in done.values() if part.counts["quarantined"]]
     _concatenate(refused, where.quarantine / "quarantine.parquet", schema=tables.QUARANTINE)
-    counts = {name: staged.counts for name, staged in done.items()}
-    store.write_json(report.summary(counts), where.reports / "ingest.json")
+    summary = report.summary({name: staged.counts for name, staged in done.items()}, linked)
+    store.write_json(summary, where.ingested)
+    return summary
+
+
+def _link(path: Path, linking: Linking) -> tuple[pa.Table, dict[str, int]]:
+    incidents = store.read_table(path)
+    standing = incidents.filter(pc.is_null(incidents["superseded_at"])).to_pylist()
+    decisions.check(linking.decisions, {row["incident_id"]: mark_of(row) for row in standing}, linking.path)
+    merged = merge(incidents, linking.rule, linking.decisions)
+    with store.writing_table(path, schema=tables.INCIDENTS) as write:
+        write(merged.incidents)
+    return merged.merges, merged.counts
 
 
 def _concatenate(parts: list[Path], path: Path, *, schema: pa.Schema) -> None:

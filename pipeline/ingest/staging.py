@@ -28,7 +28,7 @@ Out = TypeVar("Out")
 _AHEAD = 3
 """Chunks that may wait to be written while others are mapped: bounds the memory."""
 
-_SELDOM_REPEATS = ("record_id", "latitude_deg", "longitude_deg", "raw_row")
+_SELDOM_REPEATS = ("record_id", "observed_at", "available_at", "latitude_deg", "longitude_deg", "raw_row")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""What every model's evaluation found -> one file of metrics for machines, and a short table for people.
+"""What the stages found -> metrics for machines, one page for reviewers, a card for each model.
 
-`summary` holds both.
+Read `facts` first: all that is said, gathered from files, with the gate's verdict. `drivers` asks the bundle for its
+reasons, `risk_map` prepares the map; `render` fills ``templates``. `summary` is for machines and the terminal;
+`documents` writes docs/results.md and docs/features.md of all datasets, as `results` puts them.
 """

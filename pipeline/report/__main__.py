@@ -1,14 +1,21 @@
-"""``python -m pipeline.report --dataset NAME`` writes reports/NAME/metrics.json; ``--show`` prints what there is."""
+"""``python -m pipeline.report --dataset NAME`` writes metrics, page and cards; ``--show`` prints what there is.
 
+``python -m pipeline.report documents`` writes the results and features of all datasets into docs/.
+"""
+
+import sys
 from pathlib import Path
 
-from pipeline import cli, store
+from pipeline import cli, params, store
 from pipeline.paths import DatasetPaths
-from pipeline.report import summary
+from pipeline.report import documents, facts, render, summary
 
 
 def main() -> None:
     """Combine the stages' findings, or show them."""
+    if sys.argv[1:2] == ["documents"]:
+        documents.write(sys.argv[2:])
+        return
     arguments = cli.parser("pipeline.report", "Combine what the stages found.", model=False)
     arguments.add_argument("--show", action="store_true", help="print the results and where they are; write nothing")
     given = arguments.parse_args()
@@ -23,14 +30,24 @@ def main() -> None:
         return
     parity = {file.stem: store.read_json(file) for file in sorted(paths.parity("any").parent.glob("*.json"))}
     store.write_json(summary.combine(evaluations, parity, store.read_json(paths.ingested)), paths.metrics)
+    found = facts.gather(given.dataset, params.load())
+    for model in found.models:
+        store.write_bytes(render.card(found, model).encode(), paths.card(model.evidence.model))
+    store.write_bytes(render.page(found).encode(), paths.page)
+    print(f"reviewers' page: {paths.page}")
+    # MLflow is a log beside the files, and slow to import: nothing above needs it
+    from pipeline import tracking
+
+    tracking.record_pipeline(given.dataset)
 
 
 def _where(paths: DatasetPaths, model: str) -> str:
     scorer = Path(".venv/bin/threat-scorer")
     return (
-        f"Results:  {paths.reports}/   Models: {paths.bundle}/   MLflow: make ui\n"
+        f"Results:  {paths.page}   Models: {paths.bundle}/   MLflow: make ui\n"
         f"Score:    {scorer} score --bundle {paths.bundle} --model {model} < detections.jsonl > scores.jsonl"
     )
 
 
-cli.run(main)
+if __name__ == "__main__":
+    cli.run(main)

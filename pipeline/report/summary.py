@@ -9,18 +9,26 @@ SHOWN = ("roc_auc", "pr_auc", "log_loss", "brier")
 def combine(
     evaluations: Mapping[str, Mapping[str, Any]], parity: Mapping[str, Any], ingested: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return all that is known of a dataset's models under the models' names, with `parity` and `ingest` beside them.
+    """Return under each model's name its comparisons alone, and all else that is known beside them.
 
     Parameters
     ----------
     evaluations
-        By model: what `evaluate` wrote, by horizon (``28d``) or modality.
+        By model: what `evaluate` wrote, by horizon (``28d``) or modality, with the model's ``operating_points``.
     parity
         By model: what `export` wrote.
     ingested
         What `ingest` wrote.
     """
-    return {**evaluations, "parity": dict(parity), "ingest": dict(ingested)}
+    return {
+        **{
+            model: {part: found for part, found in parts.items() if part != "operating_points"}
+            for model, parts in evaluations.items()
+        },
+        "operating_points": {model: parts["operating_points"] for model, parts in evaluations.items()},
+        "parity": dict(parity),
+        "ingest": dict(ingested),
+    }
 
 
 def table(evaluations: Mapping[str, Mapping[str, Any]]) -> str:

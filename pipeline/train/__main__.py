@@ -3,7 +3,7 @@
 from pipeline import cli, params, store
 from pipeline.paths import DatasetPaths
 from pipeline.train import area_risk, sensor_threat
-from pipeline.train.model import Columns, record
+from pipeline.train.model import Columns, Fit, record
 
 
 def main() -> None:
@@ -15,21 +15,32 @@ def main() -> None:
     table, catalogue = store.read_table(paths.features(given.model)), store.read_json(paths.catalogue(given.model))
     columns = Columns(
         names=tuple(feature["name"] for feature in catalogue["features"]),
-        linear=tuple(feature["name"] for feature in catalogue["features"] if not feature["may_be_missing"]),
+        linear=tuple(feature["name"] for feature in catalogue["features"] if feature["linear"]),
+        only_linear=tuple(feature["name"] for feature in catalogue["features"] if not feature["trees"]),
     )
     settings: params.Boosting
+    fit: Fit
     if given.model == "area_risk":
         settings = declared.train.area_risk
-        fit, held_out = area_risk.train(table, columns, declared.area_task(given.dataset), settings)
+        fit, held_out, calibration = area_risk.train(table, columns, declared.area_task(given.dataset), settings)
+        predicted = {"heldout": held_out, "calibration": calibration}
     else:
         settings = declared.train.sensor_threat
-        fit, held_out = sensor_threat.train(table, columns, settings)
+        fit, held_out = sensor_threat.train(
+            table,
+            columns,
+            settings,
+            measured=list(declared.measured(given.dataset)),
+            optional=declared.optional_modalities(given.dataset),
+        )
+        predicted = {"heldout": held_out}
     folder, digest = paths.model(given.model), store.digest(paths.features(given.model))
     with store.replacing(folder / "model.txt") as new:
         fit.model.booster.save_model(str(new))
     fitted = record(fit, settings=settings, features_digest=digest, marking=catalogue["marking"])
     store.write_json(fitted, folder / "fit.json")
-    store.write_table(held_out, folder / "heldout.parquet", schema=held_out.schema, sort_by=_KEYS[given.model])
+    for name, rows in predicted.items():
+        store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=_KEYS[given.model])
     print(
         f"{given.model}: {fit.rows} training rows, {fit.positives} positive; {fit.best_iteration} trees; "
         f"{held_out.num_rows} rows held out"

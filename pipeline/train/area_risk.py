@@ -1,5 +1,6 @@
 """Rows of cells and cutoffs -> the area model; later cutoffs choose the number of trees, still later ones calibrate."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from pipeline.params import AreaBoosting, AreaTask
 from pipeline.splits import Instants
 from pipeline.tables import UTC
 from pipeline.train import boosting
-from pipeline.train.model import Columns, Fit, Mask, Matrix
+from pipeline.train.model import Columns, Fit, Floats, Mask, Matrix
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,14 @@ class Blocks:
     before_calibration: Mask
     """The first two, and what the embargo between them left out."""
     calibration: Mask
+
+
+@dataclass(frozen=True)
+class AreaFit(Fit):
+    """A fitted area model, and how it did on the rows that calibrate it."""
+
+    calibration_log_odds: Floats
+    """Calibrated log-odds of the calibration block, by the model that had learned from the rows before it only."""
 
 
 HELD_OUT = pa.schema(
@@ -37,7 +46,9 @@ HELD_OUT = pa.schema(
 KEY = ("cutoff", "cell")
 
 
-def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoosting) -> tuple[Fit, pa.Table]:
+def train(
+    table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoosting
+) -> tuple[AreaFit, pa.Table, pa.Table]:
     """Fit the model on the training rows, and score the test's, which begin where the last training label ends.
 
     Parameters
@@ -49,9 +60,11 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
 
     Returns
     -------
-    fit : Fit
+    fit : AreaFit
     held_out : Table
         `HELD_OUT`; the fold is the day on which the training's labels end.
+    calibration : Table
+        `HELD_OUT`, of the calibration block: by the model that learned from the rows before it, calibrated.
     """
     horizon = task.horizons_days[0]
     label = f"label_{horizon}d"
@@ -66,17 +79,25 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
         settings=settings,
         horizon_days=horizon,
     )
-    held_out = pa.table(
+    held_out = _predictions(tested, label, found.model.log_odds(columns.of(tested)), fold=f"after {task.test_from}")
+    blocks = time_blocks(cutoffs[split.train], settings, horizon_days=horizon)
+    calibration = _predictions(
+        learned.filter(pa.array(blocks.calibration)), label, found.calibration_log_odds, fold="calibration"
+    )
+    return found, held_out, calibration
+
+
+def _predictions(rows: pa.Table, label: str, log_odds: Floats, *, fold: str) -> pa.Table:
+    return pa.table(
         {
-            "cutoff": tested["cutoff"],
-            "cell": tested["cell"],
-            "fold": pa.repeat(f"after {task.test_from}", tested.num_rows),
-            "label": tested[label],
-            "log_odds": found.model.log_odds(columns.of(tested)),
+            "cutoff": rows["cutoff"],
+            "cell": rows["cell"],
+            "fold": pa.repeat(fold, rows.num_rows),
+            "label": rows[label],
+            "log_odds": log_odds,
         },
         schema=HELD_OUT,
     )
-    return found, held_out
 
 
 def fit(
@@ -87,7 +108,7 @@ def fit(
     *,
     settings: AreaBoosting,
     horizon_days: int,
-) -> Fit:
+) -> AreaFit:
     """Fit the area model, three times: for the number of trees, for the calibration, and on everything.
 
     Parameters
@@ -118,8 +139,10 @@ def fit(
     earlier = boosting.fit(*rows(blocks.before_calibration), columns, settings, rounds=rounds)
     unseen, happened = rows(blocks.calibration)
     final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds)
-    return Fit(
-        model=final.calibrated(earlier.log_odds(unseen), happened),
+    model = final.calibrated(earlier.log_odds(unseen), happened)
+    return AreaFit(
+        model=model,
+        calibration_log_odds=dataclasses.replace(earlier, calibration=model.calibration).log_odds(unseen),
         best_iteration=rounds,
         rows=len(outcome),
         positives=int(outcome.sum()),

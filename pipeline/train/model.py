@@ -25,6 +25,8 @@ class Columns:
     names: tuple[str, ...]
     linear: tuple[str, ...]
     """Those that are never missing, and that the log-linear baseline reads."""
+    only_linear: tuple[str, ...] = ()
+    """Those of them that the trees do not split on."""
 
     def of_baseline(self, matrix: Matrix) -> Matrix:
         """Return the baseline's columns of a matrix that has them all."""

@@ -1,6 +1,6 @@
 """Rows of alarms -> the sensor model, and log-odds for each alarm from a model that never saw its group."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from pipeline.cli import StageError
 from pipeline.params import SensorBoosting
 from pipeline.train import boosting
 from pipeline.train.model import Columns, Fit, Floats, Mask, Matrix
+from threat_scorer.features import assemble
 
 Strings = npt.NDArray[np.str_]
 
@@ -22,33 +23,58 @@ HELD_OUT = pa.schema(
         pa.field("fold", pa.string(), nullable=False),
         pa.field("label", pa.int8(), nullable=False),
         pa.field("log_odds", pa.float64(), nullable=False),
+        pa.field("log_odds_random_split", pa.float64(), nullable=False),
     ]
 )
+"""And ``log_odds_without_<modality>`` for each modality that a record may lack."""
 KEY = ("detection_id",)
 
 
-def train(table: pa.Table, columns: Columns, settings: SensorBoosting) -> tuple[Fit, pa.Table]:
+def train(
+    table: pa.Table,
+    columns: Columns,
+    settings: SensorBoosting,
+    *,
+    measured: Sequence[str],
+    optional: Mapping[str, Sequence[str]],
+) -> tuple[Fit, pa.Table]:
     """Fit the model on all rows of known outcome, and score each by a model that never saw its group.
 
     Parameters
     ----------
     table
         What `features` wrote.
+    measured
+        The inputs, in order.
+    optional
+        Inputs of each modality that a record may lack.
 
     Returns
     -------
     fit : Fit
     held_out : Table
-        `HELD_OUT`; the fold names the groups that were held out together.
+        `HELD_OUT`; the fold names the groups that were held out together. Without a modality is how the same model
+        scores the row with its inputs missing. The random split is by models that saw other rows of the row's group,
+        as no model in the field has: it is there to show how much that flatters.
     """
     known = table.filter(table["label"].is_valid())
     matrix, outcome = columns.of(known), known["label"].to_numpy() == 1
     groups = known["group_id"].to_numpy(zero_copy_only=False).astype(np.str_)
     found = fit(matrix, outcome, groups, columns, settings)
-    fold, log_odds = held_out(matrix, outcome, groups, columns, settings)
-    scored = {"fold": fold, "log_odds": log_odds}
+    as_seen = {
+        "log_odds": matrix,
+        **{f"log_odds_without_{modality}": _without(inputs, known, measured) for modality, inputs in optional.items()},
+    }
+    fold, log_odds = held_out(matrix, outcome, groups, columns, settings, as_seen=as_seen)
+    _, at_random = held_out(
+        matrix, outcome, _at_random(outcome, settings), columns, settings, as_seen={"log_odds_random_split": matrix}
+    )
+    scored = {"fold": fold, **log_odds, **at_random}
     rows = {name: known[name] for name in ("detection_id", "group_id", "label")}
-    return found, pa.table({**rows, **scored}, schema=HELD_OUT)
+    schema = HELD_OUT
+    for modality in optional:
+        schema = schema.append(pa.field(f"log_odds_without_{modality}", pa.float64(), nullable=False))
+    return found, pa.table({**rows, **scored}, schema=schema)
 
 
 def fit(matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settings: SensorBoosting) -> Fit:
@@ -91,23 +117,54 @@ def fit(matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settin
 
 
 def held_out(
-    matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settings: SensorBoosting
-) -> tuple[list[str], Floats]:
+    matrix: Matrix,
+    outcome: Mask,
+    groups: Strings,
+    columns: Columns,
+    settings: SensorBoosting,
+    *,
+    as_seen: Mapping[str, Matrix],
+) -> tuple[list[str], dict[str, Floats]]:
     """Score each row by a model for which `fit` never saw the row's group, not even to choose or to calibrate.
+
+    Parameters
+    ----------
+    matrix
+        Features that the models learn from, shape (n, f).
+    as_seen
+        By name, the features of the same rows as they are scored: `matrix` itself, or with something missing.
 
     Returns
     -------
     fold : list of str, length n
         The groups that were held out together with the row's.
-    log_odds : ndarray of float64, shape (n,)
+    log_odds : dict of ndarray of float64, shape (n,)
+        By the name in `as_seen`.
     """
     fold = np.empty(len(outcome), dtype=np.object_)
-    log_odds = np.empty(len(outcome))
+    log_odds = {name: np.empty(len(outcome)) for name in as_seen}
     for seen, held in _folds(outcome, groups, settings.folds):
         model = fit(matrix[seen], outcome[seen], groups[seen], columns, settings).model
         fold[held] = "+".join(np.unique(groups[held]))
-        log_odds[held] = model.log_odds(matrix[held])
+        for name, rows in as_seen.items():
+            log_odds[name][held] = model.log_odds(rows[held])
     return fold.tolist(), log_odds
+
+
+def _without(missing: Sequence[str], rows: pa.Table, measured: Sequence[str]) -> Matrix:
+    """Return the features of rows in which some inputs are missing."""
+    nothing = np.full(rows.num_rows, np.nan)
+    return assemble(
+        "sensor_threat", {name: nothing if name in missing else rows[name].to_numpy() for name in measured}
+    )[1]
+
+
+def _at_random(outcome: Mask, settings: SensorBoosting) -> Strings:
+    """Return groups that mean nothing, of equal size and each with its part of the hazards."""
+    places = np.lexsort((np.random.default_rng(settings.seed).random(len(outcome)), outcome))
+    groups = np.empty(len(outcome), dtype=np.int64)
+    groups[places] = np.arange(len(outcome)) % settings.folds
+    return groups.astype(np.str_)
 
 
 def _folds(outcome: Mask, groups: Strings, most: int) -> Iterator[tuple[Mask, Mask]]:

@@ -1,9 +1,15 @@
-"""A folder of ONNX files -> their bytes, read once, and the identity that every score carries."""
+"""A folder of ONNX files -> their bytes, read once, and the identity that every score carries.
+
+A folder is what headquarters works with, unsigned. What goes to the field is one signed file: see `signed`.
+"""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from threat_scorer.manifest import Release
+from threat_scorer.prior import Prior
 
 LARGEST_FILE_BYTES = 512 * 2**20
 
@@ -16,9 +22,14 @@ class BundleError(Exception):
 class BundleFiles:
     """The files of a bundle."""
 
-    folder: Path
+    where: Path
+    """The folder, or the signed file, that they came from."""
     models: Mapping[str, bytes]
     """ONNX file by the model's name, in the order of the names."""
+    release: Release | None = None
+    """What the signed manifest says; None where nobody signed."""
+    prior: Prior | None = None
+    """None where there is none inside."""
 
     @property
     def digest(self) -> str:
@@ -37,7 +48,10 @@ def read_bundle(folder: Path) -> BundleFiles:
     """
     if not folder.is_dir():
         what = "a file" if folder.exists() else "no such folder"
-        raise BundleError(f"{folder}: {what}; expected a bundle, a folder with one .onnx file for each model")
+        raise BundleError(
+            f"{folder}: {what}; expected a bundle, a folder with one .onnx file for each model "
+            "(a signed file is loaded once `threat-scorer install` has taken it)"
+        )
     paths = sorted(folder.glob("*.onnx"))
     if not paths:
         raise BundleError(f"{folder}: no .onnx file; expected one for each model")

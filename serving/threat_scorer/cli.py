@@ -1,11 +1,14 @@
-"""The command ``threat-scorer``: score a stream of records, or tell what a bundle holds."""
+"""The command ``threat-scorer``: score a stream, tell what a bundle holds, and what `bundle_commands` and `run` do."""
 
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from threat_scorer import bundle_commands, slots
 from threat_scorer.bundle import BundleError
 from threat_scorer.contract import Contract
 from threat_scorer.model import ScoringError
@@ -29,8 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("threat-scorer: stdin or stdout is closed; expected both", file=sys.stderr)
         return UNUSABLE
     try:
-        scorer = Scorer.load(options.bundle)
-        return _info(scorer) if options.command == "info" else _score(scorer, options.model)
+        return COMMANDS[options.command](options)
     except (BundleError, ScoringError) as error:
         print(f"threat-scorer: {error}", file=sys.stderr)
         return UNUSABLE
@@ -58,14 +60,58 @@ def _parser() -> argparse.ArgumentParser:
         "its line number and the error in its place. Exit status: 0 all scored, 1 some failed, 2 unusable bundle.",
     )
     info = commands.add_parser("info", help="what the bundle holds and what each model reads")
-    for command in (score, info):
-        command.add_argument("--bundle", required=True, type=Path, help="folder of the bundle")
+    bench = commands.add_parser("bench", help="how long a row takes on this device, and how much memory")
+    bench.add_argument("--rows", type=int, default=5000, metavar="N", help="rows one after the other (default 5000)")
+    bench.add_argument("--ticks", type=int, default=40, metavar="N", help="rows at one every 50 ms (default 40)")
+    for command in (score, info, bench):
+        meaning = "state folder of the device, or a folder of ONNX files that nobody signed"
+        command.add_argument("--bundle", required=True, type=Path, metavar="DIR", help=meaning)
     score.add_argument("--model", required=True, help="name of a model in the bundle")
+    run = commands.add_parser(
+        "run",
+        help="score what sensors send, without end, and deliver it",
+        description="Run until SIGTERM, or the end of stdin where that is the only input. What was acknowledged is on "
+        "disk, and is delivered after any outage. Exit status: 0 ended as told, 2 cannot start, 70 a part failed.",
+    )
+    status = commands.add_parser(
+        "status",
+        help="whether `run` works, is quiet, degraded, wedged or stopped",
+        description="Print one word and every check. Exit status: 0 working or quiet, 1 degraded, 2 wedged or stopped.",
+    )
+    for command in (run, status):
+        command.add_argument("--config", required=True, type=Path, help="scorer.toml")
+    bundle_commands.add_to(commands)
     return parser
 
 
-def _score(scorer: Scorer, name: str) -> int:
-    model, counts = scorer.model(name), Counts()
+def _run(options: argparse.Namespace) -> int:
+    from threat_scorer.run import commands
+
+    return commands.run(options.config)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from threat_scorer.run.bench import bench
+
+    bench(_load(options), rows=max(options.rows, 1), ticks=max(options.ticks, 0), say=print)
+    return ALL_SCORED
+
+
+def _status(options: argparse.Namespace) -> int:
+    from threat_scorer.run import commands
+
+    return commands.status(options.config)
+
+
+def _load(options: argparse.Namespace) -> Scorer:
+    return slots.open_bundle(
+        options.bundle, now=datetime.now(UTC), warn=lambda why: print(f"threat-scorer: {why}", file=sys.stderr)
+    )
+
+
+def _score(options: argparse.Namespace) -> int:
+    scorer = _load(options)
+    model, counts = scorer.model(options.model), Counts()
     try:
         # os.read gives what is there and does not wait to fill a buffer: a live feed is answered at once
         score_stream(partial(os.read, sys.stdin.fileno()), _write, model=model, bundle=scorer.bundle, counts=counts)
@@ -84,7 +130,8 @@ def _give_up_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _info(scorer: Scorer) -> int:
+def _info(options: argparse.Namespace) -> int:
+    scorer = _load(options)
     print(f"bundle {scorer.bundle}")
     for contract in scorer.contracts.values():
         print("\n".join(_describe(contract)))
@@ -109,6 +156,15 @@ def _describe(contract: Contract) -> list[str]:
         lines.append(f"  {entry.name:<{width}}  {need}  {entry.low:g} to {entry.high:g} {entry.unit}")
     return lines
 
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "score": _score,
+    "info": _info,
+    "run": _run,
+    "status": _status,
+    "bench": _bench,
+    **bundle_commands.COMMANDS,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

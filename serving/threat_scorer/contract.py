@@ -5,14 +5,13 @@
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
-from threat_scorer import strict_json
+from threat_scorer import strict_json, typed_json
+from threat_scorer.strict_json import JSONError
 
 KEY = "threat_scorer_contract"
 """Key of the contract in the ONNX file's ``metadata_props``."""
@@ -107,12 +106,15 @@ class Contract:
         """
         try:
             value = strict_json.parse(text)
-        except strict_json.JSONError as error:
+        except JSONError as error:
             raise ContractError(f"contract: {error}") from None
         if isinstance(value, dict) and value.get("version") != VERSION:
             # said first: the fields of another version differ, and their names would mislead
             raise ContractError(f"contract version: got {value.get('version')!r}; this scorer reads {VERSION}")
-        contract: Contract = _read(cls, value, "contract")
+        try:
+            contract: Contract = typed_json.read(cls, value, "contract")
+        except JSONError as error:
+            raise ContractError(f"{error}") from None
         contract._check()
         return contract
 
@@ -139,50 +141,3 @@ class Contract:
 def _expect(holds: Any, field: str, got: Any, expected: str) -> None:
     if not holds:
         raise ContractError(f"contract {field}: got {got!r}; expected {expected}")
-
-
-def _read(kind: Any, value: Any, where: str) -> Any:
-    """Read parsed JSON as `kind`, a type that a field above declares; only int to float is converted."""
-    if dataclasses.is_dataclass(kind):
-        return _read_fields(kind, value, where)
-    if get_origin(kind) is UnionType:
-        return None if value is None else _read(get_args(kind)[0], value, where)
-    if get_origin(kind) is tuple:
-        _expect_type(list, value, where)
-        return tuple(_read(get_args(kind)[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
-    if get_origin(kind) is dict:
-        _expect_type(dict, value, where)
-        return {key: _read(get_args(kind)[1], entry, f"{where}.{key}") for key, entry in value.items()}
-    if kind is float:
-        return _read_float(value, where)
-    _expect_type(kind, value, where)
-    return value
-
-
-def _read_fields(kind: Any, value: Any, where: str) -> Any:
-    _expect_type(dict, value, where)
-    types = get_type_hints(kind)
-    unknown, missing = sorted(value.keys() - types), sorted(types.keys() - value)
-    if unknown or missing:
-        raise ContractError(f"{where}: unknown fields {unknown}, missing fields {missing}; expected {sorted(types)}")
-    return kind(**{name: _read(types[name], entry, f"{where}.{name}") for name, entry in value.items()})
-
-
-def _read_float(value: Any, where: str) -> float:
-    if type(value) is int and abs(value) <= 2**53:
-        return float(value)
-    _expect_type(float, value, where)
-    if not math.isfinite(value):
-        raise ContractError(f"{where}: got {value}; expected a finite number")
-    return float(value)
-
-
-def _expect_type(kind: type, value: Any, where: str) -> None:
-    if type(value) is not kind:  # not isinstance: True is no number here
-        words = {list: "a list", dict: "an object", str: "text", bool: "true or false", int: "an integer"}
-        raise ContractError(f"{where}: got {_shown(value)}; expected {words.get(kind, 'a number')}")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,19 +1,26 @@
 """Measured inputs -> the float32 matrix that a model reads: one function for training and for the field.
 
-Every derived feature is made of + - * / and square roots in float64, which IEEE 754 rounds alike on every
-processor, and only then cast to float32: a laptop and a small ARM board compute the same bits.
+Every derived feature is computed in float64 by operations that IEEE 754 rounds alike on every processor (see
+`formulas`), and only then cast to float32: a laptop and a small ARM board compute the same bits.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from itertools import chain
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from threat_scorer.formulas import (
+    SPLINE_INTERVALS,
+    SPLINES,
+    emi_polar,
+    voltage_dipole_compensated,
+    voltage_splines,
+)
+
 Float32Array: TypeAlias = npt.NDArray[np.float32]
-Number = TypeVar("Number", float, npt.NDArray[np.float64])
 
 LARGEST_INTEGER = 2**24
 """Up to here float32 holds every integer; above it, identifiers and epochs would run together."""
@@ -36,12 +43,17 @@ class Feature:
 
 @dataclass(frozen=True)
 class Derived:
-    """A feature computed from inputs; it exists where all the inputs that it needs are declared."""
+    """Features computed together from inputs; they exist where all the inputs that they need are declared."""
 
-    feature: Feature
+    features: tuple[Feature, ...]
     needs: tuple[str, ...]
-    compute: Callable[..., Any]
-    """Takes the needed inputs in order, as float64 arrays or plain floats; NaN in gives NaN out."""
+    compute: Callable[..., Sequence[Any]]
+    """Takes the needed inputs in order, as float64 arrays or plain floats, and returns one such for each feature.
+
+    NaN in gives NaN out.
+    """
+    is_basis: bool = False
+    """Whether only weighted sums of them mean something: a log-linear model reads such features, trees do not."""
 
 
 def to_float32(name: str, values: npt.ArrayLike) -> Float32Array:
@@ -112,9 +124,9 @@ def assemble(model: str, columns: Mapping[str, npt.ArrayLike]) -> tuple[tuple[st
     Examples
     --------
     >>> names, matrix = assemble("sensor_threat", {"voltage": [0.5], "height": [1.0]})
-    >>> names
+    >>> names[:3]
     ('voltage', 'height', 'voltage_dipole_compensated')
-    >>> matrix
+    >>> matrix[:, :3]
     array([[0.5, 1. , 4. ]], dtype=float32)
     """
     inputs = {name: to_float32(name, values) for name, values in columns.items()}
@@ -122,13 +134,14 @@ def assemble(model: str, columns: Mapping[str, npt.ArrayLike]) -> tuple[tuple[st
     if len(set(lengths.values())) != 1:
         raise FeatureError(f"columns: got lengths {lengths}; expected at least one column, all equally long")
     derived = derived_of(model, inputs)
-    names = (*inputs, *(entry.feature.name for entry in derived))
+    names = (*inputs, *_names(derived))
     matrix = np.empty((next(iter(lengths.values())), len(names)), dtype=np.float32)
     for index, column in enumerate(inputs.values()):
         matrix[:, index] = column
     with np.errstate(over="ignore"):  # what float32 cannot hold is larger than any threshold: infinite
-        for index, entry in enumerate(derived, start=len(inputs)):
-            matrix[:, index] = entry.compute(*(inputs[name].astype(np.float64) for name in entry.needs))
+        columns_of = (entry.compute(*(inputs[name].astype(np.float64) for name in entry.needs)) for entry in derived)
+        for index, column in enumerate(chain.from_iterable(columns_of), start=len(inputs)):
+            matrix[:, index] = column
     return names, matrix
 
 
@@ -143,7 +156,7 @@ class RowAssembler:
 
     def __init__(self, model: str, inputs: Sequence[str]) -> None:
         derived = derived_of(model, inputs)
-        self.names = (*inputs, *(entry.feature.name for entry in derived))
+        self.names = (*inputs, *_names(derived))
         self._inputs = len(inputs)
         self._derived = [(entry.compute, [inputs.index(name) for name in entry.needs]) for entry in derived]
 
@@ -152,10 +165,11 @@ class RowAssembler:
         row[: self._inputs] = values
         if self._derived:
             rounded = row[: self._inputs].tolist()
-            for column, (compute, needs) in enumerate(self._derived, start=self._inputs):
-                value = compute(*[rounded[index] for index in needs])
-                # what float32 cannot hold is infinite, as in `assemble`; numpy would warn, at a cost
-                row[column] = math.copysign(math.inf, value) if abs(value) >= _ROUNDS_TO_INFINITY else value
+            found: list[float] = []
+            for compute, needs in self._derived:
+                found += compute(*[rounded[index] for index in needs])
+            with np.errstate(over="ignore"):  # as in `assemble`
+                row[self._inputs :] = found
 
 
 def catalogue(model: str, measured: Sequence[Feature]) -> tuple[Feature, ...]:
@@ -165,11 +179,11 @@ def catalogue(model: str, measured: Sequence[Feature]) -> tuple[Feature, ...]:
     --------
     >>> volt = Feature("voltage", "1", "output over full scale", "measured")
     >>> height = Feature("height", "1", "height over the soil over its largest", "measured")
-    >>> [feature.name for feature in catalogue("sensor_threat", [volt, height])]
-    ['voltage', 'height', 'voltage_dipole_compensated']
+    >>> [feature.name for feature in catalogue("sensor_threat", [volt, height])][:4]
+    ['voltage', 'height', 'voltage_dipole_compensated', 'voltage_spline_0']
     """
     derived = derived_of(model, [feature.name for feature in measured])
-    return (*measured, *(entry.feature for entry in derived))
+    return (*measured, *(feature for entry in derived for feature in entry.features))
 
 
 def derived_of(model: str, inputs: Iterable[str]) -> tuple[Derived, ...]:
@@ -182,68 +196,51 @@ def derived_of(model: str, inputs: Iterable[str]) -> tuple[Derived, ...]:
     return tuple(entry for entry in table if known.issuperset(entry.needs))
 
 
-def voltage_dipole_compensated(voltage: Number, height: Number) -> Number:
-    """Return the voltage with the fall of a dipole's field over height taken out: voltage * r^3.
-
-    The static field of a magnetic dipole falls with the cube of the distance (Jackson, Classical
-    Electrodynamics, 3rd ed. 1999, section 5.6). The burial depth is not known: r counts from one full scale of
-    height under the soil.
-    """
-    distance = 1.0 + height
-    return voltage * (distance * distance * distance)
+def _names(derived: Iterable[Derived]) -> Iterator[str]:
+    return (feature.name for entry in derived for feature in entry.features)
 
 
-def emi_amplitude(in_phase: Number, quadrature: Number) -> Number:
-    """Return the modulus of the complex response, whatever its phase."""
-    return _square_root(in_phase * in_phase + quadrature * quadrature)
-
-
-def emi_in_phase_share(in_phase: Number, quadrature: Number) -> Number:
-    """Return the cosine of the response's phase, which helps to tell metals apart.
-
-    Phase, unlike amplitude, hardly changes with distance (Won, Keiswetter and Bell, IEEE Transactions on
-    Geoscience and Remote Sensing 39(4), 2001). No response gives 0.
-    """
-    return in_phase / (emi_amplitude(in_phase, quadrature) + _NO_RESPONSE)
-
-
-def _square_root(value: Number) -> Number:
-    # both are rounded exactly; on a plain float numpy's is ten times slower
-    root: Number = math.sqrt(value) if isinstance(value, float) else np.sqrt(value)
-    return root
-
-
-_NO_RESPONSE = 1e-12
-_ROUNDS_TO_INFINITY = float.fromhex("0x1.ffffffp127")
 _TOO_LARGE_INTEGER = f"expected integers within +-{LARGEST_INTEGER}, above which float32 merges neighbours"
+
+
+def _spline_features() -> tuple[Feature, ...]:
+    names = [f"voltage_spline_{n}" for n in range(SPLINES)]
+    source = "quadratic B-spline, de Boor 1978; varying coefficients, Hastie and Tibshirani 1993"
+    peaks = [f"{(n - 0.5) / SPLINE_INTERVALS:g}" for n in range(SPLINES)]
+    return (
+        *(
+            Feature(name, "1", f"B-spline of the voltage around {at}", source)
+            for name, at in zip(names, peaks, strict=True)
+        ),
+        *(Feature(f"{name}_by_height", "1", f"{name} times height", source) for name in names),
+    )
+
 
 DERIVED: dict[str, tuple[Derived, ...]] = {
     "area_risk": (),
     "sensor_threat": (
         Derived(
-            Feature(
-                "voltage_dipole_compensated",
-                "1",
-                "voltage times the cube of the distance to one full scale of height under the soil",
-                "dipole field, Jackson 1999, 5.6",
+            (
+                Feature(
+                    "voltage_dipole_compensated",
+                    "1",
+                    "voltage times the cube of the distance to one full scale of height under the soil",
+                    "dipole field, Jackson 1999, 5.6",
+                ),
             ),
             ("voltage", "height"),
             voltage_dipole_compensated,
         ),
+        Derived(_spline_features(), ("voltage", "height"), voltage_splines, is_basis=True),
         Derived(
-            Feature("emi_amplitude", "1", "modulus of the complex EMI response", "definition of the modulus"),
-            ("emi_in_phase", "emi_quadrature"),
-            emi_amplitude,
-        ),
-        Derived(
-            Feature(
-                "emi_in_phase_share",
-                "1",
-                "cosine of the EMI response's phase",
-                "Won, Keiswetter and Bell 2001",
+            (
+                Feature("emi_amplitude", "1", "modulus of the complex EMI response", "definition of the modulus"),
+                Feature(
+                    "emi_in_phase_share", "1", "cosine of the EMI response's phase", "Won, Keiswetter and Bell 2001"
+                ),
             ),
             ("emi_in_phase", "emi_quadrature"),
-            emi_in_phase_share,
+            emi_polar,
         ),
     ),
 }

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from threat_scorer.bundle import BundleError, read_bundle
+from threat_scorer.bundle import BundleError, BundleFiles, read_bundle
 from threat_scorer.contract import Contract, Input
 from threat_scorer.features import Float32Array, to_float32
+from threat_scorer.manifest import Release
 from threat_scorer.model import Model
+from threat_scorer.prior import Posterior, Prior, fuse
 from threat_scorer.records import RecordError, near_miss
 
 
@@ -52,31 +54,55 @@ class Scorer:
         scorer.score_record("sensor_threat", {"voltage": 0.4, "height": 0.3}).probability          # one
     """
 
-    def __init__(self, models: Mapping[str, Model], bundle: str) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        bundle: str,
+        *,
+        release: Release | None = None,
+        prior: Prior | None = None,
+    ) -> None:
         self._models = dict(models)
         self.bundle = bundle
-        """Identity of the bundle: its dataset and the start of its digest."""
+        """Identity of the bundle: its dataset, or name and version where it was signed, and the start of its digest."""
+        self.release = release
+        """What was signed; None where the bundle is a folder of headquarters."""
+        self.prior = prior
+        """The area prior; None where the bundle holds none."""
 
     @classmethod
     def load(cls, folder: str | Path) -> "Scorer":
-        """Load a bundle.
+        """Load a bundle that nobody signed, as headquarters does; a device loads by `slots.load`.
 
         Raises
         ------
         BundleError
             The folder or one of its files cannot be used; the message says what, where, got and expected.
         """
-        files = read_bundle(Path(folder))
+        return cls.of(read_bundle(Path(folder)))
+
+    @classmethod
+    def of(cls, files: BundleFiles) -> "Scorer":
+        """Make a scorer of a bundle's files: every model is loaded and tested on its golden rows.
+
+        Raises
+        ------
+        BundleError
+            A file cannot be used, or is of another dataset than the rest.
+        """
         models = {}
         for name, onnx in files.models.items():
-            where = f"{files.folder / name}.onnx"
+            where = f"{files.where / name}.onnx"
             models[name] = Model(onnx, where=where)
             if (got := models[name].contract.model) != name:
                 raise BundleError(f"{where}: its contract is that of {got!r}; expected {name!r}, as the file's name")
         origins = {(model.contract.dataset, model.contract.simulated) for model in models.values()}
+        if files.release:
+            origins.add((files.release.dataset, files.release.simulated))
         if len(origins) > 1:
-            raise BundleError(f"{files.folder}: models of different datasets: {sorted(origins)}; expected one")
-        return cls(models, f"{origins.pop()[0]}-{files.digest[:12]}")
+            raise BundleError(f"{files.where}: of different datasets: {sorted(origins)}; expected one")
+        name = f"{files.release.name}-{files.release.version}" if files.release else origins.pop()[0]
+        return cls(models, f"{name}-{files.digest[:12]}", release=files.release, prior=files.prior)
 
     @property
     def contracts(self) -> dict[str, Contract]:
@@ -143,6 +169,28 @@ class Scorer:
         chosen = self.model(model)
         values, outside = chosen.reader.read(record)
         return Score(*chosen.score_row(values), outside)
+
+    def posterior(self, model: str, log_odds: float, *, cell: int | str) -> Posterior:
+        """Put a score and the area prior of its place together.
+
+        Parameters
+        ----------
+        model
+            The model that gave the score: `sensor_threat`.
+        log_odds
+            As it was scored.
+        cell
+            H3 cell of the place, as a number or as H3 writes it, at `prior.terms.resolution`.
+
+        Raises
+        ------
+        BundleError
+            No such model.
+        RecordError
+            The cell is no number and no hexadecimal text.
+        """
+        prior = self.prior.at(cell) if self.prior else None
+        return fuse(log_odds, prior, base_rate=self.model(model).contract.base_rate)
 
 
 def _complete(inputs: tuple[Input, ...], columns: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.float64]]:

@@ -130,13 +130,13 @@ def _probabilities(rows: list[list[float]], model: Model) -> list[float]:
     if not rows:
         return []
     if len(rows) == 1:
-        return [_shortest(np.float32(model.score_row(rows[0])[0]))]
+        return [shortest(np.float32(model.score_row(rows[0])[0]))]
     columns = np.array(rows, dtype=np.float64).T
     inputs = [entry.name for entry in model.contract.inputs]
     probability, _ = model.score(dict(zip(inputs, columns, strict=True)))
-    return [_shortest(value) for value in probability]
+    return [shortest(value) for value in probability]
 
 
-def _shortest(value: np.float32) -> float:
+def shortest(value: np.float32) -> float:
     """Return the number with the fewest digits that float32 reads back as `value`."""
     return float(np.format_float_positional(value, unique=True))

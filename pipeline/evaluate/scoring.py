@@ -1,0 +1,67 @@
+"""The files of a fitted area model and rows of features -> log-odds, and what each family of features adds to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pyarrow as pa
+
+from pipeline.evaluate.metrics import Floats
+from pipeline.loglinear import LogLinear
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model says of rows, and why."""
+
+    log_odds: Floats
+    """Calibrated, shape (n,)."""
+    families: tuple[str, ...]
+    added: Floats
+    """What each family adds to the log-odds over the mean of these rows, shape (n, families).
+
+    A row's sum is its log-odds less the mean log-odds.
+    """
+
+
+def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Scores:
+    """Score rows, and part their log-odds among the families of features.
+
+    The baseline's part is exact: weight times feature. The trees' is TreeSHAP (Lundberg et al., Nature Machine
+    Intelligence 2020), as LightGBM computes it.
+
+    Parameters
+    ----------
+    rows
+        Holds the model's features, float32.
+    fit
+        Record of the fit: ``features``, ``baseline`` and ``calibration``.
+    """
+    names: list[str] = fit["features"]
+    matrix = np.column_stack([rows[name].to_numpy() for name in names])
+    baseline = LogLinear(**fit["baseline"])
+    slope, intercept = fit["calibration"]["slope"], fit["calibration"]["intercept"]
+    linear = [names.index(name) for name in baseline.weights]
+    raw = baseline.log_odds(matrix[:, linear]) + np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1))
+
+    # the last column is the trees' own mean: the same for all rows
+    added = np.asarray(booster.predict(matrix, pred_contrib=True, num_iteration=-1), dtype=np.float64)[:, :-1]
+    added[:, linear] += matrix[:, linear].astype(np.float64) * np.array(list(baseline.weights.values()))
+    added = slope * (added - added.mean(axis=0))
+    families = tuple(dict.fromkeys(family(name) for name in names))
+    belongs = np.array([families.index(family(name)) for name in names])
+    member = (belongs[:, None] == np.arange(len(families))).astype(np.float64)
+    return Scores(slope * raw + intercept, families, added @ member)
+
+
+def family(feature: str) -> str:
+    """Return what a feature's name speaks of, without its half-life and ring.
+
+    Examples
+    --------
+    >>> family("patrol_log1p_decay365d_ring1"), family("road_distance_m")
+    ('patrol', 'road_distance_m')
+    """
+    return feature.split("_log1p")[0]

@@ -1,0 +1,46 @@
+"""``python -m pipeline.report documents [DATASET ...]``: reports, catalogues -> docs/results.md, docs/features.md."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import params, store
+from pipeline.cli import StageError
+from pipeline.paths import DatasetPaths
+from pipeline.report import results
+
+
+def write(words: Sequence[str]) -> None:
+    """Write both pages from the files that the stages left of some datasets, of all unless told.
+
+    Raises
+    ------
+    StageError
+        A dataset has not been run: its results would be missing from the page.
+    """
+    declared = params.load()
+    arguments = argparse.ArgumentParser(prog="python -m pipeline.report documents", description=__doc__)
+    arguments.add_argument("datasets", nargs="*", help="entries of `datasets` in params.yaml; without any, all")
+    arguments.add_argument("--out", type=Path, default=Path("docs"), help="folder; without it, docs")
+    given = arguments.parse_args(words)
+    datasets = given.datasets or list(declared.datasets)
+    entries = {dataset: declared.dataset(dataset).models for dataset in datasets}
+    evaluations: dict[str, dict[str, Any]] = {
+        dataset: {model: _read(DatasetPaths(dataset).evaluation(model) / "metrics.json") for model in models}
+        for dataset, models in entries.items()
+    }
+    catalogues: dict[str, dict[str, Any]] = {}
+    for dataset, models in entries.items():
+        for model in models:
+            catalogues.setdefault(model, {})[dataset] = _read(DatasetPaths(dataset).catalogue(model))
+    store.write_bytes(results.results(evaluations).encode(), given.out / "results.md")
+    store.write_bytes(results.features(catalogues).encode(), given.out / "features.md")
+    print(f"{given.out / 'results.md'} and {given.out / 'features.md'}: {', '.join(datasets)}")
+
+
+def _read(path: Path) -> Any:
+    if not path.exists():
+        dataset = path.parts[1] if path.parts[0] == "reports" else path.parts[2]
+        raise StageError(f"{path}: no such file; expected what `make DATASET={dataset}` leaves; run it first")
+    return store.read_json(path)

@@ -1,0 +1,69 @@
+"""The bundle's own reasons for held-out rows -> how much each family of features moves the risk."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """What each family of features adds to each row's log-odds."""
+
+    families: tuple[str, ...]
+    added: Matrix
+    """(rows, families), log-odds over the typical row's."""
+
+    def mean_effect(self) -> list[tuple[str, float]]:
+        """Return the families with the mean size of what they add, log-odds, the largest first."""
+        size = np.abs(self.added).mean(axis=0, dtype=np.float64)
+        return sorted(zip(self.families, size.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+
+
+def family(feature: str) -> str:
+    """Return what a feature's name speaks of, without its half-life and ring.
+
+    Examples
+    --------
+    >>> family("patrol_log1p_decay365d_ring1"), family("road_distance_m")
+    ('patrol', 'road_distance_m')
+    """
+    return feature.split("_log1p")[0]
+
+
+def reasons(onnx: Path, rows: pa.Table, features: Sequence[str]) -> Reasons | None:
+    """Ask the file that goes to the field for its reasons; None where it was exported without.
+
+    Parameters
+    ----------
+    onnx
+        As `export` wrote it.
+    rows
+        Holds the features, float32.
+    features
+        In the model's order.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is imported
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    if "contributions" not in [output.name for output in session.get_outputs()]:
+        return None
+    families = tuple(dict.fromkeys(family(name) for name in features))
+    belongs = np.array([families.index(family(name)) for name in features])
+    member = (belongs[:, None] == np.arange(len(families))).astype(np.float32)
+    parts = []
+    for batch in rows.select(list(features)).to_batches(max_chunksize=8192):
+        matrix = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in features])
+        (added,) = session.run(["contributions"], {"features": matrix, "explain": np.array([True])})
+        parts.append(added @ member)
+    return Reasons(families, np.concatenate(parts))

@@ -1,0 +1,187 @@
+"""The files that the stages left of a dataset -> all that the reviewers' page and the model cards say."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import store
+from pipeline.cli import StageError
+from pipeline.declarations import DeclarationError
+from pipeline.params import Params
+from pipeline.paths import SOURCES, DatasetPaths
+from pipeline.report.drivers import Reasons, reasons
+from pipeline.report.risk_map import risk_map
+from pipeline.review import evidence, gate
+from pipeline.review.evidence import Evidence
+from pipeline.review.gate import Verdict
+from pipeline.run_facts import ORACLE, SHIPPED, comparisons, subsets
+
+PLOTS = {
+    "reliability": "Calibration: what was predicted against what happened",
+    "gain": "Gain: share of events inside the area of highest risk",
+    "roc": "Operating curve: probability of detection against false alarms",
+    "precision_recall": "Precision against recall",
+}
+"""The plots that are shown first, and what they are."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model or baseline in a table of results."""
+
+    name: str
+    skill: Mapping[str, Any]
+    difference: Mapping[str, float] | None
+    """Log-loss of the shipped model less this one's, with its interval; None for the shipped model itself."""
+    kind: str
+    """``shipped``, ``baseline`` or ``oracle``."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A comparison on the same rows: of a horizon, a modality, or a part of its rows."""
+
+    name: str
+    rows: int
+    positives: int
+    best_baseline: str
+    difference: Mapping[str, float]
+    """To the best baseline."""
+    lines: tuple[Line, ...]
+    oracle_share: float | None
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture that `evaluate` drew."""
+
+    title: str
+    png: str
+    """Base64."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """All that is known of one model."""
+
+    evidence: Evidence
+    verdict: Verdict
+    parts: tuple[Part, ...]
+    subsets: tuple[Part, ...]
+    plots: tuple[Plot, ...]
+    drivers: tuple[tuple[str, float], ...]
+    """Families of features and their mean effect, log-odds, the largest first."""
+    features: tuple[Mapping[str, str], ...]
+    risk_map: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of a dataset."""
+
+    dataset: str
+    simulated: bool
+    models: tuple[ModelFacts, ...]
+    ingested: Mapping[str, Any]
+    sources: Mapping[str, str]
+    """What each source is, in the words of its mapping."""
+
+
+def gather(dataset: str, declared: Params) -> Facts:
+    """Read everything.
+
+    Raises
+    ------
+    StageError
+        A file is missing, or the held-out rows are not the features' rows.
+    """
+    entry = declared.dataset(dataset)
+    return Facts(
+        dataset=dataset,
+        simulated=entry.simulated,
+        models=tuple(_model(dataset, name, declared) for name in entry.models),
+        ingested=store.read_json(DatasetPaths(dataset).ingested),
+        sources={name: _about(SOURCES / f"{name}.yaml") for name in entry.sources},
+    )
+
+
+def _model(dataset: str, model: str, declared: Params) -> ModelFacts:
+    paths = DatasetPaths(dataset)
+    found = evidence.of_files(dataset, model)
+    explained = reasons(paths.onnx(model), _held_out_features(paths, found), found.fit["features"])
+    plots = sorted(
+        paths.evaluation(model).glob("*.png"), key=lambda p: (p.stem not in PLOTS, [*PLOTS, p.stem].index(p.stem))
+    )
+    return ModelFacts(
+        evidence=found,
+        verdict=gate.judge(found, None, declared.review),
+        parts=tuple(_part(name, part) for name, part in comparisons(found.metrics)),
+        subsets=tuple(
+            _part(f"{name}, {subset}".replace("_", " "), inner)
+            for name, part in comparisons(found.metrics)
+            for subset, inner in subsets(part)
+        ),
+        plots=tuple(Plot(_title(plot.stem), b64encode(plot.read_bytes()).decode()) for plot in plots),
+        drivers=tuple(explained.mean_effect()) if explained else (),
+        features=tuple(store.read_json(paths.catalogue(model))["features"]),
+        risk_map=_map(found, explained) if model == "area_risk" else None,
+    )
+
+
+def _map(found: Evidence, explained: Reasons | None) -> dict[str, Any]:
+    return risk_map(found.held_out, explained, horizon_days=int(found.fit["horizon_days"]))
+
+
+def _part(name: str, found: Mapping[str, Any]) -> Part:
+    lines = [
+        Line(
+            name=model,
+            skill=skill,
+            difference=found["log_loss_differences"].get(model),
+            kind="shipped" if model == SHIPPED else "oracle" if model == ORACLE else "baseline",
+        )
+        for model, skill in found["models"].items()
+    ]
+    return Part(
+        name=name,
+        rows=found["rows"],
+        positives=found["positives"],
+        best_baseline=found["best_baseline"],
+        difference=found["log_loss_difference"],
+        lines=tuple(sorted(lines, key=lambda line: (line.skill["log_loss"], line.name))),
+        oracle_share=found.get("oracle_share"),
+    )
+
+
+def _held_out_features(paths: DatasetPaths, found: Evidence) -> pa.Table:
+    """Return the features of the held-out rows, in their order."""
+    keys = ["cutoff", "cell"] if found.model == "area_risk" else ["detection_id"]
+    rows = store.read_table(paths.features(found.model), columns=[*keys, *found.fit["features"]])
+    wanted = found.held_out[keys[0]]
+    rows = rows.filter(pc.is_in(rows[keys[0]], value_set=pc.unique(wanted)))
+    for key in keys:
+        if not rows[key].combine_chunks().equals(found.held_out[key].combine_chunks()):
+            raise StageError(
+                f"{paths.features(found.model)}: {key} of its rows is not that of the held-out predictions; expected "
+                "the same rows in the same order: run `python -m pipeline.train` again"
+            )
+    return rows
+
+
+def _title(stem: str) -> str:
+    return PLOTS.get(stem, stem.replace("_", " ").capitalize())
+
+
+def _about(mapping: Path) -> str:
+    import yaml
+
+    try:
+        about = yaml.safe_load(mapping.read_text(encoding="utf-8"))["about"]
+    except (FileNotFoundError, KeyError):
+        raise DeclarationError(f"{mapping}: says nothing under `about`; expected what the source is") from None
+    return " ".join(str(about).split())

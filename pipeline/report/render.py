@@ -1,0 +1,125 @@
+"""`Facts` -> the reviewers' page and the model cards; the same facts give the same bytes."""
+
+import json
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from pipeline.report.facts import Facts, ModelFacts, Part
+from pipeline.tables import TLP
+
+COLUMNS = {
+    "area_risk": (
+        ("roc_auc", "ROC-AUC"),
+        ("pr_auc", "PR-AUC"),
+        ("ece", "ECE"),
+        ("hit_rate_1pct", "Hit rate, 1 % of area"),
+        ("hit_rate_5pct", "5 % of area"),
+        ("pai_1pct", "PAI, 1 %"),
+    ),
+    "sensor_threat": (
+        ("roc_auc", "ROC-AUC"),
+        ("roc_auc_worst_group", "Worst group"),
+        ("pr_auc", "PR-AUC"),
+        ("ece", "ECE"),
+    ),
+}
+"""Metrics of a model's table of results, besides log-loss."""
+
+SAYS = {
+    "area_risk": "The probability of at least one hazard event in an H3 cell in the next {horizon} days, from what was "
+    "known at the cutoff.",
+    "sensor_threat": "The probability that a sensor's alarm is a real hazard, from what the sensor measured.",
+}
+
+LIMITS = {
+    "area_risk": (
+        "It learns from reports. Where nobody goes or reports, it sees no events: a low risk there may be silence. "
+        "Finds and clearances follow where people searched.",
+        "It knows only what was known at the cutoff: late reports are missing at their time, as they would be in use.",
+        "A cell is as fine as it gets: it says nothing of a place within one.",
+    ),
+    "sensor_threat": (
+        "It was tested on whole groups (lanes, sites, soils) that it had not seen; a kind of soil or hazard that no "
+        "group holds is beyond what was measured.",
+        "Alarms only: what the sensor did not react to is not scored, and is not safe.",
+    ),
+}
+
+
+def page(facts: Facts) -> str:
+    """Return the reviewers' page: one HTML file that asks for no other."""
+    mapped = next((model for model in facts.models if model.risk_map), None)
+    columns = {id(part): COLUMNS[model.evidence.model] for model in facts.models for part in model.parts}
+    results = _HTML.get_template("results.html")
+    return _HTML.get_template("page.html").render(
+        facts=facts,
+        marked=_strictest(facts),
+        mapped=mapped,
+        map_data=Markup(_json(mapped.risk_map)) if mapped else "",
+        css=Markup(_source("page.css")),
+        js=Markup(_source("page.js")),
+        better=better,
+        results=lambda part: Markup(results.render(part=part, columns=columns[id(part)])),
+        limits=[f"{model.evidence.model}: {line}" for model in facts.models for line in LIMITS[model.evidence.model]],
+    )
+
+
+def card(facts: Facts, model: ModelFacts) -> str:
+    """Return a model's card in Markdown."""
+    name = model.evidence.model
+    return _MARKDOWN.get_template("card.md").render(
+        facts=facts,
+        model=model,
+        evidence=model.evidence,
+        says=SAYS[name].format(horizon=model.evidence.fit.get("horizon_days")),
+        limits=LIMITS[name],
+    )
+
+
+def better(part: Part) -> str:
+    """Return in words whether the shipped model is better than the best baseline."""
+    d, name = part.difference, part.best_baseline.replace("_", " ")
+    numbers = f"{d['value']:+.4f} nats a row, 95 % interval {d['low']:+.4f} to {d['high']:+.4f}, n = {part.rows:,}"
+    if d["high"] < 0:
+        return f"better than the best baseline, {name} ({numbers})."
+    if d["low"] > 0:
+        return f"worse than the best baseline, {name} ({numbers})."
+    return f"not clearly different from the best baseline, {name} ({numbers})."
+
+
+def _strictest(facts: Facts) -> dict[str, Any]:
+    """Return the marking of a page that shows all the models."""
+    markings = [model.evidence.fit["marking"] for model in facts.models]
+    named = [set(m["releasable_to"]) for m in markings if "ALL" not in m["releasable_to"]]
+    return {
+        "tlp": max((m["tlp"] for m in markings), key=TLP.index),
+        "releasable_to": sorted(set.intersection(*named)) if named else ["ALL"],
+        "originator": "+".join(sorted({name for m in markings for name in m["originator"].split("+")})),
+    }
+
+
+def _json(value: Any) -> str:
+    """Return JSON that cannot end the script element that holds it."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
+
+
+def _environment(*, autoescape: bool) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=_TEMPLATES,
+        autoescape=autoescape,
+        undefined=jinja2.ChainableUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters["commas"] = lambda number: f"{number:,}"
+    return environment
+
+
+def _source(name: str) -> str:
+    return _TEMPLATES.get_source(_HTML, name)[0]
+
+
+_TEMPLATES = jinja2.PackageLoader("pipeline.report")
+_HTML = _environment(autoescape=True)
+_MARKDOWN = _environment(autoescape=False)

@@ -1,0 +1,111 @@
+"""What the stages found of one model, from their files or from the model's MLflow run -> one `Evidence`."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipeline import run_facts, store
+from pipeline.cli import StageError
+from pipeline.paths import DatasetPaths
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+ARTIFACTS = {
+    "fit": "fit/fit.json",
+    "evaluation": "evaluation/metrics.json",
+    "held_out": "evaluation/heldout.parquet",
+    "parity": "export/{model}.json",
+    "onnx": "export/{model}.onnx",
+}
+"""What a verdict rests on, and where a model's MLflow run keeps it."""
+
+OF_THE_MODEL = ("fit", "held_out", "onnx")
+"""Those that are the same for as long as the model is; how skill is measured may change after it was promoted."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the gate reads of one model."""
+
+    dataset: str
+    model: str
+    digest: str
+    """The model's: of its booster and the record of its fit."""
+    files: Mapping[str, str]
+    """Digest of each file of `ARTIFACTS`."""
+    onnx_bytes: int
+    fit: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    held_out: pa.Table
+
+
+def of_files(dataset: str, model: str) -> Evidence:
+    """Read what the stages left in the working folder.
+
+    Raises
+    ------
+    StageError
+        A file is missing.
+    """
+    paths = DatasetPaths(dataset)
+    files = {
+        "fit": paths.model(model) / "fit.json",
+        "evaluation": paths.evaluation(model) / "metrics.json",
+        "held_out": paths.model(model) / "heldout.parquet",
+        "parity": paths.parity(model),
+        "onnx": paths.onnx(model),
+    }
+    for file in files.values():
+        if not file.exists():
+            raise StageError(f"{file}: no such file; expected what `dvc repro` makes")
+    return _read(files, dataset, model, run_facts.model_digest(paths, model))
+
+
+def of_run(client: "MlflowClient", run: "Run", *, dataset: str, model: str, signed: Mapping[str, str]) -> Evidence:
+    """Read what a model's MLflow run keeps.
+
+    Parameters
+    ----------
+    signed
+        Digest of each file as the ledger has it.
+
+    Raises
+    ------
+    StageError
+        A file of the model is not the one that was signed.
+    """
+    run_id = run.info.run_id
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            name: Path(client.download_artifacts(run_id, path.format(model=model), folder))
+            for name, path in ARTIFACTS.items()
+        }
+        read = _read(files, dataset, model, run.data.tags["model_digest"])
+    for name in OF_THE_MODEL:
+        if read.files[name] != signed[name]:
+            where, got = ARTIFACTS[name].format(model=model), read.files[name]
+            raise StageError(
+                f"MLflow run {run_id}: {where} is {got}; expected {signed[name]}, on which the ledger's decision rests"
+            )
+    return read
+
+
+def _read(files: Mapping[str, Path], dataset: str, model: str, digest: str) -> Evidence:
+    return Evidence(
+        dataset=dataset,
+        model=model,
+        digest=digest,
+        files={name: store.digest(file) for name, file in files.items()},
+        onnx_bytes=files["onnx"].stat().st_size,
+        fit=store.read_json(files["fit"]),
+        metrics=store.read_json(files["evaluation"]),
+        parity=store.read_json(files["parity"]),
+        held_out=store.read_table(files["held_out"]),
+    )

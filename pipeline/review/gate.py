@@ -1,0 +1,144 @@
+"""Evidence of the challenger and of the champion -> a verdict, rule by rule; the limits are `review` in params.yaml."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.marking import ALL
+from pipeline.params import Review
+from pipeline.review.evidence import Evidence
+from pipeline.run_facts import ORACLE, SHIPPED, comparisons, subsets
+from pipeline.tables import TLP
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule, and whether the challenger keeps it."""
+
+    rule: str
+    holds: bool
+    got: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The champion, as the challenger is held against it."""
+
+    evidence: Evidence
+    rows: int
+    """Held-out rows that the two share."""
+    low: float
+    """Lower end of the interval of the challenger's log-loss less the champion's, on those rows; so `value`, `high`."""
+    value: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All findings of a challenger."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule holds."""
+        return all(finding.holds for finding in self.findings)
+
+    @property
+    def broken(self) -> list[str]:
+        """Names of the rules that do not hold."""
+        return [finding.rule for finding in self.findings if not finding.holds]
+
+
+def judge(challenger: Evidence, rival: Rival | None, rules: Review) -> Verdict:
+    """Return the verdict over a challenger; its rival is None where nothing is in the field yet."""
+    parts = list(comparisons(challenger.metrics))
+    findings = [Finding("evaluated", bool(parts), f"{len(parts)} comparisons", "at least one")]
+    for part, found in parts:
+        findings += [_beats_baseline(part, name, d) for name, d in sorted(_baselines(found).items())]
+        findings += _calibrated(part, found["models"][SHIPPED], rules)
+        findings += _nowhere_worse_than_baselines(part, found, rules)
+    if rival is not None:
+        findings += _against(challenger, rival, rules)
+    return Verdict((*findings, *_fit_for_the_field(challenger, rules)))
+
+
+def _baselines(found: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    return {name: d for name, d in found["log_loss_differences"].items() if name != ORACLE}
+
+
+def _beats_baseline(part: str, name: str, difference: Mapping[str, float]) -> Finding:
+    got = _interval(difference["value"], difference["low"], difference["high"])
+    return Finding(f"{part}: better than {name}", difference["high"] < 0, got, "log-loss difference wholly below 0")
+
+
+def _calibrated(part: str, skill: Mapping[str, float], rules: Review) -> Iterator[Finding]:
+    ece, ratio = skill["ece"], skill["observed_over_expected"]
+    low, high = rules.observed_over_expected
+    yield Finding(f"{part}: calibrated", ece <= rules.ece_at_most, f"ECE {ece:.4f}", f"at most {rules.ece_at_most:g}")
+    yield Finding(
+        f"{part}: as many as expected",
+        low <= ratio <= high,
+        f"observed/expected {ratio:.2f}",
+        f"{low:g} to {high:g}",
+    )
+
+
+def _nowhere_worse_than_baselines(part: str, found: Mapping[str, Any], rules: Review) -> Iterator[Finding]:
+    for name, subset in subsets(found):
+        best = subset["best_baseline"]
+        loss, theirs = (subset["models"][model]["log_loss"] for model in (SHIPPED, best))
+        yield _not_worse(f"{part}, {name}: not worse than {best}", loss - theirs, rules)
+
+
+def _against(challenger: Evidence, rival: Rival, rules: Review) -> Iterator[Finding]:
+    got = f"{_interval(rival.value, rival.low, rival.high)} on {rival.rows} rows"
+    name = f"better than the champion {rival.evidence.digest[7:15]}"
+    yield Finding(name, rival.high < 0, got, "log-loss difference wholly below 0")
+    theirs = dict(comparisons(rival.evidence.metrics))
+    for part, found in comparisons(challenger.metrics):
+        before = dict(subsets(theirs.get(part, {})))
+        for subset, here in subsets(found):
+            if subset in before:
+                losses = (where["models"][SHIPPED]["log_loss"] for where in (here, before[subset]))
+                yield _not_worse(f"{part}, {subset}: not worse than the champion", next(losses) - next(losses), rules)
+
+
+def _not_worse(rule: str, difference: float, rules: Review) -> Finding:
+    margin = rules.subset_worse_by_at_most
+    return Finding(rule, difference <= margin, f"log-loss {difference:+.4f}", f"at most {margin:+g}")
+
+
+def _fit_for_the_field(challenger: Evidence, rules: Review) -> Iterator[Finding]:
+    rows = challenger.parity["rows"].values()
+    worst, wrong = max(r["log_odds_difference"] for r in rows), sum(r["wrong_leaves"] for r in rows)
+    yield Finding(
+        "ONNX agrees with the booster",
+        worst <= rules.log_odds_difference_at_most and wrong == 0,
+        f"{worst:.1e} in log-odds, {wrong} wrong leaves, {sum(r['rows'] for r in rows)} rows",
+        f"at most {rules.log_odds_difference_at_most:.0e}, none",
+    )
+    mib = challenger.onnx_bytes / 2**20
+    yield Finding(
+        "fits the device", mib <= rules.onnx_mib_at_most, f"{mib:.2f} MiB", f"at most {rules.onnx_mib_at_most:g} MiB"
+    )
+    marking = challenger.fit["marking"]
+    tlp, releasable = marking["tlp"], set(marking["releasable_to"])
+    yield Finding(
+        "TLP allows the field",
+        TLP.index(tlp) <= TLP.index(rules.tlp_at_most),
+        f"TLP:{tlp}",
+        f"at most TLP:{rules.tlp_at_most}",
+    )
+    wanted = set(rules.release_to.get(challenger.dataset, []))
+    yield Finding(
+        "releasable to the field's partners",
+        ALL in releasable or wanted <= releasable,
+        ", ".join(sorted(releasable)) or "nobody",
+        ", ".join(sorted(wanted)) or "nobody in particular",
+    )
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"

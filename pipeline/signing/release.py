@@ -1,0 +1,139 @@
+"""The folder that the export stage wrote, and a person's decision -> one signed file."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline import marking as markings
+from pipeline import store
+from pipeline.cli import StageError
+from pipeline.signing import keys, prior
+from pipeline.signing.keys import Signer
+from threat_scorer import archive, signed
+from threat_scorer.bundle import BundleError, read_bundle
+from threat_scorer.contract import Contract, Marking
+from threat_scorer.manifest import EVERYONE, PAYLOAD_TYPE, Manifest, ManifestError, Release, write_time
+from threat_scorer.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the person who signs decides."""
+
+    name: str
+    version: str
+    counter: int
+    not_before: datetime
+    expires: datetime
+    partner: str | None
+    """Whom it is for; None for everyone that the marking allows."""
+
+
+def members(
+    folder: Path, decision: Decision, *, cards: Sequence[Path] = (), features: Path | None = None
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest of a release, and its members by name, in order.
+
+    Parameters
+    ----------
+    folder
+        As the export stage wrote it: it is loaded and tested on its golden rows first.
+    cards
+        Model cards, to go in under their names.
+    features
+        Rows of the area model, for a prior to go in: see `prior.of_latest_cutoff`.
+
+    Raises
+    ------
+    StageError
+        The folder does not load, the decision cannot be kept, or the marking does not allow the partner.
+    """
+    try:
+        files = read_bundle(folder)
+        scorer = Scorer.of(files)
+    except BundleError as error:
+        raise StageError(f"{error}; run the export stage first") from None
+    contracts = list(scorer.contracts.values())
+    made = prior.of_latest_cutoff(features, scorer) if features and prior.MODEL in scorer.contracts else None
+    content = {f"{name}.onnx": data for name, data in files.models.items()}
+    content |= {card.name: _read(card) for card in cards}
+    content |= made.members if made else {}
+    marking = most_restrictive(contracts)
+    release = Release(
+        name=decision.name,
+        version=decision.version,
+        counter=decision.counter,
+        dataset=contracts[0].dataset,
+        simulated=contracts[0].simulated,
+        not_before=write_time(decision.not_before),
+        expires=write_time(decision.expires),
+        recipients=recipients(marking, decision.partner),
+        marking=marking,
+        prior=made.terms if made else None,
+    )
+    content = dict(sorted(content.items()))
+    manifest = Manifest(release, {name: hashlib.sha256(data).hexdigest() for name, data in content.items()})
+    try:
+        return Manifest.from_json(manifest.to_json()), content  # nothing is signed that no device would read
+    except ManifestError as error:
+        raise StageError(f"{error}") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def most_restrictive(contracts: Sequence[Contract]) -> Marking:
+    """Return the marking of what holds all the models."""
+    rows = [(name, each.marking) for each in contracts for name in each.marking.originator.split("+")]
+    combined = markings.most_restrictive(
+        pa.table(
+            {
+                "originator": [name for name, _ in rows],
+                "releasable_to": pa.array([list(each.releasable_to) for _, each in rows], pa.list_(pa.string())),
+                "tlp": [each.tlp for _, each in rows],
+            }
+        )
+    )
+    return Marking(combined.originator, combined.releasable_to, combined.tlp)
+
+
+def recipients(marking: Marking, partner: str | None) -> tuple[str, ...]:
+    """Return who may load what carries `marking`, or `partner` alone if it is one of them.
+
+    Raises
+    ------
+    StageError
+        The marking does not allow the partner.
+    """
+    allowed = (
+        {EVERYONE} if EVERYONE in marking.releasable_to else {*marking.releasable_to, *marking.originator.split("+")}
+    )
+    if partner is None:
+        return tuple(sorted(allowed))
+    if not allowed & {EVERYONE, partner}:
+        raise StageError(f"--for {partner}: the models may go to {' '.join(sorted(allowed))} only, by their marking")
+    return (partner,)
+
+
+def write(path: Path, manifest: Manifest, content: Mapping[str, bytes], signer: Signer) -> None:
+    """Sign a manifest and write the bundle; the same manifest and key give the same bytes.
+
+    Raises
+    ------
+    StageError
+        The signer failed.
+    """
+    envelope = keys.sign(PAYLOAD_TYPE, manifest.to_json(), [signer])
+    file = io.BytesIO()
+    archive.write(file, {signed.MANIFEST: envelope.to_json(), **content})
+    with store.replacing(path) as new:
+        new.write_bytes(file.getvalue())

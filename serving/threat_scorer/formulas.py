@@ -1,0 +1,96 @@
+"""Formulas of the features derived from sensor inputs, for one alarm (floats) and for many (arrays): the same bits.
+
+Only + - * / and square roots in float64, which IEEE 754 rounds alike on every processor.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Number = TypeVar("Number", float, npt.NDArray[np.float64])
+
+SPLINE_INTERVALS = 10
+"""Parts of the voltage's scale in each of which its curve is one parabola."""
+SPLINES = SPLINE_INTERVALS + 2
+
+
+def voltage_dipole_compensated(voltage: Number, height: Number) -> tuple[Number]:
+    """Return the voltage with the fall of a dipole's field over height taken out: voltage * r^3.
+
+    The static field of a magnetic dipole falls with the cube of the distance (Jackson, Classical
+    Electrodynamics, 3rd ed. 1999, section 5.6). The burial depth is not known: r counts from one full scale of
+    height under the soil.
+    """
+    distance = 1.0 + height
+    return (voltage * (distance * distance * distance),)
+
+
+def voltage_splines(voltage: Number, height: Number) -> Sequence[Number]:
+    """Return the quadratic B-splines of the voltage, and the same times the height.
+
+    A weighted sum of B-splines is a smooth curve (de Boor, A Practical Guide to Splines, 1978): bare soil reads
+    neither high nor low but in a band, which one weight on the voltage cannot say. With their products the curve
+    changes with height (varying coefficients: Hastie and Tibshirani, JRSS B 55, 1993). Knots stand at tenths of the
+    scale, as many as is usual where a penalty smooths the weights (Eilers and Marx, Statistical Science 11, 1996);
+    beyond the scale the curve stays as at its end.
+
+    Returns
+    -------
+    sequence of 2 * `SPLINES` floats, or of arrays of shape (n,)
+        The splines sum to 1. Three of them, next to each other, are not 0.
+    """
+    return _splines_of_one(voltage, height) if isinstance(voltage, float) else _splines_of_many(voltage, height)
+
+
+def _splines_of_one(voltage: float, height: float) -> list[float]:
+    """Do the same as `_splines_of_many`, in a fraction of the time that numpy takes for one alarm."""
+    if math.isnan(voltage):
+        return [math.nan] * (2 * SPLINES)
+    place = min(max(voltage, 0.0), 1.0) * SPLINE_INTERVALS
+    first = min(int(place), SPLINE_INTERVALS - 1)
+    pieces = _quadratic_pieces(place - first)
+    found = [0.0] * SPLINES + [0.0 * height] * SPLINES  # a missing height is missing in each product
+    found[first : first + 3] = pieces
+    found[SPLINES + first : SPLINES + first + 3] = [piece * height for piece in pieces]
+    return found
+
+
+def _splines_of_many(
+    voltage: npt.NDArray[np.float64], height: npt.NDArray[np.float64]
+) -> list[npt.NDArray[np.float64]]:
+    places = np.clip(voltage, 0.0, 1.0) * SPLINE_INTERVALS
+    missing = np.isnan(places)
+    firsts = np.minimum(np.where(missing, 0.0, places).astype(np.int64), SPLINE_INTERVALS - 1)
+    splines = np.zeros((SPLINES, len(places)))
+    for offset, piece in enumerate(_quadratic_pieces(places - firsts)):
+        splines[firsts + offset, np.arange(len(places))] = piece
+    splines[:, missing] = np.nan
+    return [*splines, *(splines * height)]
+
+
+def _quadratic_pieces(part: Number) -> tuple[Number, Number, Number]:
+    """Return the three B-splines that are not 0 in an interval, a `part` of the way (0 to 1) into it."""
+    rest = 1.0 - part
+    return 0.5 * (rest * rest), 0.5 + part * rest, 0.5 * (part * part)
+
+
+def emi_polar(in_phase: Number, quadrature: Number) -> tuple[Number, Number]:
+    """Return the modulus of the complex response, and the cosine of its phase, which helps to tell metals apart.
+
+    Phase, unlike amplitude, hardly changes with distance (Won, Keiswetter and Bell, IEEE Transactions on
+    Geoscience and Remote Sensing 39(4), 2001). No response gives a cosine of 0.
+    """
+    amplitude = _square_root(in_phase * in_phase + quadrature * quadrature)
+    return amplitude, in_phase / (amplitude + _NO_RESPONSE)
+
+
+def _square_root(value: Number) -> Number:
+    # both are rounded exactly; on a plain float numpy's is ten times slower
+    root: Number = math.sqrt(value) if isinstance(value, float) else np.sqrt(value)
+    return root
+
+
+_NO_RESPONSE = 1e-12

@@ -1,0 +1,35 @@
+"""The subcommands ``run`` and ``status``: a configuration's file -> an exit status."""
+
+import sys
+from pathlib import Path
+
+from threat_scorer.run.config import read_config
+from threat_scorer.run.health import read_status
+from threat_scorer.run.outbox import OutboxError
+from threat_scorer.run.process import run as run_process
+from threat_scorer.run.toml_fields import ConfigError
+
+WELL, DEGRADED, UNUSABLE = 0, 1, 2
+STATUSES = {"working": WELL, "quiet": WELL, "degraded": DEGRADED, "wedged": UNUSABLE, "stopped": UNUSABLE}
+
+
+def run(path: Path) -> int:
+    """Run the process that a configuration describes."""
+    try:
+        return run_process(read_config(path))
+    except (ConfigError, OutboxError) as error:
+        print(f"threat-scorer: {error}", file=sys.stderr)
+        return UNUSABLE
+
+
+def status(path: Path) -> int:
+    """Print how the process does that a configuration describes."""
+    try:
+        seen = read_status(read_config(path).status_file)
+    except ValueError as error:
+        print(f"threat-scorer: {error}", file=sys.stderr)
+        return UNUSABLE
+    print(seen.word)
+    for check in seen.checks:
+        print(f"  {check.level:<8} {check.name:<16} {check.said}")
+    return STATUSES[seen.word]

@@ -1,0 +1,263 @@
+"""scorer.toml -> frozen dataclasses; whatever is wrong in it is said with the name of its key."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, TypeAlias, get_args
+
+from threat_scorer.run.toml_fields import ConfigError, limited, one_of, read_table
+
+LARGEST_CONFIG_BYTES = 2**20
+
+
+PORT = (1, 65535)
+HTTP = "http"
+"""Name of what comes in through ``POST /v1/score``."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Input:
+    """What every input has."""
+
+    model: str
+    """Name of the model that scores what comes in here."""
+    name: str = ""
+    """Names the input in scores, logs and health; its kind where it is not given."""
+    quiet_after_s: float = limited(1, 1e7, 300.0)
+    """Silence for so long is told as a warning."""
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Name it after its kind where it has no name."""
+        object.__setattr__(self, "name", self.name or self.kind)
+
+
+@dataclass(frozen=True)
+class StdinInput(Input):
+    """JSON Lines on standard input; its end ends the process where there is no other input."""
+
+    kind = "stdin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInput(Input):
+    """A file of JSON Lines that is read as it grows; how far it was read is kept with the scores."""
+
+    path: Path
+    kind = "file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnixInput(Input):
+    """A Unix socket on which peers send JSON Lines and get one answer for each."""
+
+    path: Path
+    kind = "unix"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TcpInput(Input):
+    """A TCP port on which peers send JSON Lines and get one answer for each."""
+
+    port: int = limited(*PORT)
+    host: str = "127.0.0.1"
+    remote: bool = False
+    """True to let `host` be an address that other machines reach: there is no TLS and no login on it."""
+    kind = "tcp"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What every output has."""
+
+    name: str = ""
+    """Names the output in health and in the outbox; its kind where it is not given."""
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Name it after its kind where it has no name."""
+        object.__setattr__(self, "name", self.name or self.kind)
+
+
+@dataclass(frozen=True)
+class StdoutOutput(Output):
+    """Score records on standard output."""
+
+    kind = "stdout"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOutput(Output):
+    """A file to which score records are appended, and flushed to the disk."""
+
+    path: Path
+    kind = "file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketOutput(Output):
+    """What both kinds of socket have."""
+
+    ack: bool = True
+    """The peer answers with ``{"ack": seq}`` when all up to `seq` is safe with it; False where it cannot."""
+    ack_within_s: float = limited(0.1, 3600, 10.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnixOutput(SocketOutput):
+    """A Unix socket to connect to."""
+
+    path: Path
+    kind = "unix"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TcpOutput(SocketOutput):
+    """A TCP port to connect to."""
+
+    port: int = limited(*PORT)
+    host: str = "127.0.0.1"
+    remote: bool = False
+    """True to let `host` be another machine: there is no TLS on it."""
+    kind = "tcp"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Records that were read and not yet scored."""
+
+    limit: int = limited(1, 10**6, 10_000)
+    limit_mib: float = limited(1, 10**4, 16.0)
+    """Most memory that their lines may take."""
+    overload: Literal["oldest", "newest", "wait"] = "oldest"
+    """Which record is refused when it is full; ``wait`` refuses none and reads no more until there is room."""
+
+
+@dataclass(frozen=True)
+class OutboxLimits:
+    """Scores that were not yet delivered."""
+
+    limit_mib: float = limited(0.01, 10**6, 256.0)
+    when_full: Literal["oldest", "lowest", "refuse"] = "oldest"
+    """What goes: the oldest, the least probable, or nothing: then new records are refused."""
+
+
+@dataclass(frozen=True)
+class Http:
+    """A port for health, metrics and scoring."""
+
+    port: int = limited(*PORT)
+    host: str = "127.0.0.1"
+    remote: bool = False
+    model: str | None = None
+    """Name of the model behind ``POST /v1/score``; without it the port only tells of health."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """What counts as well."""
+
+    every_s: float = limited(0.1, 60, 5.0)
+    wedged_after_s: float = limited(1, 3600, 30.0)
+    """No step forward for so long with work waiting: stuck."""
+    latency_warn_ms: float = limited(0.1, 1e6, 100.0)
+    """From read to safe on disk, 99th percentile of the last records."""
+    disk_free_warn_mib: float = limited(0, 1e6, 64.0)
+    temperature_warn_c: float = limited(-40, 150, 85.0)
+
+
+@dataclass(frozen=True)
+class Log:
+    """Lines on stderr."""
+
+    level: Literal["warning", "info", "detail"] = "info"
+    """``detail`` may show what records held; the others never do."""
+    per_minute: int = limited(1, 10**6, 30)
+    """Most lines a minute about one kind of event."""
+
+
+AnyInput: TypeAlias = StdinInput | FileInput | UnixInput | TcpInput
+AnyOutput: TypeAlias = StdoutOutput | FileOutput | UnixOutput | TcpOutput
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole of scorer.toml."""
+
+    device: str
+    """Names this device in every score."""
+    state: Path
+    """State folder of the device: its signed bundles, the outbox and the status file."""
+    input: tuple[AnyInput, ...] = one_of(*get_args(AnyInput))
+    output: tuple[AnyOutput, ...] = one_of(*get_args(AnyOutput))
+    bundle: Path | None = None
+    """Folder of a bundle that nobody signed, to practise with; without it the installed one is loaded."""
+    operating_point: str | None = None
+    """Name of the operating point that decides; needed where a model has more than one."""
+    queue: Queue = Queue()
+    outbox: OutboxLimits = OutboxLimits()
+    health: Health = Health()
+    log: Log = Log()
+    http: Http | None = None
+
+    @property
+    def status_file(self) -> Path:
+        """Where health is written."""
+        return self.state / "status.json"
+
+    @property
+    def outbox_file(self) -> Path:
+        """Where scores wait."""
+        return self.state / "outbox.sqlite"
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration.
+
+    Paths in it are relative to its folder.
+
+    Raises
+    ------
+    ConfigError
+        No such file, not TOML, an unknown or missing key, a value of another type or outside its limits.
+    """
+    try:
+        if path.stat().st_size > LARGEST_CONFIG_BYTES:
+            raise ConfigError(f"{path}: over {LARGEST_CONFIG_BYTES} bytes; expected a scorer.toml")
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    try:
+        config: Config = read_table(Config, value, "", path.parent)
+        _check(config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return config
+
+
+def _check(config: Config) -> None:
+    for kind, entries in (("input", config.input), ("output", config.output)):
+        if not entries and not (kind == "input" and config.http and config.http.model):
+            raise ConfigError(f"{kind}: got none; expected at least one [[{kind}]]")
+        names = [entry.name for entry in entries]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise ConfigError(f"{kind}[{i}].name: got {name!r} again; expected each {kind} to have its own")
+        for i, entry in enumerate(entries):
+            if isinstance(entry, TcpInput | TcpOutput):
+                _check_host(entry, f"{kind}[{i}]")
+    if config.http:
+        _check_host(config.http, "http")
+        if HTTP in [entry.name for entry in config.input]:
+            raise ConfigError(f"input: got the name {HTTP!r}; expected another, it is that of the HTTP port")
+
+
+def _check_host(entry: TcpInput | TcpOutput | Http, where: str) -> None:
+    if entry.host not in LOOPBACK and not entry.remote:
+        raise ConfigError(
+            f"{where}.host: got {entry.host!r}; expected one of {', '.join(LOOPBACK)}, or `remote = true` beside it "
+            "to let it be seen by other machines, without TLS"
+        )

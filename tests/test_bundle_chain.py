@@ -1,0 +1,48 @@
+"""What the chain exported is signed, installed and scored with, as the field does it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from project import Project
+
+RECORD = '{"id": "d1", "voltage": 0.4, "height": 0.3}\n'
+
+
+@pytest.fixture
+def signed(small_chain: Project, tmp_path):
+    """Sign the chain's models for one partner; return the bundle and the trust file."""
+
+    def export(*arguments):
+        return small_chain.succeed(sys.executable, "-m", "pipeline.export", *map(str, arguments))
+
+    keys, trust, bundle = tmp_path / "keys", tmp_path / "trust.json", tmp_path / "1.bundle"
+    for name in ("root", "signing"):
+        export("keygen", "--out", keys, "--name", name)
+    public = ("--root", keys / "root.pub", "--bundle", keys / "signing.pub")
+    export("trust", "--out", trust, "--counter", 1, *public, "--key", keys / "root.key")
+    terms = ("--version", "1.0.0", "--counter", 1, "--expires", "2999-01-01", "--for", "SURVEY")
+    export("sign", "--dataset", "simulated", *terms, "--key", keys / "signing.key", "--out", bundle)
+    return bundle, trust
+
+
+def test_the_chains_models_go_to_a_device_and_score_there_as_they_do_at_home(small_chain, signed, tmp_path):
+    bundle, trust = signed
+
+    def device(*arguments, **options):
+        command = [sys.executable, "-m", "threat_scorer.cli", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+    state = tmp_path / "state"
+    assert device("trust", trust, "--state", state, "--as", "SURVEY").returncode == 0
+    installed = device("install", bundle, "--state", state)
+    assert installed.returncode == 0, installed.stderr
+    assert "area prior for" in installed.stdout
+    assert "SIMULATED" in installed.stdout
+    probability = {}
+    for place in (state, small_chain.root / "models/simulated/bundle"):
+        done = device("score", "--bundle", place, "--model", "sensor_threat", input=RECORD)
+        assert done.returncode == 0, done.stderr
+        probability[place] = json.loads(done.stdout)["probability"]
+    assert len(set(probability.values())) == 1

@@ -1,0 +1,129 @@
+"""The reviewers' page in a real browser: it opens alone, the slider moves the map, a click explains a cell."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from project import Project
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+HEADLESS = (
+    str(CHROMIUM),
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND",  # Chromium's own curiosity ends here
+)
+
+SEEN = """
+<script>
+const seen = {};
+const text = (id) => document.getElementById(id).textContent;
+const colours = () => [...document.querySelectorAll("#cells path")].map((path) => path.getAttribute("fill")).join();
+const state = () => ({cutoff: text("cutoff-shown"), summary: text("map-summary"), colours: colours(),
+  events: document.querySelectorAll("#events circle").length, highest: text("highest")});
+seen.first = state();
+const slider = document.getElementById("cutoff");
+slider.value = slider.max;
+slider.dispatchEvent(new Event("input"));
+seen.last = state();
+document.querySelector("#cells path").dispatchEvent(new MouseEvent("click", {bubbles: true}));
+seen.clicked = {name: text("cell-name"), 
+  reasons: [...document.querySelectorAll("#cell-reasons li")].map((line) => line.textContent)};
+document.querySelector("#highest button").click();
+seen.listed = {name: text("cell-name"), wanted: document.querySelector("#highest button").textContent};
+seen.wide = document.scrollingElement.scrollWidth - window.innerWidth;
+seen.unnamed = document.querySelectorAll("img:not([alt]), input:not([id])").length;
+const held = document.createElement("script");
+held.type = "application/json"; held.id = "seen"; held.textContent = JSON.stringify(seen);
+document.body.append(held);
+PLANTED
+</script></body>"""
+
+
+def browse(page: str, folder: Path, *, planted: str = "") -> tuple[dict, str, set[str]]:
+    """Open a page and let it be used; return what was seen, the console's lines, and the addresses asked for."""
+    file, log = folder / "page.html", folder / "net.json"
+    file.write_text(page.replace("</body>", SEEN.replace("PLANTED", planted)))
+    options = [f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--enable-logging=stderr"]
+    window = ["--window-size=500,900", "--virtual-time-budget=5000"]
+    done = subprocess.run(
+        [*HEADLESS, *options, *window, "--dump-dom", file.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    (seen,) = re.findall(r'<script type="application/json" id="seen">(.*?)</script>', done.stdout, re.DOTALL)
+    console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+    starts = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
+    # what the browser asks for itself has no origin
+    asked = {start["url"] for start in starts if start.get("initiator", "not an origin") != "not an origin"}
+    return json.loads(seen), console, asked - {file.as_uri()}
+
+
+@pytest.fixture(scope="module")
+def page(small_chain: Project) -> str:
+    return (small_chain.root / "reports/simulated/index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def used(page: str, tmp_path_factory):
+    return browse(page, tmp_path_factory.mktemp("browser"))
+
+
+def test_it_opens_without_an_error_or_a_request(used) -> None:
+    _, console, asked = used
+    assert (console, asked) == ("", set())
+
+
+def test_an_error_and_a_request_would_be_seen(page, tmp_path) -> None:
+    allowed = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    planted = 'console.error("planted"); fetch("http://192.0.2.1/planted").catch(() => 0);'
+    _, console, asked = browse(allowed, tmp_path, planted=planted)
+    assert "planted" in console
+    assert asked == {"http://192.0.2.1/planted"}
+
+
+def test_the_page_itself_forbids_every_request(page, tmp_path) -> None:
+    _, console, asked = browse(page, tmp_path, planted='fetch("http://192.0.2.1/planted").catch(() => 0);')
+    assert asked == set()
+    assert "Content Security Policy" in console
+
+
+def test_the_slider_moves_the_map(used) -> None:
+    first, last = used[0]["first"], used[0]["last"]
+    assert first["cutoff"] < last["cutoff"]
+    assert first["colours"] != last["colours"]
+    assert first["highest"] != last["highest"]
+    for state in (first, last):
+        assert f"an event followed in {state['events']} of " in state["summary"]
+    assert first["events"] > 0
+
+
+def test_a_click_or_the_list_explains_a_cell(used) -> None:
+    clicked, listed = used[0]["clicked"], used[0]["listed"]
+    assert re.fullmatch(r"Cell [0-9a-f]{15}", clicked["name"])
+    assert re.fullmatch(r"[\d.]+ % from [\d-]{10} for \d+ days; (an|no) event followed\.", clicked["reasons"][0])
+    assert len(clicked["reasons"]) == 4
+    assert all(re.fullmatch(r"[a-z0-9 ]+: odds . [\d.]+", line) for line in clicked["reasons"][1:])
+    assert listed["name"] == f"Cell {listed['wanted']}"
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling_and_everything_has_a_name(used) -> None:
+    assert used[0]["wide"] <= 0
+    assert used[0]["unnamed"] == 0
+
+
+def test_it_prints(page, tmp_path) -> None:
+    file, printed = tmp_path / "page.html", tmp_path / "page.pdf"
+    file.write_text(page)
+    command = [*HEADLESS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={printed}", file.as_uri()]
+    subprocess.run(command, capture_output=True, check=True, timeout=120)
+    assert len(re.findall(rb"/Type ?/Page\b", printed.read_bytes())) > 1

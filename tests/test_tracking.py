@@ -1,0 +1,114 @@
+"""MLflow shows what the files say: once, whole, and under names that can be read in a list."""
+
+import json
+from pathlib import Path
+
+import finished_stages
+import numpy as np
+import pytest
+from finished_stages import MODEL, PART
+
+from pipeline import run_facts, store, tracking
+from pipeline.paths import DatasetPaths
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own deprecations
+PATHS = DatasetPaths("simulated")
+
+
+def runs(**tags):
+    client = tracking.connect()
+    experiment = client.get_experiment_by_name("simulated").experiment_id
+    found = client.search_runs([experiment])
+    return [run for run in found if tags.items() <= run.data.tags.items()]
+
+
+def test_asking_twice_records_once(workspace: Path) -> None:
+    dataset = finished_stages.write()
+    first = tracking.record_pipeline(dataset)
+    assert tracking.record_pipeline(dataset) == first
+    (parent,), (child,) = runs(kind="pipeline"), runs(kind="model")
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.info.run_id in parent.data.tags["mlflow.note.content"]
+
+
+def test_a_run_says_what_it_is_and_what_it_was_made_from(workspace: Path) -> None:
+    tracking.record_pipeline(finished_stages.write())
+    (run,) = runs(kind="model")
+    metrics = store.read_json(PATHS.evaluation(MODEL) / "metrics.json")
+    best = metrics[PART]["best_baseline"]
+    assert run.info.run_name.startswith(f"sensor_threat {run.data.tags['model_digest'][7:15]}, {PART}: log-loss ")
+    assert run.info.run_name.endswith(f"against {best}")
+    assert run.data.metrics[f"{PART}.log_loss_difference.high"] == metrics[PART]["log_loss_difference"]["high"]
+    assert run.data.tags["simulated"] == "true"
+    assert run.data.tags["marking.tlp"] == "AMBER"
+    inputs = {entry.dataset.name: entry.dataset for entry in run.inputs.dataset_inputs}
+    training, detections = inputs["simulated/sensor_threat"], inputs["simulated/detections"]
+    assert json.loads(training.source)["sha256"] == store.digest(PATHS.features(MODEL))
+    assert json.loads(detections.profile)["sources"]["sim_command_detections"]["quarantined"] == 12
+
+
+def test_what_later_stages_find_replaces_what_the_run_showed(workspace: Path) -> None:
+    dataset = finished_stages.write(noise=2.0)
+    run_id = tracking.record(dataset, MODEL)
+    name = runs(kind="model")[0].info.run_name
+    file = PATHS.evaluation(MODEL) / "metrics.json"
+    metrics = store.read_json(file)
+    metrics[PART]["models"]["lightgbm"]["log_loss"] = 0.125
+    store.write_json(metrics, file)
+    assert tracking.record(dataset, MODEL) == run_id
+    (run,) = runs(kind="model")
+    assert run.data.metrics[f"{PART}.models.lightgbm.log_loss"] == 0.125
+    assert "log-loss 0.1250" in run.info.run_name != name
+
+
+def test_another_model_is_another_run_under_another_parent(workspace: Path) -> None:
+    tracking.record_pipeline(finished_stages.write(seed=1))
+    tracking.record_pipeline(finished_stages.write(seed=2))
+    parents = {run.data.tags["mlflow.parentRunId"] for run in runs(kind="model")}
+    assert parents == {run.info.run_id for run in runs(kind="pipeline")}
+    assert len(parents) == 2
+
+
+def test_both_logged_models_have_a_signature_and_give_the_files_numbers(workspace: Path) -> None:
+    import lightgbm
+    import mlflow
+
+    tracking.record(finished_stages.write(), MODEL)
+    (run,) = runs(kind="model")
+    logged = {m.name: m for m in map(mlflow.get_logged_model, (m.model_id for m in run.outputs.model_outputs))}
+    assert set(logged) == {"booster", "onnx"}
+    assert logged["onnx"].model_id == run.data.tags["onnx_model_id"]
+    booster = mlflow.pyfunc.load_model(logged["booster"].model_uri)
+    example = booster.input_example
+    fitted = lightgbm.Booster(model_file=PATHS.model(MODEL) / "model.txt")
+    assert np.allclose(booster.predict(example), fitted.predict(example), rtol=0, atol=1e-12)
+    assert booster.metadata.signature.inputs.input_names() == ["voltage", "height"]
+    field = mlflow.pyfunc.load_model(logged["onnx"].model_uri)
+    # the tiny model: +0.5 and +1 above its thresholds
+    assert field.predict({"features": np.array([[1, 1]], np.float32)})["log_odds"].ravel() == pytest.approx([1.5])
+
+
+def test_nothing_fitted_is_no_run(workspace: Path) -> None:
+    assert tracking.record("simulated", MODEL) is None
+    assert tracking.record_pipeline("simulated") is None
+
+
+def test_a_stage_is_tagged_with_what_dvc_locked(tmp_path: Path) -> None:
+    lock = tmp_path / "dvc.lock"
+    entry = "stages:\n  train@simulated-area_risk:\n    cmd: python -m pipeline.train\n    deps: [{path: a, md5: %s}]\n"
+    lock.write_text(entry % "0a")
+    first = run_facts.stage_digests("simulated", "area_risk", lock)
+    assert set(first) == {"dvc_stage.train"}
+    lock.write_text(entry % "0b")
+    assert run_facts.stage_digests("simulated", "area_risk", lock) != first
+    assert run_facts.stage_digests("simulated", "sensor_threat", lock) == {}
+
+
+def test_an_experiment_in_a_copy_of_the_project_is_logged_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmp1"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking.connect().tracking_uri == f"sqlite:///{tmp_path.resolve() / tracking.DATABASE}"

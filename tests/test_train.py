@@ -1,0 +1,257 @@
+"""Fits: the blocks of time, what a model says, and that the same rows give the same bytes."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from area_case import TASK
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from pipeline import loglinear, splits
+from pipeline.cli import StageError
+from pipeline.params import AreaBoosting, SensorBoosting
+from pipeline.train import area_risk, boosting, sensor_threat
+from pipeline.train.model import Columns, record
+from threat_scorer.features import assemble
+
+BOOSTING = {
+    "baseline_ridge": 1.0,
+    "num_leaves": 4,
+    "learning_rate": 0.1,
+    "min_data_in_leaf": 20,
+    "lambda_l2": 1.0,
+    "feature_fraction": 0.8,
+    "max_rounds": 60,
+    "early_stopping_rounds": 10,
+    "seed": 7,
+    "num_threads": 1,
+}
+AREA = AreaBoosting(**BOOSTING, validation_share=0.2, calibration_share=0.2)
+SENSOR = SensorBoosting(**BOOSTING, folds=6, tuning_folds=3)
+COLUMNS = Columns(names=("a", "b", "c"), linear=("a", "b"))
+
+
+def made(rows: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and outcomes: linear in a and b, a step in c, which is missing in a third of the rows."""
+    random = np.random.default_rng(seed)
+    matrix = random.normal(size=(rows, 3)).astype(np.float32)
+    log_odds = -1 + matrix[:, 0] - 0.5 * matrix[:, 1] + 2 * (matrix[:, 2] > 0.5)
+    matrix[random.random(rows) < 1 / 3, 2] = np.nan
+    return matrix, random.random(rows) < expit(log_odds)
+
+
+def area_table(seed: int = 1) -> pa.Table:
+    """Return rows of the area model: 30 cells at every cutoff of the task."""
+    cutoffs = np.repeat(splits.cutoffs_of(TASK), 30)
+    matrix, outcome = made(len(cutoffs), seed)
+    return pa.table(
+        {
+            "cutoff": pa.array(cutoffs, pa.timestamp("us", "UTC")),
+            "cell": [f"cell{n % 30:02d}" for n in range(len(cutoffs))],
+            "label_28d": pa.array(outcome.astype(np.int8)),
+            **{name: matrix[:, j] for j, name in enumerate(COLUMNS.names)},
+        }
+    )
+
+
+def test_training_labels_end_where_the_test_begins() -> None:
+    cutoffs = splits.cutoffs_of(TASK)
+    split = splits.split(cutoffs, TASK, horizon_days=28)
+    horizon = np.timedelta64(28, "D")
+    test_from, until = np.datetime64("2021-01-01"), np.datetime64("2021-07-01")
+    assert (cutoffs[split.train] + horizon).max() <= test_from <= cutoffs[split.test].min()
+    assert (cutoffs[split.test] + horizon).max() <= until
+    between = cutoffs[~split.train & ~split.test & (cutoffs < test_from)]
+    assert between.astype(str).tolist() == ["2020-12-16T00:00:00.000000", "2020-12-30T00:00:00.000000"]
+
+
+def test_blocks_of_training_keep_a_horizon_apart() -> None:
+    task = replace(TASK, train_from=date(2020, 1, 1))
+    cutoffs = np.repeat(splits.cutoffs_of(task), 3)
+    cutoffs = cutoffs[splits.split(cutoffs, task, horizon_days=28).train]
+    blocks = area_risk.time_blocks(cutoffs, AREA, horizon_days=28)
+    horizon = np.timedelta64(28, "D")
+    assert (cutoffs[blocks.fit] + horizon).max() <= cutoffs[blocks.validation].min()
+    assert (cutoffs[blocks.validation] + horizon).max() <= cutoffs[blocks.calibration].min()
+    assert (cutoffs[blocks.before_calibration] + horizon).max() <= cutoffs[blocks.calibration].min()
+    assert not (blocks.before_calibration & blocks.calibration).any()
+
+
+def test_too_few_cutoffs_are_refused() -> None:
+    with pytest.raises(StageError, match="training cutoffs"):
+        area_risk.time_blocks(np.array(["2020-01-01", "2020-01-15"], "datetime64[us]"), AREA, horizon_days=28)
+
+
+def test_a_training_without_events_is_refused() -> None:
+    table = area_table()
+    quiet = table.set_column(2, "label_28d", pa.array(np.zeros(table.num_rows, np.int8)))
+    with pytest.raises(StageError, match=r"0 of the \d+ rows of the fit block are positive"):
+        area_risk.train(quiet, COLUMNS, TASK, AREA)
+
+
+def test_no_row_of_the_test_changes_the_area_model() -> None:
+    table = area_table()
+    tested = splits.split(table["cutoff"].to_numpy().astype("datetime64[us]"), TASK, horizon_days=28).test
+    label = table["label_28d"].to_numpy().copy()
+    label[tested] = 1 - label[tested]
+    fit, held_out, _ = area_risk.train(table, COLUMNS, TASK, AREA)
+    other, other_held_out, _ = area_risk.train(table.set_column(2, "label_28d", pa.array(label)), COLUMNS, TASK, AREA)
+    assert fit.model.booster.model_to_string() == other.model.booster.model_to_string()
+    assert (fit.model.baseline, fit.model.calibration) == (other.model.baseline, other.model.calibration)
+    assert held_out["log_odds"].equals(other_held_out["log_odds"])
+
+
+def test_the_same_rows_give_the_same_bytes() -> None:
+    (first, held_out, _), (second, again, _) = (area_risk.train(area_table(), COLUMNS, TASK, AREA) for _ in range(2))
+    assert first.model.booster.model_to_string() == second.model.booster.model_to_string()
+    assert held_out.equals(again)
+
+
+def test_log_odds_are_the_parts_that_the_record_names() -> None:
+    table = area_table()
+    fit, held_out, _ = area_risk.train(table, COLUMNS, TASK, AREA)
+    found = record(fit, settings=AREA, features_digest="sha256:0", marking={})
+    tested = table.filter(
+        pa.array(splits.split(table["cutoff"].to_numpy().astype("datetime64[us]"), TASK, horizon_days=28).test)
+    )
+    x = COLUMNS.of(tested).astype(np.float64)
+    weights = found["baseline"]["weights"]
+    assert list(weights) == ["a", "b"]
+    assert all(float(np.float32(weight)) == weight for weight in weights.values())
+    baseline = found["baseline"]["intercept"] + x[:, :2] @ np.array(list(weights.values()))
+    trees = fit.model.booster.predict(x, raw_score=True, num_iteration=found["best_iteration"])
+    line = found["calibration"]
+    expected = line["slope"] * (baseline + trees) + line["intercept"]
+    np.testing.assert_allclose(held_out["log_odds"].to_numpy(), expected, rtol=1e-9)
+    assert found["base_rate"] == pytest.approx(found["positives"] / found["rows"])
+
+
+def test_trees_add_what_the_baseline_cannot_say() -> None:
+    (matrix, outcome), (unseen, happened) = made(4000), made(4000, seed=2)
+    model = boosting.fit(matrix, outcome, COLUMNS, AREA, rounds=40)
+    loss = {}
+    for name, log_odds in {
+        "baseline": model.baseline.log_odds(COLUMNS.of_baseline(unseen)),
+        "model": model.log_odds(unseen),
+    }.items():
+        loss[name] = np.logaddexp(0, np.where(happened, -log_odds, log_odds)).mean()
+    assert loss["model"] < loss["baseline"] - 0.01
+
+
+def test_trees_split_on_no_column_that_is_the_baselines_alone() -> None:
+    matrix, outcome = made(2000)
+    splits_on = {}
+    for only_linear in ((), ("a",)):
+        columns = replace(COLUMNS, only_linear=only_linear)
+        model = boosting.fit(matrix, outcome, columns, AREA, rounds=30)
+        splits_on[only_linear] = dict(zip(columns.names, model.booster.feature_importance(), strict=True))
+    assert splits_on[()]["a"] > 0
+    assert splits_on[("a",)]["a"] == 0 < splits_on[("a",)]["c"]
+
+
+def test_calibration_lines_log_odds_up_with_what_happened() -> None:
+    random = np.random.default_rng(3)
+    truth = random.normal(-1, 2, 200_000)
+    outcome = random.random(len(truth)) < expit(truth)
+    matrix, seen = made(200)
+    model = boosting.fit(matrix, seen, COLUMNS, AREA, rounds=1).calibrated((truth - 0.5) / 2, outcome)
+    assert model.calibration.slope == pytest.approx(2, rel=0.03)
+    assert model.calibration.intercept == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_log_linear_fit_is_scikit_learns_on_standardised_columns() -> None:
+    matrix, outcome = made(3000)
+    columns = np.column_stack([1000 * matrix[:, 0] + 5, matrix[:, 1], np.full(3000, 4.0)])
+    found = loglinear.fit(["x", "y", "constant"], columns, outcome, ridge=10.0)
+    scaled = (columns[:, :2] - columns[:, :2].mean(axis=0)) / columns[:, :2].std(axis=0)
+    expected = LogisticRegression(C=0.1, tol=1e-8, max_iter=1000).fit(scaled, outcome)
+    np.testing.assert_allclose(found.log_odds(columns), expected.decision_function(scaled), atol=1e-3)
+    assert found.weights["constant"] == 0
+
+
+def groups_of(count: int, rows: int) -> np.ndarray:
+    return np.array([f"soil {n % count}" for n in range(rows)])
+
+
+def test_a_held_out_group_changes_nothing_of_what_scores_it() -> None:
+    matrix, outcome = made(360)
+    groups = groups_of(6, 360)
+    as_seen = {"log_odds": matrix}
+    _, found = sensor_threat.held_out(matrix, outcome, groups, COLUMNS, SENSOR, as_seen=as_seen)
+    held = groups == "soil 2"
+    changed = np.where(held, ~outcome, outcome)
+    fold, other = sensor_threat.held_out(matrix, changed, groups, COLUMNS, SENSOR, as_seen=as_seen)
+    before, after = found["log_odds"], other["log_odds"]
+    np.testing.assert_array_equal(before[held], after[held])
+    assert not np.array_equal(before[~held], after[~held])
+    assert set(np.array(fold)[held]) == {"soil 2"}
+
+
+def test_folds_hold_out_every_group_once_and_whole() -> None:
+    matrix, outcome = made(600)
+    groups = groups_of(20, 600)
+    fold, scored = sensor_threat.held_out(matrix, outcome, groups, COLUMNS, SENSOR, as_seen={"log_odds": matrix})
+    assert len(set(fold)) == 6
+    assert len(set(zip(fold, groups.tolist(), strict=True))) == 20
+    assert np.isfinite(scored["log_odds"]).all()
+
+
+def test_one_group_is_refused() -> None:
+    matrix, outcome = made(50)
+    with pytest.raises(StageError, match="at least two"):
+        sensor_threat.fit(matrix, outcome, groups_of(1, 50), COLUMNS, SENSOR)
+
+
+def sensor_table(rows: int = 240) -> tuple[pa.Table, Columns]:
+    """Return alarms as `features` writes them, a tenth of unknown outcome; half the hazards show in EMI alone."""
+    random = np.random.default_rng(5)
+    outcome = random.random(rows) < 0.5
+    voltage = np.clip(random.normal(0.4 + 0.1 * outcome, 0.1), 0, 1)
+    in_phase = random.normal(outcome.astype(float), 0.3)
+    inputs = {"voltage": voltage, "height": random.random(rows), "emi_in_phase": in_phase, "emi_quadrature": -in_phase}
+    names, matrix = assemble("sensor_threat", inputs)
+    table = pa.table(
+        {
+            "detection_id": [f"d{n:03d}" for n in range(rows)],
+            "group_id": groups_of(6, rows).tolist(),
+            "label": pa.array([None if n % 10 == 0 else int(outcome[n]) for n in range(rows)], pa.int8()),
+            **{name: matrix[:, j] for j, name in enumerate(names)},
+        }
+    )
+    return table, Columns(names, tuple(name for name in names if not name.startswith("emi")))
+
+
+MEASURED = ["voltage", "height", "emi_in_phase", "emi_quadrature"]
+EMI = {"emi": ["emi_in_phase", "emi_quadrature"]}
+
+
+def test_alarms_of_unknown_outcome_are_not_learned_from() -> None:
+    table, columns = sensor_table()
+    fit, held_out = sensor_threat.train(table, columns, SENSOR, measured=MEASURED, optional={})
+    assert fit.rows == held_out.num_rows == 216
+    assert held_out.schema.equals(sensor_threat.HELD_OUT)
+
+
+def test_a_row_scored_without_a_modality_shows_nothing_of_it() -> None:
+    table, columns = sensor_table()
+    _, held_out = sensor_threat.train(table, columns, SENSOR, measured=MEASURED, optional=EMI)
+    blind = held_out["log_odds_without_emi"].to_numpy()
+    hazard = held_out["label"].to_numpy() == 1
+    assert roc_auc_score(hazard, blind) < roc_auc_score(hazard, held_out["log_odds"].to_numpy())
+    # rows that differ only in EMI are one row to a sensor without it
+    place = table.column_names.index("voltage")
+    same = table.set_column(place, "voltage", pa.array(np.full(table.num_rows, 0.4, np.float32)))
+    same = same.set_column(place + 1, "height", pa.array(np.full(table.num_rows, 0.5, np.float32)))
+    alike = sensor_threat._without(EMI["emi"], same, MEASURED)
+    np.testing.assert_array_equal(alike, np.broadcast_to(alike[0], alike.shape))
+
+
+def test_the_random_split_ignores_groups_and_keeps_the_share_of_hazards() -> None:
+    outcome = np.arange(600) % 4 == 0
+    groups = sensor_threat._at_random(outcome, SENSOR)
+    assert [outcome[groups == group].sum() for group in np.unique(groups)] == [25] * 6
+    assert len(set(zip(groups.tolist(), groups_of(6, 600).tolist(), strict=True))) == 36
