@@ -58,7 +58,7 @@ lock: $(VENV)/ready ## resolve the dependencies again into requirements.lock
 
 .PHONY: clean
 clean: ## delete what the stages made, but not the DVC cache: `make` brings it back at once
-	rm -rf data/raw data/truth data/tables data/quarantine data/features models reports
+	rm -rf data/raw data/truth data/staging data/tables data/quarantine data/features models reports
 
 .PHONY: help
 help: ## show this list

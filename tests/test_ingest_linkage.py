@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import yaml
 
-from pipeline import admiralty, params, paths, store, tables
+from pipeline import params, paths, store, tables
 from pipeline.ingest import linkage, stage
 from pipeline.ingest.decisions import Decisions
 from pipeline.ingest.merging import merge
@@ -206,6 +207,27 @@ def test_linking_loses_no_record_and_its_table_says_why(theatre):
     assert len(standing) == len(set(standing))
 
 
+def test_a_reviewer_undoes_a_link_by_a_file_and_both_reports_stand_again(theatre, tmp_path, monkeypatch):
+    _, folder, done = theatre
+    before = store.read_table(folder / "data/tables/simulated/merges.parquet").to_pylist()
+    wrong = [before[0]["report_id"], before[0]["other_id"]]
+    (tmp_path / "links").mkdir()
+    decided = {"never": [{"reports": wrong, "because": "two devices on one road"}]}
+    (tmp_path / "links/simulated.yaml").write_text(yaml.safe_dump(decided), encoding="utf-8")
+    settings = params.load()
+    linking = stage.linking_of("simulated", settings, sources=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    where = paths.DatasetPaths("simulated")
+    stage.write(done, where, measured=settings.measured("simulated"), linking=linking)
+    after = store.read_table(where.tables / "merges.parquet").to_pylist()
+    assert {(row["report_id"], row["other_id"]) for row in before} - {
+        (row["report_id"], row["other_id"]) for row in after
+    } == {tuple(wrong)}
+    standing = store.read_table(where.tables / "incidents.parquet")
+    standing = standing.filter(pc.is_null(standing["superseded_at"]))["incident_id"].to_pylist()
+    assert set(wrong) <= set(standing)
+
+
 def test_what_was_spoilt_on_purpose_is_in_the_quarantine_and_nothing_else(theatre):
     _, folder, done = theatre
     spoilt = store.read_table(Path(folder / "truth/faults.parquet")).to_pylist()
@@ -213,16 +235,3 @@ def test_what_was_spoilt_on_purpose_is_in_the_quarantine_and_nothing_else(theatr
     refused = [row for staged in done.values() for row in store.read_table(staged.quarantine).to_pylist()]
     found = {(row["raw_file"], row["raw_row"]) for row in refused if row["raw_file"] in files}
     assert found == {(row["raw_file"], row["raw_row"]) for row in spoilt}
-
-
-def test_weights_fall_with_the_codes_and_what_cannot_be_judged_has_none():
-    letters = pa.chunked_array([[*tables.RELIABILITIES, None]])
-    weights = admiralty.reliability_weights(letters)
-    assert sorted(weights[:-1], reverse=True) == weights[:-1].tolist()
-    numbers = admiralty.credibility_weights(pa.chunked_array([pa.array([*tables.CREDIBILITIES, None], pa.int8())]))
-    assert weights.tolist()[:-1] == numbers.tolist()[:-1]
-    assert weights[-1] != weights[-1]
-    both = admiralty.sample_weights(
-        pa.chunked_array([["A", None, None]]), pa.chunked_array([pa.array([3, 3, None], pa.int8())])
-    )
-    assert both.tolist() == pytest.approx([0.57, 0.60, 1.0])

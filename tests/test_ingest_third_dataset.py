@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from datetime import date, timedelta
 from pathlib import Path
@@ -79,8 +80,9 @@ def files() -> dict[str, bytes]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, empty_mlflow: Path) -> Project:
     project = copy_of_the_project(tmp_path / "project")
+    shutil.copy(empty_mlflow, project.root)
     for name, mapping in (("hamlets", HAMLETS), ("harbour_watch", WATCH)):
         (project.root / f"data/sources/{name}.yaml").write_text(yaml.safe_dump(mapping))
     entry = yaml.safe_dump({"harbour": ENTRY}, default_flow_style=False)

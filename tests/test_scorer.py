@@ -241,7 +241,7 @@ def that_gives_no_probability():
     [
         (with_wrong_sign, "golden row 0: got probability"),
         (without_golden_rows, "no threat_scorer_golden in its metadata"),
-        (with_narrow_golden_rows, "golden rows have 2 features; expected 7"),
+        (with_narrow_golden_rows, "golden rows have 2 features; expected 31"),
         (with_unreadable_golden_rows, "golden rows: not readable"),
         (that_gives_no_probability, "its graph does not run: sensor_threat: got a probability outside 0 to 1"),
     ],
@@ -254,17 +254,17 @@ def test_a_model_that_computes_otherwise_here_is_not_loaded(tmp_path, build, sai
 
 
 def test_a_number_that_is_no_probability_is_not_passed_on():
-    width = len(CONTRACT.features)
-    broken = model(CONTRACT, width)
+    width = len(AREA.features)
+    broken = model(AREA, width)
     broken.graph.node[1].op_type = "Exp"  # looks well on the golden rows, whose log-odds are negative
     rows = np.zeros((1, width), dtype=np.float32)
     expected = log_odds(rows).astype(np.float32)
     broken.metadata_props[1].value = Golden(rows, np.exp(expected), expected).to_json()
     loaded = Model(broken.SerializeToString(), where="broken")
     with pytest.raises(ScoringError, match="outside 0 to 1"):
-        loaded.score({name: np.array([0.0, 0.9]) for name in NAMES})
+        loaded.score({name: np.array([0.0, 0.9]) for name in AREA.features})
     with pytest.raises(ScoringError, match="got probability"):
-        loaded.score_row([0.9] * len(NAMES))
+        loaded.score_row([0.9] * width)
 
 
 def test_a_value_on_the_limit_is_in_range_however_it_was_rounded(tmp_path):

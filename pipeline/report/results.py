@@ -33,7 +33,7 @@ Every model is measured on the same rows, after everything that it learned from.
 (log-linear baseline, trees and calibration). The last column is the log-loss of the shipped model less that of the
 line's model, with its 95 % interval by paired block bootstrap (blocks: cutoffs for area risk, groups for alarms):
 below zero, the shipped model is better. PAI and PEI are means over cutoffs; `obs./exp.` is the number of events over
-the sum of the probabilities. What happened less often than the model said shows there: it is not corrected afterwards.
+the sum of the probabilities. A level that has moved since the training shows there: it is not corrected afterwards.
 """
 
 FEATURES = f"""\

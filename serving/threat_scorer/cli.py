@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="threat-scorer",
-        description="Score places and sensor alarms on this device. Nothing is sent anywhere.",
+        description="Score places and sensor alarms on this device. Nothing is sent but what `run` is told to deliver.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser(
