@@ -11,6 +11,9 @@ import pyarrow as pa
 
 Matrix = npt.NDArray[np.float32]
 
+ROWS_AT_ONCE = 256
+"""The graph holds a number for each row, tree and feature: 256 rows of 900 trees and 150 features take some 300 MiB."""
+
 
 @dataclass(frozen=True)
 class Reasons:
@@ -62,7 +65,7 @@ def reasons(onnx: Path, rows: pa.Table, features: Sequence[str]) -> Reasons | No
     belongs = np.array([families.index(family(name)) for name in features])
     member = (belongs[:, None] == np.arange(len(families))).astype(np.float32)
     parts = []
-    for batch in rows.select(list(features)).to_batches(max_chunksize=8192):
+    for batch in rows.select(list(features)).to_batches(max_chunksize=ROWS_AT_ONCE):
         matrix = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in features])
         (added,) = session.run(["contributions"], {"features": matrix, "explain": np.array([True])})
         parts.append(added @ member)
