@@ -27,8 +27,8 @@ RULES, EVALUATE = params.load().review, params.load().evaluate
 @pytest.fixture
 def reviewer(workspace, tmp_path_factory, monkeypatch) -> str:
     monkeypatch.setenv("CIED_REVIEW_KEYS", str(tmp_path_factory.mktemp("keys")))
-    reviewers.make_key("ada")
-    return "ada"
+    reviewers.make_key("reviewer-1")
+    return "reviewer-1"
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_promote_override_roll_back_and_what_mlflow_shows(reviewer) -> None:
     assert aliases() == {"champion": second.decision.model_digest}
     client = tracking.connect()
     tags = client.get_model_version_by_alias(NAME, "champion").tags
-    assert tags["override.2"].endswith("by ada: the other sensor is broken")
+    assert tags["override.2"].endswith("by reviewer-1: the other sensor is broken")
     with pytest.raises(StageError, match="is the champion already"):
         decide.promote(decide.compare("simulated", MODEL), by=reviewer)
 

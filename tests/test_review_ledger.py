@@ -16,7 +16,7 @@ from pipeline.review.ledger import Anchor, Decision, LedgerError
 DECISION = Decision(
     at="2026-01-01T12:00:00+00:00",
     action="promote",
-    by="ada",
+    by="reviewer-1",
     reason=None,
     dataset="simulated",
     model="area_risk",
@@ -41,10 +41,12 @@ def signed(tmp_path_factory) -> tuple[Path, dict, Anchor]:
         (folder / "project").mkdir()
         patch.chdir(folder / "project")
         patch.setenv("CIED_REVIEW_KEYS", str(folder / "private"))
-        for name in ("ada", "bea"):
+        for name in ("reviewer-1", "reviewer-2"):
             reviewers.make_key(name)
         for day in range(1, 7):
-            last = ledger.append(decision(day, by="bea" if day % 2 else "ada", model_digest=f"sha256:{day}"))
+            last = ledger.append(
+                decision(day, by="reviewer-2" if day % 2 else "reviewer-1", model_digest=f"sha256:{day}")
+            )
         keys = reviewers.trusted_keys()
     return folder / "project" / ledger.LEDGER, keys, Anchor(last.number, last.digest, "MLflow")
 
@@ -53,7 +55,7 @@ def test_what_was_written_is_read_back(signed) -> None:
     path, keys, anchor = signed
     entries = ledger.read([anchor], path, keys)
     assert [entry.number for entry in entries] == [1, 2, 3, 4, 5, 6]
-    assert entries[3].decision == decision(4, by="ada", model_digest="sha256:4")
+    assert entries[3].decision == decision(4, by="reviewer-1", model_digest="sha256:4")
 
 
 @given(data=st.data())
@@ -94,10 +96,10 @@ def test_without_the_anchor_a_cut_tail_would_go_unseen(signed, tmp_path) -> None
 
 def test_what_another_reviewer_signed_in_a_name_is_refused(signed, tmp_path) -> None:
     path, keys, _ = signed
-    with pytest.raises(LedgerError, match="line 1: the signature is not that of 'bea'"):
-        ledger.read([], path, {"ada": keys["ada"], "bea": keys["ada"]})
-    with pytest.raises(LedgerError, match="line 1: the signature is not that of 'bea'"):
-        ledger.read([], path, {"ada": keys["ada"]})
+    with pytest.raises(LedgerError, match="line 1: the signature is not that of 'reviewer-2'"):
+        ledger.read([], path, {"reviewer-1": keys["reviewer-1"], "reviewer-2": keys["reviewer-1"]})
+    with pytest.raises(LedgerError, match="line 1: the signature is not that of 'reviewer-2'"):
+        ledger.read([], path, {"reviewer-1": keys["reviewer-1"]})
 
 
 @pytest.mark.parametrize(
@@ -121,8 +123,8 @@ def reviewer(tmp_path, monkeypatch) -> str:
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setenv("CIED_REVIEW_KEYS", str(tmp_path / "private"))
-    reviewers.make_key("ada")
-    return "ada"
+    reviewers.make_key("reviewer-1")
+    return "reviewer-1"
 
 
 def test_a_clock_that_went_back_is_refused(reviewer) -> None:
@@ -142,22 +144,24 @@ def test_nothing_is_added_to_a_ledger_that_does_not_verify(reviewer) -> None:
 
 
 def test_a_private_key_never_lies_in_the_project_or_open_to_others(reviewer, monkeypatch) -> None:
-    private = reviewers.private_keys() / "ada.pem"
+    private = reviewers.private_keys() / "reviewer-1.pem"
     assert private.stat().st_mode & 0o077 == 0
-    assert b"PRIVATE" not in (reviewers.PUBLIC_KEYS / "ada.pem").read_bytes()
+    assert b"PRIVATE" not in (reviewers.PUBLIC_KEYS / "reviewer-1.pem").read_bytes()
     monkeypatch.setenv("CIED_REVIEW_KEYS", "keys")
     with pytest.raises(StageError, match="inside the project; expected a folder outside of it"):
-        reviewers.make_key("bea")
+        reviewers.make_key("reviewer-2")
 
 
 def test_who_has_no_key_or_the_wrong_one_cannot_sign(reviewer) -> None:
     with pytest.raises(StageError, match="no such key; expected one made by"):
-        ledger.append(decision(1, by="bea"))
-    reviewers.make_key("bea")
-    (reviewers.private_keys() / "ada.pem").write_bytes((reviewers.private_keys() / "bea.pem").read_bytes())
+        ledger.append(decision(1, by="reviewer-2"))
+    reviewers.make_key("reviewer-2")
+    (reviewers.private_keys() / "reviewer-1.pem").write_bytes(
+        (reviewers.private_keys() / "reviewer-2.pem").read_bytes()
+    )
     with pytest.raises(StageError, match="is not the other half of"):
         ledger.append(decision(1))
     with pytest.raises(StageError, match="there is a key of that name already"):
-        reviewers.make_key("ada")
+        reviewers.make_key("reviewer-1")
     with pytest.raises(StageError, match="expected lower-case letters"):
-        reviewers.make_key("../ada")
+        reviewers.make_key("../reviewer-1")

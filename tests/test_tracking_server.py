@@ -56,14 +56,14 @@ import finished_stages
 from finished_stages import MODEL
 from pipeline import tracking
 from pipeline.review import decide, ledger, registry, reviewers
-reviewers.make_key("ada")
+reviewers.make_key("reviewer-1")
 placed = []
 for seed in (1, 2):
     dataset = finished_stages.write(seed=seed, noise=1.0)
     assert tracking.record_pipeline(dataset) == tracking.record_pipeline(dataset)
     compared = decide.compare(dataset, MODEL)
-    placed.append(decide.promote(compared, by="ada", override=None if compared.verdict.passed else "a test"))
-decide.rollback("simulated", MODEL, by="ada", reason="a test")
+    placed.append(decide.promote(compared, by="reviewer-1", override=None if compared.verdict.passed else "a test"))
+decide.rollback("simulated", MODEL, by="reviewer-1", reason="a test")
 client = tracking.connect()
 champion = client.get_model_version_by_alias("sensor_threat.simulated", "champion")
 assert champion.tags["model_digest"] == placed[0].decision.model_digest
@@ -97,4 +97,5 @@ def test_the_server_refuses_a_host_that_it_does_not_know(server) -> None:
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(asked)
+    refused.value.close()  # an HTTP error is an open answer
     assert refused.value.code == 403
