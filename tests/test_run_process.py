@@ -1,5 +1,6 @@
 """The running scorer as a technician meets it: a process, its peers, its status, and kill -9."""
 
+import contextlib
 import json
 import shutil
 import signal
@@ -235,12 +236,20 @@ def test_it_takes_and_gives_over_tcp_on_this_machine(live, folder):
         assert (record["seq"], record["key"], record["input"]) == (answer["seq"], answer["key"], "tcp")
 
 
+def sockets_of(pid):
+    """Return the kernel's numbers of the sockets that a process has open."""
+    links = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            links.add(str(path.readlink()))
+    return {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}
+
+
 @pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="reads Linux's own tables")
 def test_it_opens_no_port_that_is_not_configured(live, folder):
     process = live(FILE)
     converse(folder, GOOD)
-    descriptors = Path(f"/proc/{process.pid}/fd").iterdir()
-    sockets = {link[8:-1] for path in descriptors if (link := str(path.readlink())).startswith("socket:[")}
+    sockets = sockets_of(process.pid)
     tables = [Path(f"/proc/{process.pid}/net/{name}").read_text() for name in ("tcp", "tcp6", "udp", "udp6")]
     internet = {line.split()[9] for table in tables for line in table.splitlines()[1:]}
     assert sockets, "its Unix sockets are seen"
