@@ -50,6 +50,8 @@ class Theatre:
     bounds: Bounds
     h3_resolution: Annotated[int, Ge(0), Le(15)]
     within_km: Positive
+    border: str | None = None
+    """The source of places whose polygons hold all that is reported; without it only the bounds do."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -119,6 +121,13 @@ class Dataset:
         """The models that this dataset can train, in order."""
         names: tuple[ModelName, ...] = ("area_risk", "sensor_threat")
         return [name for name in names if getattr(self, name) is not None]
+
+    @model_validator(mode="after")
+    def _border_is_a_source(self) -> "Dataset":
+        name = self.theatre.border
+        if name is not None and name not in self.sources:
+            raise ValueError(f"theatre.border is {name!r}; expected one of the sources{nearest(name, self.sources)}")
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)

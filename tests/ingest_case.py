@@ -8,6 +8,7 @@ import pyarrow as pa
 import yaml
 
 from pipeline import store
+from pipeline.ingest.borders import Border
 from pipeline.ingest.mapping import read_mapping
 from pipeline.ingest.positions import Gazetteer
 from pipeline.ingest.sources import Source
@@ -45,12 +46,13 @@ class Case:
     folder: Path
     mapping: dict[str, Any]
     gazetteers: dict[str, Gazetteer] = field(default_factory=dict)
+    border: Border | None = None
 
     def source(self) -> Source:
         path = self.folder / "case.yaml"
         path.write_text(yaml.safe_dump(self.mapping, allow_unicode=True), encoding="utf-8")
         measured = {"voltage": VOLTAGE, "depth": DEPTH}
-        return Source("case", read_mapping(path, measured=measured), BOUNDS, measured, self.gazetteers)
+        return Source("case", read_mapping(path, measured=measured), BOUNDS, measured, self.gazetteers, self.border)
 
     def ingest(self, content: bytes | str) -> Staged:
         raw = self.folder / "raw"

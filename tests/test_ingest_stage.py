@@ -56,6 +56,7 @@ def project(tmp_path, monkeypatch):
         **third["theatre"],
         "bounds": {"south_deg": 10, "north_deg": 11, "west_deg": 20, "east_deg": 21},
     }
+    third["theatre"].pop("border")
     third.pop("sensor_threat")
     third.pop("linkage")
     settings["datasets"]["third"] = third

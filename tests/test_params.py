@@ -42,6 +42,10 @@ def south_of_north(values: Values) -> None:
     values["datasets"]["colombia"]["theatre"]["bounds"]["south_deg"] = 50
 
 
+def unknown_border(values: Values) -> None:
+    values["datasets"]["simulated"]["theatre"]["border"] = "sim_boarder"
+
+
 def split_before_training(values: Values) -> None:
     values["datasets"]["colombia"]["area_risk"]["test_from"] = "2001-01-01"
 
@@ -53,6 +57,7 @@ def split_before_training(values: Values) -> None:
         (out_of_range, "datasets.colombia.theatre.h3_resolution: got 22; "),
         (undeclared_modality, "'magnetometr', which is not declared under modalities; did you mean 'magnetometer'?"),
         (south_of_north, "expected south_deg < north_deg"),
+        (unknown_border, "theatre.border is 'sim_boarder'; expected one of the sources; did you mean 'sim_border'?"),
         (split_before_training, "expected history_from <= train_from < test_from < test_until"),
     ],
 )

@@ -10,13 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import shapely
 from scipy.special import expit
 
 from pipeline import cells, mirror, params, store
 from pipeline.simulate import detections, process, scenario, sensors
 from pipeline.simulate.events import Recorder
 from pipeline.simulate.faults import FAULTS, Columns, add_faulty
-from pipeline.simulate.ground import Ground, Projection, make_ground
+from pipeline.simulate.ground import BORDER_STEP_M, Ground, Projection, make_ground
 from pipeline.simulate.oracle import Oracle, make_visibility
 from pipeline.simulate.partners import PARTNERS, report
 from pipeline.simulate.write import write_theatre
@@ -234,9 +235,17 @@ def test_each_fault_is_there_and_named_where_it_stands(theatre: Path) -> None:
     assert spoilt["no_key"]["id"] is None
 
 
-def test_faulty_rows_come_on_top_and_change_no_other_row() -> None:
+def test_the_border_encloses_every_cell_and_a_point_put_across_lies_well_outside(ground: Ground) -> None:
+    edge = shapely.Polygon(ground.border_m)
+    assert edge.is_valid and shapely.contains_xy(edge, ground.centre_m).mean() > 0.99
+    assert (np.hypot(*np.diff(ground.border_m, axis=0).T) <= BORDER_STEP_M).all()
+    away = shapely.points(ground.across_border(ground.roads_m, 15_000.0))
+    assert (shapely.distance(edge, away) > 10_000).all()
+
+
+def test_faulty_rows_come_on_top_and_change_no_other_row(ground: Ground) -> None:
     rows = pd.DataFrame({"k": [f"A{n}" for n in range(50)], "y": -30.0, "x": -15.0, "d": "2020-01-01", "w": "a"})
-    merged, faults = add_faulty(rows, Columns("k", "y", "x", "d", "2020-02-30", "w"), np.random.default_rng(1))
+    merged, faults = add_faulty(rows, Columns("k", "y", "x", "d", "2020-02-30", "w"), ground, np.random.default_rng(1))
     assert len(merged) == 50 + len(faults)
     left = merged.drop(index=faults["raw_row"] - 1).reset_index(drop=True)
     pd.testing.assert_frame_equal(left, rows.astype(object))

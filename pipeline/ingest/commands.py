@@ -6,10 +6,11 @@ from pathlib import Path
 from pipeline import params, paths
 from pipeline.declarations import DeclarationError
 from pipeline.ingest import checking, draft, report, stage
-from pipeline.ingest.mapping import Mapping, read_mapping
+from pipeline.ingest.borders import border_of
+from pipeline.ingest.mapping import read_mapping
 from pipeline.ingest.retry import retry
 from pipeline.ingest.sources import Source
-from pipeline.params import Bounds, Measured, Params
+from pipeline.params import Bounds, Params
 
 WORLD = Bounds(south_deg=-90, north_deg=90, west_deg=-180, east_deg=180)
 
@@ -48,13 +49,19 @@ def source_of(path: Path, dataset: str | None, settings: Params) -> Source:
     dataset = dataset or next((key for key, entry in settings.datasets.items() if name in entry.sources), None)
     if dataset is None:
         every = {key: one for modality in settings.modalities.values() for key, one in modality.items()}
-        return _without_gazetteer(path, read_mapping(path, measured=every), WORLD, every)
-    bounds, measured = settings.dataset(dataset).theatre.bounds, settings.measured(dataset)
+        mapping = read_mapping(path, measured=every)
+        if mapping.gazetteer is not None:
+            raise DeclarationError(
+                f"{path}: position.place.source: {mapping.gazetteer!r} belongs to a dataset; name one by --dataset"
+            )
+        return Source(name, mapping, WORLD, every, {})
+    theatre, measured = settings.dataset(dataset).theatre, settings.measured(dataset)
+    where = paths.DatasetPaths(dataset)
     mapping = read_mapping(path, measured=measured)
-    if mapping.gazetteer is None:
-        return _without_gazetteer(path, mapping, bounds, measured)
-    gazetteers = stage.ingested_gazetteers([mapping.gazetteer], paths.DatasetPaths(dataset).staging)
-    return Source(name, mapping, bounds, measured, gazetteers)
+    wanted = [mapping.gazetteer] if mapping.gazetteer is not None else []
+    gazetteers = stage.ingested_gazetteers(wanted, where.staging)
+    border = None if mapping.table == "places" else border_of(theatre, sources=paths.SOURCES, raw=where.raw)
+    return Source(name, mapping, theatre.bounds, measured, gazetteers, border)
 
 
 def retry_dataset(dataset: str, *, only: str | None) -> None:
@@ -62,7 +69,8 @@ def retry_dataset(dataset: str, *, only: str | None) -> None:
     settings = params.load()
     where = paths.DatasetPaths(dataset)
     done = {}
-    for source, staged in stage.in_place(dataset, settings, sources=paths.SOURCES, staging=where.staging):
+    every = stage.in_place(dataset, settings, sources=paths.SOURCES, raw=where.raw, staging=where.staging)
+    for source, staged in every:
         done[source.name] = staged
         if only in (None, source.name):
             retried = retry(source, staged)
@@ -73,11 +81,3 @@ def retry_dataset(dataset: str, *, only: str | None) -> None:
     linking = stage.linking_of(dataset, settings, sources=paths.SOURCES)
     written = stage.write(dict(sorted(done.items())), where, measured=settings.measured(dataset), linking=linking)
     print(report.as_text(written))
-
-
-def _without_gazetteer(path: Path, mapping: Mapping, bounds: Bounds, measured: dict[str, Measured]) -> Source:
-    if mapping.gazetteer is not None:
-        raise DeclarationError(
-            f"{path}: position.place.source: {mapping.gazetteer!r} belongs to a dataset; name one by --dataset"
-        )
-    return Source(path.stem, mapping, bounds, measured, {})

@@ -16,7 +16,7 @@ def features(stream: IO[bytes], path: Path, points: Literal["features", "vertice
     A feature whose geometry is no point has no position; with ``vertices`` each vertex of its lines is a record.
     A feature that is not an object is given back as its text.
     """
-    for value in _members(stream, path):
+    for value in members(stream, path):
         properties = value.get("properties") if isinstance(value, dict) else None
         if not isinstance(value, dict) or not isinstance(properties, dict | None) or not _is_text(value):
             yield json.dumps(value)
@@ -48,15 +48,22 @@ def _vertices(coordinates: Any) -> Iterator[tuple[Any, Any]]:
         yield from _vertices(part)
 
 
-def _members(stream: IO[bytes], path: Path) -> Iterator[Any]:
-    """Decode the members of ``"features": [...]`` one at a time; the rest of the file is a buffer of a few MiB."""
+def members(stream: IO[bytes], path: Path) -> Iterator[Any]:
+    """Decode the members of ``"features": [...]`` one at a time; the rest of the file is a buffer of a few MiB.
+
+    Numbers come as text, as the partner wrote them.
+
+    Raises
+    ------
+    SourceError
+        There is no such list, or a member of it is not JSON.
+    """
     text = _Text(stream, path)
     head = text.until_features()
     if head is None:
         raise SourceError(
             f'{path}: no "features" list in its first {MIB >> 20} MiB; expected a GeoJSON FeatureCollection'
         )
-    # numbers stay as the partner wrote them
     decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
     while True:
         character = text.next_character()

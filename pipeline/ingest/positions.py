@@ -1,5 +1,6 @@
 """Text of a position -> degrees inside the theatre; what is not there is refused with a hint, never repaired."""
 
+from collections.abc import Callable
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest import mgrs
+from pipeline.ingest.borders import Border
 from pipeline.ingest.mapping import GEOMETRY, Field, Position
 from pipeline.ingest.values import Columns, Refusals
 from pipeline.params import Bounds
@@ -37,6 +39,7 @@ def place(
     position: Position | None,
     *,
     bounds: Bounds,
+    border: Border | None,
     gazetteers: Lookup[str, Gazetteer],
 ) -> Placed:
     """Find each row's place; rows without one, or with one that cannot be, are refused."""
@@ -49,15 +52,9 @@ def place(
         latitude, longitude, shown, column = _from_grid(columns, refusals, position.mgrs)
     else:
         latitude, longitude, shown, column = _from_degrees(columns, refusals, position)
-    _check(latitude, longitude, bounds, refusals, column=column, shown=shown)
-    if isinstance(position.precision_m, Field):
-        precision = columns.numbers(position.precision_m, target="precision_m", required=True)
-        small = pc.less_equal(precision, 0.0).fill_null(False).to_numpy(zero_copy_only=False)
-        problem = "location_precision_m = {value}; expected more than 0 m"
-        source = " | ".join(position.precision_m.sources)
-        refusals.refuse(small, column=source, rule="range", problem=problem, values=precision.cast(pa.string()))
-    else:
-        precision = pa.repeat(pa.scalar(float(position.precision_m)), len(columns))
+    precision = _precision(columns, refusals, position.precision_m)
+    radius_m = precision.fill_null(0.0).to_numpy(zero_copy_only=False)
+    _check(latitude, longitude, radius_m, bounds, border, refusals, column=column, shown=shown)
     return Placed(pa.array(latitude), pa.array(longitude), precision)
 
 
@@ -107,35 +104,75 @@ def _looked_up(
     return latitude, longitude, codes, name
 
 
+def _precision(columns: Columns, refusals: Refusals, stated: float | Field) -> pa.Array:
+    if not isinstance(stated, Field):
+        return pa.repeat(pa.scalar(float(stated)), len(columns))
+    precision = columns.numbers(stated, target="precision_m", required=True)
+    small = pc.less_equal(precision, 0.0).fill_null(False).to_numpy(zero_copy_only=False)
+    problem = "location_precision_m = {value}; expected more than 0 m"
+    source = " | ".join(stated.sources)
+    refusals.refuse(small, column=source, rule="range", problem=problem, values=precision.cast(pa.string()))
+    return precision
+
+
 def _check(
-    latitude: np.ndarray, longitude: np.ndarray, bounds: Bounds, refusals: Refusals, *, column: str, shown: pa.Array
+    latitude: np.ndarray,
+    longitude: np.ndarray,
+    radius_m: np.ndarray,
+    bounds: Bounds,
+    border: Border | None,
+    refusals: Refusals,
+    *,
+    column: str,
+    shown: pa.Array,
 ) -> None:
-    def inside(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    def within_bounds(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
         south_north = (lat >= bounds.south_deg) & (lat <= bounds.north_deg)
         return south_north & (lon >= bounds.west_deg) & (lon <= bounds.east_deg)
 
+    def fits(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+        return within_bounds(lat, lon) & (True if border is None else border.holds(lat, lon))
+
     known = ~(np.isnan(latitude) | np.isnan(longitude))
-    outside = known & ~inside(latitude, longitude)
-    if not outside.any():
+    outside = known & ~within_bounds(latitude, longitude)
+    across_m = np.zeros(len(latitude))
+    if border is not None:
+        beyond = np.flatnonzero(known & ~outside & ~border.holds(latitude, longitude))
+        across_m[beyond] = border.distance_m(latitude[beyond], longitude[beyond])
+    across = across_m > radius_m  # a rough position a little over the line is not wrong
+    wrong = np.flatnonzero(outside | across)
+    if not len(wrong):
         return
     box = f"{bounds.south_deg:g} to {bounds.north_deg:g} north, {bounds.west_deg:g} to {bounds.east_deg:g} east"
-    zero = outside & (latitude == 0) & (longitude == 0)
+    zero = (outside | across) & (latitude == 0) & (longitude == 0)
     problem = f"latitude, longitude = {{value}}: the point 0, 0 stands for a position that is not known; expected {box}"
     refusals.refuse(zero, column=column, rule="zero_position", problem=problem, values=shown)
-    hints = (
-        ("latitude and longitude look swapped", inside(longitude, latitude)),
-        ("the sign of the longitude looks flipped", inside(latitude, -longitude)),
-        ("the sign of the latitude looks flipped", inside(-latitude, longitude)),
-        ("both signs look flipped", inside(-latitude, -longitude)),
-        ("swapped, with a sign flipped", inside(longitude, -latitude) | inside(-longitude, latitude)),
-    )
     off_earth = outside & ((np.abs(latitude) > 90) | (np.abs(longitude) > 180))
+    hints = [""] * len(latitude)
+    for index, hint in zip(wrong, _hints(latitude[wrong], longitude[wrong], across_m[wrong], fits), strict=True):
+        hints[index] = hint
     for rule, rows, expected in (
-        ("position_range", off_earth, "expected -90 to 90, -180 to 180"),
-        ("outside_theatre", outside, f"expected {box}"),
+        ("position_range", off_earth, "-90 to 90, -180 to 180"),
+        ("outside_theatre", outside, box),
+        ("across_border", across, "a position inside the theatre's border"),
     ):
-        for hint, fits in hints:
-            problem = f"latitude, longitude = {{value}}: {hint}; {expected}"
-            refusals.refuse(rows & fits, column=column, rule=rule, problem=problem, values=shown)
-        problem = f"latitude, longitude = {{value}}; {expected}"
-        refusals.refuse(rows, column=column, rule=rule, problem=problem, values=shown)
+        problem = f"latitude, longitude = {{value}}{{hint}}; expected {expected}"
+        refusals.refuse(rows, column=column, rule=rule, problem=problem, values=shown, hints=hints)
+
+
+def _hints(
+    latitude: np.ndarray,
+    longitude: np.ndarray,
+    across_m: np.ndarray,
+    fits: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> list[str]:
+    """Return what looks wrong with positions, after a colon: the first change that would put one inside."""
+    changes = {
+        ": latitude and longitude look swapped": fits(longitude, latitude),
+        ": the sign of the longitude looks flipped": fits(latitude, -longitude),
+        ": the sign of the latitude looks flipped": fits(-latitude, longitude),
+        ": both signs look flipped": fits(-latitude, -longitude),
+        ": swapped, with a sign flipped": fits(longitude, -latitude) | fits(-longitude, latitude),
+    }
+    far = [f": lies {metres / 1000:.1f} km across the border" if metres > 0 else "" for metres in across_m]
+    return [str(hint) for hint in np.select(list(changes.values()), list(changes), np.array(far))]

@@ -79,7 +79,9 @@ def _rows(chunk: Chunk, columns: Columns, refusals: Refusals, source: Source) ->
         "raw_row": pa.array(chunk.numbers),
     }
     made |= _times(columns, refusals, mapping)
-    placed = place(columns, refusals, mapping.position, bounds=source.bounds, gazetteers=source.gazetteers)
+    placed = place(
+        columns, refusals, mapping.position, bounds=source.bounds, border=source.border, gazetteers=source.gazetteers
+    )
     made |= {"latitude_deg": placed.latitude_deg, "longitude_deg": placed.longitude_deg}
     made["location_precision_m"] = placed.precision_m
     for name, entry in mapping.fields.items():

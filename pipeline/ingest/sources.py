@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline import tables
 from pipeline.declarations import DeclarationError, nearest
+from pipeline.ingest.borders import Border
 from pipeline.ingest.mapping import Mapping, TableName, read_mapping
 from pipeline.ingest.positions import Gazetteer
 from pipeline.params import Bounds, Measured
@@ -31,6 +32,8 @@ class Source:
     bounds: Bounds
     measured: Lookup[str, Measured]
     gazetteers: Lookup[str, Gazetteer]
+    border: Border | None = None
+    """What every position of a report must lie in; None where the theatre names none, and for places."""
 
     @property
     def schema(self) -> pa.Schema:

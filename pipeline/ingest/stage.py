@@ -13,6 +13,7 @@ from pipeline import store, tables
 from pipeline.cli import StageError
 from pipeline.declarations import DeclarationError
 from pipeline.ingest import decisions, report
+from pipeline.ingest.borders import border_of
 from pipeline.ingest.decisions import Decisions
 from pipeline.ingest.linkage import mark_of
 from pipeline.ingest.merging import merge
@@ -23,7 +24,9 @@ from pipeline.params import Linkage, Params
 from pipeline.paths import DatasetPaths
 
 
-def in_place(dataset: str, params: Params, *, sources: Path, staging: Path) -> Iterator[tuple[Source, Staged]]:
+def in_place(
+    dataset: str, params: Params, *, sources: Path, raw: Path, staging: Path
+) -> Iterator[tuple[Source, Staged]]:
     """Give each source of a dataset and its staging folder, gazetteers first.
 
     The folder of a gazetteer must be whole before the sources after it are asked for: they look places up in it.
@@ -31,11 +34,13 @@ def in_place(dataset: str, params: Params, *, sources: Path, staging: Path) -> I
     entry = params.dataset(dataset)
     measured = params.measured(dataset)
     mappings = read_sources(entry.sources, sources, measured=measured)
+    border = border_of(entry.theatre, sources=sources, raw=raw)
     wanted = {mapping.gazetteer for mapping in mappings.values()}
     gazetteers: dict[str, Gazetteer] = {}
     for name, mapping in mappings.items():
         staged = Staged(staging / name)
-        yield Source(name, mapping, entry.theatre.bounds, measured, gazetteers), staged
+        within = None if mapping.table == "places" else border  # ground is not reported: towns across it matter too
+        yield Source(name, mapping, entry.theatre.bounds, measured, gazetteers, within), staged
         if name in wanted:
             gazetteers[name] = as_gazetteer(store.read_table(staged.rows))
 
@@ -43,7 +48,7 @@ def in_place(dataset: str, params: Params, *, sources: Path, staging: Path) -> I
 def ingest(dataset: str, params: Params, *, sources: Path, raw: Path, staging: Path) -> dict[str, Staged]:
     """Stage every source of a dataset; what has not changed since the last time is not read again."""
     done: dict[str, Staged] = {}
-    for source, staged in in_place(dataset, params, sources=sources, staging=staging):
+    for source, staged in in_place(dataset, params, sources=sources, raw=raw, staging=staging):
         stage(source, staged, raw=raw)
         done[source.name] = staged
     return dict(sorted(done.items()))

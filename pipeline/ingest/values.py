@@ -1,5 +1,6 @@
 """Text columns of a chunk -> typed columns of a table, with a mask of the rows that each rule refuses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +22,7 @@ class Refusals:
 
     chunk: Chunk
     reason: np.ndarray = field(init=False)
-    _rules: list[tuple[str, str, str, pa.Array]] = field(init=False, default_factory=list)
+    _rules: list[tuple[str, str, str, pa.Array, Sequence[str] | None]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.reason = np.full(self.chunk.columns.num_rows, -1, np.int32)
@@ -31,7 +32,16 @@ class Refusals:
         """True where no rule has refused the row, shape (n,)."""
         return self.reason < 0
 
-    def refuse(self, rows: np.ndarray, *, column: str, rule: str, problem: str, values: pa.Array) -> None:
+    def refuse(
+        self,
+        rows: np.ndarray,
+        *,
+        column: str,
+        rule: str,
+        problem: str,
+        values: pa.Array,
+        hints: Sequence[str] | None = None,
+    ) -> None:
         """Refuse rows.
 
         Parameters
@@ -42,11 +52,13 @@ class Refusals:
             What was expected, with ``{value}`` where the value seen belongs.
         values
             What each row has there, text, shape (n,).
+        hints
+            What stands for ``{hint}`` in the problem of each row, shape (n,).
         """
         rows = rows & self.taken
         if rows.any():
             self.reason[rows] = len(self._rules)
-            self._rules.append((column, rule, problem, values))
+            self._rules.append((column, rule, problem, values, hints))
 
     def listed(self) -> list[Refusal]:
         """Return the refused records one by one, in the file's order, with those that the reader refused."""
@@ -54,8 +66,9 @@ class Refusals:
         records = self.chunk.columns.take(pa.array(indices)).to_pylist()
         result = list(self.chunk.refused)
         for index, record in zip(indices.tolist(), records, strict=True):
-            column, rule, problem, values = self._rules[self.reason[index]]
+            column, rule, problem, values, hints = self._rules[self.reason[index]]
             value = values[index].as_py()
+            problem = problem if hints is None else problem.replace("{hint}", hints[index])
             shown = "nothing" if value is None else repr(value if len(value) <= 80 else value[:77] + "...")
             result.append(
                 Refusal(

@@ -1,9 +1,9 @@
 """The simulated theatre: an invented island, what happens there, what three partners say of it, and the truth.
 
 Read in this order: `scenario` (how large), `ground` (the island), `process` (hazards day by day), `events` (what there
-was to be noticed), `partners` (who reports what, when and how wrongly), `faults` and `files` (their files), `sensors`
-and `detections` (alarms on search lanes), `oracle` (what the best possible model could say), `write` (all of it, to
-disk).
+was to be noticed), `partners` (who reports what, when and how wrongly), `faults`, `files` and `formats` (their files),
+`sensors` and `detections` (alarms on search lanes), `oracle` (what the best possible model could say), `write` (all of
+it, to disk).
 
 Everything is coarse on purpose: a hazard is a point with a category. There are no devices and no persons in it.
 

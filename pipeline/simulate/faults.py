@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pipeline.simulate.ground import Ground
+
 FAULTY_SHARE = 0.004
+ACROSS_M = 15_000.0
+"""How far beyond the border a position is put: farther than any partner's precision."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,9 @@ class Columns:
     """A column with the partner's own vocabulary."""
 
 
-def add_faulty(rows: pd.DataFrame, columns: Columns, random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+def add_faulty(
+    rows: pd.DataFrame, columns: Columns, ground: Ground, random: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put faulty copies of some rows in among the rows, under keys of their own.
 
     Returns
@@ -38,7 +44,7 @@ def add_faulty(rows: pd.DataFrame, columns: Columns, random: np.random.Generator
     copies[columns.key] = [f"{rows[columns.key].iloc[0][0]}X{number:05d}" for number in range(count)]
     names = np.resize(np.array(FAULTS), count)
     for name in FAULTS:
-        _spoil(copies, names == name, name, columns)
+        _spoil(copies, names == name, name, columns, ground)
     merged = pd.concat([rows.astype(object), copies])
     order = np.argsort(np.concatenate([np.arange(len(rows)), chosen + 0.5]), kind="stable")
     at = np.empty(len(order), dtype=np.int64)
@@ -47,10 +53,10 @@ def add_faulty(rows: pd.DataFrame, columns: Columns, random: np.random.Generator
     return merged.iloc[order].reset_index(drop=True), faults
 
 
-FAULTS = ("swapped_coordinates", "zero_coordinates", "no_such_day", "unknown_word", "no_key")
+FAULTS = ("swapped_coordinates", "zero_coordinates", "no_such_day", "unknown_word", "no_key", "across_border")
 
 
-def _spoil(copies: pd.DataFrame, some: np.ndarray, fault: str, columns: Columns) -> None:
+def _spoil(copies: pd.DataFrame, some: np.ndarray, fault: str, columns: Columns, ground: Ground) -> None:
     # by position, not by label: a row may have been copied twice
     at = np.flatnonzero(some)
     index = {name: list(copies.columns).index(name) for name in vars(columns).values() if name in copies.columns}
@@ -59,6 +65,10 @@ def _spoil(copies: pd.DataFrame, some: np.ndarray, fault: str, columns: Columns)
         copies.iloc[at, place] = copies.iloc[at, place[::-1]].to_numpy()
     elif fault == "zero_coordinates":
         copies.iloc[at, place] = 0.0
+    elif fault == "across_border":
+        latitude, longitude = copies.iloc[at, place].to_numpy(dtype=np.float64).T
+        there = ground.across_border(ground.projection.metres(latitude, longitude), ACROSS_M)
+        copies.iloc[at, place] = np.round(np.column_stack(ground.projection.degrees(there)), 5)
     elif fault == "no_such_day":
         copies.iloc[at, index[columns.date]] = columns.no_such_day
     elif fault == "unknown_word":

@@ -3,15 +3,14 @@
 Every record says that it is an exercise, in the partner's language.
 """
 
-import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.simulate import formats
 from pipeline.simulate.faults import Columns, add_faulty
 from pipeline.simulate.ground import Ground
 from pipeline.simulate.scenario import Scenario
@@ -48,8 +47,6 @@ _MONITOR = {
     "hazard": {"ied": "improvised", "mine": "mine", "uxo": "unexploded", "unknown": "unclear"},
 }
 
-Writer = Callable[[pd.DataFrame, Path], None]
-
 
 def write_incidents(
     partner: str, reports: pd.DataFrame, scenario: Scenario, ground: Ground, raw: Path
@@ -57,9 +54,9 @@ def write_incidents(
     """Write one partner's reports; return the file's name under `raw` and its faulty rows."""
     form, write, name, columns = _INCIDENT_FILES[partner]
     rows, faults = add_faulty(
-        form(_with_degrees(reports, ground), scenario), columns, scenario.random(f"faults {partner}")
+        form(_with_degrees(reports, ground), scenario), columns, ground, scenario.random(f"faults {partner}")
     )
-    _write(write, rows, raw / name)
+    formats.write(write, rows, raw / name)
     return name, faults
 
 
@@ -71,7 +68,7 @@ def write_observations(observations: pd.DataFrame, scenario: Scenario, ground: G
         period = np.where(rows["precision"] == "week", 7.0, 0.0)
         rows["reported_day"] = rows["day"] + period + delay_days * random.lognormal(0, 0.5, len(rows))
         rows = rows[rows["reported_day"] < scenario.size.days]
-        _write(write, form(rows.sort_values(["reported_day", "kind", "x_m"]), scenario), raw / name)
+        formats.write(write, form(rows.sort_values(["reported_day", "kind", "x_m"]), scenario), raw / name)
 
 
 def write_ground(scenario: Scenario, ground: Ground, raw: Path) -> None:
@@ -109,7 +106,16 @@ def write_ground(scenario: Scenario, ground: Ground, raw: Path) -> None:
                 }
             )
         )
-    _write(_english_csv, pd.concat(frames, ignore_index=True), raw / "ground/places.csv")
+    formats.write(formats.english_csv, pd.concat(frames, ignore_index=True), raw / "ground/places.csv")
+
+
+def write_border(ground: Ground, raw: Path) -> None:
+    """Write the border of the theatre: one polygon."""
+    latitude, longitude = (np.round(axis, 5).tolist() for axis in ground.projection.degrees(ground.border_m))
+    ring = list(zip(longitude, latitude, strict=True))
+    properties = {"name": "edge of the waters", "exercise": "EXERCISE"}
+    polygon = {"type": "Feature", "properties": properties, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    formats.feature_collection([polygon], raw / "ground/border.geojson")
 
 
 def _with_degrees(rows: pd.DataFrame, ground: Ground) -> pd.DataFrame:
@@ -221,43 +227,6 @@ def _tips(rows: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
     )
 
 
-def _spanish_csv(rows: pd.DataFrame, path: Path) -> None:
-    rows.infer_objects().to_csv(path, sep=";", decimal=",", encoding="latin-1", index=False, lineterminator="\r\n")
-
-
-def _english_csv(rows: pd.DataFrame, path: Path) -> None:
-    rows.to_csv(path, index=False, lineterminator="\n")
-
-
-def _json_lines(rows: pd.DataFrame, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{_json(record)}\n" for record in _records(rows))
-
-
-def _geojson(rows: pd.DataFrame, path: Path) -> None:
-    features = []
-    for properties in _records(rows):
-        point = [properties.pop("lon"), properties.pop("lat")]
-        feature = {"type": "Feature", "geometry": {"type": "Point", "coordinates": point}, "properties": properties}
-        features.append(_json(feature))
-    body = ",\n".join(features)
-    path.write_text(f'{{"type": "FeatureCollection", "features": [\n{body}\n]}}\n', encoding="utf-8", newline="\n")
-
-
-def _records(rows: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """Return rows as dictionaries, with None where there is no value."""
-    return rows.astype(object).where(rows.notna(), None).to_dict("records")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _write(write: Writer, rows: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(rows, path)
-
-
 def _local(days: pd.Series, scenario: Scenario, form: str = "%d/%m/%Y %H:%M") -> NDArray[np.str_]:
     return _text(scenario.instants(days.to_numpy()) + COMMAND_UTC_OFFSET, form)
 
@@ -278,36 +247,36 @@ def _numbered(letter: str, count: int) -> list[str]:
     return [f"{letter}{number:06d}" for number in range(1, count + 1)]
 
 
-_INCIDENT_FILES: dict[str, tuple[Callable[[pd.DataFrame, Scenario], pd.DataFrame], Writer, str, Columns]] = {
+_INCIDENT_FILES: dict[str, tuple[Callable[[pd.DataFrame, Scenario], pd.DataFrame], formats.Writer, str, Columns]] = {
     "command": (
         _command,
-        _spanish_csv,
+        formats.spanish_csv,
         "command/incidentes.csv",
         Columns("expediente", "latitud", "longitud", "fecha_hora", "31/02/2021 10:00", "suceso"),
     ),
     "mine_action": (
         _mine_action,
-        _json_lines,
+        formats.json_lines,
         "mine_action/accidents.jsonl",
         Columns("id", "lat", "lon", "date", "2021-02-30", "event"),
     ),
     "monitor": (
         _monitor,
-        _geojson,
+        formats.geojson,
         "monitor/events.geojson",
         Columns("ref", "lat", "lon", "date", "2021-02-30", "kind"),
     ),
 }
 _OBSERVATION_FILES: dict[
-    tuple[str, ...], tuple[Callable[[pd.DataFrame, Scenario], pd.DataFrame], Writer, str, float]
+    tuple[str, ...], tuple[Callable[[pd.DataFrame, Scenario], pd.DataFrame], formats.Writer, str, float]
 ] = {
     # kinds -> form, format, file, median days from the end of the period to the report
     ("patrol", "activity", "uav_sighting"): (
         _command_observations,
-        _spanish_csv,
+        formats.spanish_csv,
         "command/observaciones.csv",
         0.7,
     ),
-    ("tip",): (_tips, _english_csv, "monitor/tips.csv", 0.5),
-    ("clearance",): (_clearance, _json_lines, "mine_action/clearance.jsonl", 20.0),
+    ("tip",): (_tips, formats.english_csv, "monitor/tips.csv", 0.5),
+    ("clearance",): (_clearance, formats.json_lines, "mine_action/clearance.jsonl", 20.0),
 }

@@ -22,6 +22,7 @@ ROAD_STEP_M = 250.0
 RIVER_STEP_M = 500.0
 SHORE_M = 5_000.0
 """Width of the coastal waters that belong to the theatre: a rough report may be placed there."""
+BORDER_STEP_M = 500.0
 _EARTH_RADIUS_M = 6_371_008.8
 _TOWN_AREA_KM2 = 110.0
 _TOWN_GAP_M = 4_000.0
@@ -80,6 +81,8 @@ class Ground:
     """Index of the cell that holds each road point."""
     rivers_m: Floats
     """Points along the rivers, `RIVER_STEP_M` apart."""
+    border_m: Floats
+    """The edge of the island's waters: a closed line about the centre, its points at most `BORDER_STEP_M` apart."""
 
     def cell_of(self, xy_m: Floats) -> Integers:
         """Return the index of the nearest cell centre: H3's own answer but for a strip of metres at its edges."""
@@ -93,13 +96,19 @@ class Ground:
         chosen = order[first + np.floor(random.random(len(cell)) * points).astype(np.int64)]
         return self.roads_m[chosen] + random.normal(0, 60, (len(cell), 2))
 
+    def across_border(self, xy_m: Floats, beyond_m: float) -> Floats:
+        """Return points beyond the border where it is nearest to the given ones; shape (n, 2)."""
+        edge = self.border_m[cKDTree(self.border_m).query(xy_m)[1]]
+        return np.asarray(edge * (1 + beyond_m / np.hypot(edge[:, 0], edge[:, 1]))[:, None])
+
 
 def make_ground(scenario: Scenario) -> Ground:
     """Make the island of a scenario."""
     random = scenario.random("ground")
     projection = Projection(scenario.latitude_deg, scenario.longitude_deg)
     coast = _Coast.draw(scenario.size.land_radius_km * 1000, random)
-    cells, centre_m = _cells(coast, projection, scenario.h3_resolution)
+    corners_m = _corners(coast)
+    cells, centre_m = _cells(corners_m, projection, scenario.h3_resolution)
     towns_m = _towns(coast, random)
     town_population = np.round(60_000 / np.arange(1, len(towns_m) + 1) ** 0.8 * random.lognormal(0, 0.3, len(towns_m)))
     roads_m = _roads(towns_m, random)
@@ -117,6 +126,7 @@ def make_ground(scenario: Scenario) -> Ground:
         roads_m=roads_m,
         road_cell=road_cell,
         rivers_m=_rivers(coast, max(2, len(towns_m) // 6), random),
+        border_m=_border(corners_m),
     )
 
 
@@ -141,10 +151,24 @@ class _Coast:
         return 1 - np.hypot(xy_m[:, 0], xy_m[:, 1]) / self.distance_m(bearing)
 
 
-def _cells(coast: _Coast, projection: Projection, resolution: int) -> tuple[NDArray[np.str_], Floats]:
+def _corners(coast: _Coast) -> Floats:
+    """Return the corners of the island's waters."""
     bearing = np.linspace(0, 2 * np.pi, 180, endpoint=False)
-    outline = (coast.distance_m(bearing) + SHORE_M)[:, None] * np.column_stack([np.cos(bearing), np.sin(bearing)])
-    polygon = h3.LatLngPoly(list(zip(*(axis.tolist() for axis in projection.degrees(outline)), strict=True)))
+    return np.asarray(
+        (coast.distance_m(bearing) + SHORE_M)[:, None] * np.column_stack([np.cos(bearing), np.sin(bearing)])
+    )
+
+
+def _border(corners_m: Floats) -> Floats:
+    """Close the line through the corners and put points on its straight parts."""
+    ahead = np.roll(corners_m, -1, axis=0) - corners_m
+    steps = int(np.ceil(np.hypot(ahead[:, 0], ahead[:, 1]).max() / BORDER_STEP_M))
+    points = corners_m[:, None] + np.linspace(0, 1, steps, endpoint=False)[None, :, None] * ahead[:, None]
+    return np.vstack([points.reshape(-1, 2), corners_m[:1]])
+
+
+def _cells(corners_m: Floats, projection: Projection, resolution: int) -> tuple[NDArray[np.str_], Floats]:
+    polygon = h3.LatLngPoly(list(zip(*(axis.tolist() for axis in projection.degrees(corners_m)), strict=True)))
     cells = np.array(sorted(h3.h3shape_to_cells(polygon, resolution)))
     centres = np.array([h3.cell_to_latlng(cell) for cell in cells])
     return cells, projection.metres(centres[:, 0], centres[:, 1])

@@ -35,6 +35,7 @@ def write_theatre(simulate: Simulate, dataset: Dataset, *, raw: Path, truth: Pat
     lanes = make_lanes(scenario, ground, laws)
     happenings, weekly_prior = _run(scenario, ground, laws, lanes.cell, truth)
     files.write_ground(scenario, ground, raw)
+    files.write_border(ground, raw)
     files.write_observations(happenings.observations, scenario, ground, raw)
     _write_reports(happenings, scenario, ground, raw, truth)
     write_detections(scenario, ground, lanes, weekly_prior, raw=raw, truth=truth)
