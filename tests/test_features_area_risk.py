@@ -148,6 +148,23 @@ def test_a_label_of_one_source_stands_whoever_reported_last() -> None:
     assert value(rows_of(incidents(other), task=task), "label_28d", CUTOFF) == 0
 
 
+def test_another_partners_report_is_the_label_only_from_when_a_linked_one_of_the_labels_source_was_known() -> None:
+    task = replace(TASK, label=replace(LABEL, sources=["monitor"]))
+    # the command's report stands all the time; the monitor's is known weeks later, and closed as it comes
+    stands = incident("a", "2020-06-01", source_id="command")
+    linked = incident("a", "2020-06-01", source_id="monitor", known="2020-07-20", superseded_at=day("2020-07-20"))
+    rows = rows_of(incidents(stands, linked), task=task)
+    for name in ("label_log1p_decay14d_ring0", "label_log1p_per_year_ring0"):
+        assert value(rows, name, CUTOFF) == 0
+        assert value(rows, name, "2020-07-29") > 0
+    # once: as much as one report of the label's own source, known from the start
+    own = rows_of(incidents(incident("a", "2020-06-01", source_id="monitor")), task=task)
+    for name in ("label_log1p_decay14d_ring0", "explosion_log1p_decay14d_ring0", "mine_log1p_decay14d_ring0"):
+        assert value(rows, name, "2020-07-29") == value(own, name, "2020-07-29") > 0
+    assert value(rows, "explosion_log1p_decay14d_ring0", CUTOFF) > 0
+    assert rows.counts["label_events"] == 1
+
+
 def test_a_horizon_that_reaches_past_the_data_has_no_label() -> None:
     task = replace(TASK, horizons_days=[14, 28])
     rows = rows_of(incidents(incident("a", "2020-06-01")), task=task)

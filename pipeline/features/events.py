@@ -65,17 +65,22 @@ def days(column: pa.ChunkedArray) -> Floats:
     return np.where(pc.is_null(column).to_numpy(), np.inf, known)
 
 
-def is_label(incidents: pa.Table, label: Label) -> Mask:
-    """Return which versions of incidents are the event to be predicted, shape (n,).
+def label_known_from(incidents: pa.Table, label: Label) -> Floats:
+    """Return from when on each version of an incident is the event to be predicted, days, shape (n,); infinite: never.
 
-    Where the label names sources, an incident that any of them has reported counts, whichever partner's version is
-    the latest: merging must not take a label away.
+    Where the label names sources, a version of another partner is one as soon as it is linked with a report of theirs,
+    and not before that report was known: linking must neither take a label away nor bring it forward.
     """
+    known = days(incidents["available_at"])
+    if label.sources:
+        named = _is_in(incidents["source_id"], label.sources)
+        reports = incidents.filter(pa.array(named)).group_by(["incident_id", "source_id"])
+        latest = reports.aggregate([("available_at", "max")])  # linkage joins the version that stands
+        first = latest.group_by("incident_id").aggregate([("available_at_max", "min")])
+        linked = first["available_at_max_min"].take(pc.index_in(incidents["incident_id"], first["incident_id"]))
+        known = np.where(named, known, np.maximum(known, days(linked)))
     kind = _is_in(incidents["event_type"], label.event_types) & _is_in(incidents["hazard"], label.hazards)
-    if not label.sources:
-        return kind
-    reported = pc.unique(incidents.filter(pa.array(_is_in(incidents["source_id"], label.sources)))["incident_id"])
-    return kind & _is_in(incidents["incident_id"], reported)
+    return np.where(kind, known, np.inf)
 
 
 def incident_events(incidents: pa.Table, label: Label, cells: Cells, resolution: int) -> Events:
@@ -90,8 +95,10 @@ def incident_events(incidents: pa.Table, label: Label, cells: Cells, resolution:
     """
     kind, hazard = incidents["event_type"], incidents["hazard"]
     victims = pc.fill_null(incidents["victim_count"], 0).to_numpy().astype(np.float64)
+    label_from = label_known_from(incidents, label)
+    at_once = label_from <= days(incidents["available_at"])
     channels = {
-        "label": is_label(incidents, label),
+        "label": at_once,
         "explosion": _is_in(kind, ["explosion"]),
         "found": _is_in(kind, ["found_cleared", "seizure"]),
         "other": _is_in(kind, ["attack_other", "threat_report", "hoax_false"]),
@@ -100,7 +107,12 @@ def incident_events(incidents: pa.Table, label: Label, cells: Cells, resolution:
         "uxo": _is_in(hazard, ["uxo"]),
         "victim": np.maximum(victims, 0.0),
     }
-    return _events(incidents, channels, cells, resolution)
+    # a version that another partner's report made the event to be predicted later on comes once more, for that alone
+    later = np.flatnonzero(~at_once & (label_from < days(incidents["superseded_at"])))
+    again = {name: np.append(weight, np.full(len(later), name == "label")) for name, weight in channels.items()}
+    rows = incidents.take(pa.array(np.append(np.arange(incidents.num_rows), later)))
+    known_from = np.append(days(incidents["available_at"]), label_from[later])
+    return _events(rows, again, cells, resolution, known_from=known_from)
 
 
 def observation_events(observations: pa.Table, cells: Cells, resolution: int) -> Events:
@@ -108,15 +120,14 @@ def observation_events(observations: pa.Table, cells: Cells, resolution: int) ->
     value = pc.fill_null(observations["value"], 0.0).to_numpy()
     kinds = sorted(pc.unique(observations["kind"]).to_pylist())
     channels = {kind: np.where(_is_in(observations["kind"], [kind]), value, 0.0) for kind in kinds}
-    return _events(observations, channels, cells, resolution)
+    return _events(observations, channels, cells, resolution, known_from=days(observations["available_at"]))
 
 
-def _events(rows: pa.Table, channels: dict[str, Any], cells: Cells, resolution: int) -> Events:
+def _events(rows: pa.Table, channels: dict[str, Any], cells: Cells, resolution: int, *, known_from: Floats) -> Events:
     placed = pc.is_valid(rows["latitude_deg"]).to_numpy() & pc.is_valid(rows["longitude_deg"]).to_numpy()
     latitude = pc.fill_null(rows["latitude_deg"], 0.0).to_numpy()
     longitude = pc.fill_null(rows["longitude_deg"], 0.0).to_numpy()
     cell, inside = index_of(locate(latitude, longitude, resolution=resolution), cells)
-    known_from = days(rows["available_at"])
     half_period = np.array([_PERIOD_DAYS[name] / 2 for name in rows["occurred_precision"].to_pylist()])
     happened = np.minimum(days(rows["occurred_at"]) + half_period, known_from)
     weights = np.array(list(channels.values()), dtype=np.float64).reshape(len(channels), rows.num_rows).T

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.cells import Cells, index_of, locate
-from pipeline.features.events import days, is_label
+from pipeline.features.events import days, label_known_from
 from pipeline.params import Label
 
 DATED = ("minute", "day")
@@ -30,7 +30,7 @@ class LabelEvents:
 
 def label_events(incidents: pa.Table, label: Label, cells: Cells, *, resolution: int) -> LabelEvents:
     """Select the events to be predicted among the latest versions of the incidents; what was withdrawn is none."""
-    final = incidents.filter(pa.array(is_label(incidents, label)))
+    final = incidents.filter(pa.array(np.isfinite(label_known_from(incidents, label))))
     final = final.filter(pc.is_null(final["superseded_at"]))
     dated = pc.is_in(final["occurred_precision"], value_set=pa.array(DATED)).to_numpy()
     placed = pc.is_valid(final["latitude_deg"]).to_numpy()
