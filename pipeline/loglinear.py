@@ -25,7 +25,14 @@ class LogLinear:
         return self.intercept + columns.astype(np.float64) @ weights
 
 
-def fit(names: Sequence[str], columns: Floats, outcome: npt.NDArray[np.bool_], *, ridge: float = 0.0) -> LogLinear:
+def fit(
+    names: Sequence[str],
+    columns: Floats,
+    outcome: npt.NDArray[np.bool_],
+    *,
+    ridge: float = 0.0,
+    weights: Floats | None = None,
+) -> LogLinear:
     """Fit a logistic regression on standardised columns, and express it on the columns as they are.
 
     Parameters
@@ -38,6 +45,8 @@ def fit(names: Sequence[str], columns: Floats, outcome: npt.NDArray[np.bool_], *
         Shape (n,); holds both classes.
     ridge
         Strength of the L2 penalty on the standardised weights, on the scale of the summed log-loss; 0 for none.
+    weights
+        How much each row counts in the log-loss, shape (n,); all alike where not given.
 
     Returns
     -------
@@ -52,7 +61,7 @@ def fit(names: Sequence[str], columns: Floats, outcome: npt.NDArray[np.bool_], *
     x /= spread
     # many rows, few columns: Newton's steps need one small matrix each, and few of them
     model = LogisticRegression(C=1.0 / ridge if ridge else np.inf, solver="newton-cholesky", tol=1e-6)
-    model.fit(x, outcome)
-    weights = np.where(varies, model.coef_[0] / spread, 0.0).astype(np.float32)
-    intercept = np.float32(model.intercept_[0] - weights.astype(np.float64) @ mean)
-    return LogLinear(float(intercept), {name: float(w) for name, w in zip(names, weights, strict=True)})
+    model.fit(x, outcome, sample_weight=weights)
+    slopes = np.where(varies, model.coef_[0] / spread, 0.0).astype(np.float32)
+    intercept = np.float32(model.intercept_[0] - slopes.astype(np.float64) @ mean)
+    return LogLinear(float(intercept), {name: float(slope) for name, slope in zip(names, slopes, strict=True)})

@@ -9,7 +9,7 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
-from pipeline.tables import EventType, Hazard, Tlp
+from pipeline.tables import CREDIBILITIES, RELIABILITIES, EventType, Hazard, Tlp
 
 ModelName = Literal["area_risk", "sensor_threat"]
 Positive = Annotated[float, Gt(0)]
@@ -150,6 +150,26 @@ class Measured:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Admiralty:
+    """How far a report is trusted, by the reliability of its source and by the credibility of what it says."""
+
+    reliability: dict[str, Fraction]
+    credibility: dict[int, Fraction]
+
+    @model_validator(mode="after")
+    def _fall_from_the_best_code_to_the_worst(self) -> "Admiralty":
+        for name, weights, codes in (
+            ("reliability", list(self.reliability.items()), RELIABILITIES),
+            ("credibility", list(self.credibility.items()), CREDIBILITIES),
+        ):
+            falling = sorted((weight for _, weight in weights), reverse=True)
+            if weights != list(zip(codes, falling, strict=False)):
+                expected = f"{', '.join(map(str, codes))}, none weighing more than a better one"
+                raise ValueError(f"{name}: expected {expected}; got {weights}")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
 class AreaFeatures:
     """History features of `area_risk`."""
 
@@ -257,6 +277,7 @@ class Params:
     datasets: dict[str, Dataset]
     simulate: Simulate
     modalities: dict[str, dict[str, Measured]]
+    admiralty: Admiralty
     features: Features
     train: Train
     evaluate: Evaluate

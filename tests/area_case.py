@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.features import area_risk
-from pipeline.params import AreaFeatures, AreaTask, Bounds, Label, Theatre
+from pipeline.params import Admiralty, AreaFeatures, AreaTask, Bounds, Label, Theatre
 
 RESOLUTION = 5
 CENTRE = h3.latlng_to_cell(4.6, -74.1, RESOLUTION)
@@ -25,6 +25,9 @@ TASK = AreaTask(
     test_until=date(2021, 7, 1),
 )
 FEATURES = AreaFeatures(half_lives_days=[14.0, 365.0], rings=1)
+ADMIRALTY = Admiralty(
+    reliability={"A": 0.9, "B": 0.8, "C": 0.6, "D": 0.4, "E": 0.2}, credibility={1: 0.9, 2: 0.8, 3: 0.6, 4: 0.4, 5: 0.2}
+)
 
 
 def day(text: str) -> datetime:
@@ -95,6 +98,7 @@ def rows_of(
         theatre=THEATRE,
         task=task,
         features=FEATURES,
+        admiralty=ADMIRALTY,
     )
 
 

@@ -58,6 +58,7 @@ def theatre() -> tuple[pa.Table, Columns, area_risk.AreaFit, pa.Table, pa.Table]
         "cutoff": pa.array(cutoffs, pa.timestamp("us", "UTC")),
         "cell": cells * (len(cutoffs) // len(cells)),
         "label_28d": pa.array(happened.astype(np.int8)),
+        "trust_28d": pa.nulls(len(happened), pa.float32()),
     }
     table = pa.table({**columns, **{name: x[:, j] for j, name in enumerate(NAMES)}})
     features = Columns(names=NAMES, linear=NAMES[:2])

@@ -3,12 +3,14 @@
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import h3
 import numpy as np
 import pyarrow as pa
 import pytest
 from area_case import (
+    ADMIRALTY,
     CENTRE,
     LABEL,
     TASK,
@@ -23,6 +25,7 @@ from area_case import (
     value,
 )
 
+from pipeline.admiralty import trust
 from pipeline.cli import StageError
 from pipeline.features.theatre import cells_of
 
@@ -165,6 +168,41 @@ def test_another_partners_report_is_the_label_only_from_when_a_linked_one_of_the
     assert rows.counts["label_events"] == 1
 
 
+def graded(name: str, reliability: str | None, credibility: int | None, occurred: str = "2020-07-20") -> dict[str, Any]:
+    return incident(name, occurred, source_reliability=reliability, information_credibility=credibility)
+
+
+def test_trust_is_the_mean_of_both_codes_and_the_other_ones_where_one_is_missing() -> None:
+    rows = incidents(graded("a", "A", 4), graded("b", None, 3), graded("c", "E", None), graded("d", None, None))
+    np.testing.assert_allclose(trust(rows, ADMIRALTY), [math.sqrt(0.9 * 0.4), 0.6, 0.2, math.nan])
+
+
+def test_reports_count_as_far_as_they_are_trusted_and_those_not_judged_apart() -> None:
+    rows = rows_of(
+        incidents(
+            graded("a", "A", 1, "2020-06-01"),
+            graded("b", "D", 4, "2020-06-01"),
+            graded("c", None, None, "2020-06-01"),
+        )
+    )
+    one = rows_of(incidents(incident("a", "2020-06-01")))
+    per_event = math.expm1(value(one, "label_log1p_decay14d_ring0", CUTOFF))
+    for channel, events in (("label", 3.0), ("trusted", 0.9 + 0.4), ("unjudged", 1.0)):
+        name = f"{channel}_log1p_decay14d_ring0"
+        assert value(rows, name, CUTOFF) == pytest.approx(math.log1p(events * per_event), rel=1e-6)
+    alike = rows_of(incidents(graded("a", "B", 2), graded("b", "B", 2)))
+    assert not [feature for feature in alike.features if feature.name.startswith(("trusted", "unjudged"))]
+
+
+def test_the_trust_in_a_label_is_the_mean_over_its_judged_events_and_missing_where_there_are_none() -> None:
+    some = incidents(graded("a", "A", 1), graded("b", "D", 4), graded("c", None, None))
+    assert value(rows_of(some), "trust_28d", CUTOFF) == pytest.approx((0.9 + 0.4) / 2)
+    assert value(rows_of(some), "trust_28d", CUTOFF, NEIGHBOUR) is None
+    unjudged = rows_of(incidents(graded("c", None, None)))
+    assert value(unjudged, "label_28d", CUTOFF) == 1
+    assert value(unjudged, "trust_28d", CUTOFF) is None
+
+
 def test_a_horizon_that_reaches_past_the_data_has_no_label() -> None:
     task = replace(TASK, horizons_days=[14, 28])
     rows = rows_of(incidents(incident("a", "2020-06-01")), task=task)
@@ -195,7 +233,7 @@ def test_every_feature_is_float32_described_and_finite_where_the_baseline_reads_
     rows = rows_of(incidents(incident("a", "2020-06-01")))
     names = [feature.name for feature in rows.features]
     assert len(set(names)) == len(names)
-    assert rows.table.column_names == ["cutoff", "cell", "label_28d", *names]
+    assert rows.table.column_names == ["cutoff", "cell", "label_28d", "trust_28d", *names]
     for name in names:
         assert rows.table[name].type == pa.float32()
     for name in rows.linear:

@@ -42,6 +42,14 @@ def south_of_north(values: Values) -> None:
     values["datasets"]["colombia"]["theatre"]["bounds"]["south_deg"] = 50
 
 
+def a_code_that_cannot_be_judged(values: Values) -> None:
+    values["admiralty"]["reliability"]["F"] = 0.5
+
+
+def worse_code_weighs_more(values: Values) -> None:
+    values["admiralty"]["credibility"][5] = 0.5
+
+
 def unknown_border(values: Values) -> None:
     values["datasets"]["simulated"]["theatre"]["border"] = "sim_boarder"
 
@@ -57,6 +65,8 @@ def split_before_training(values: Values) -> None:
         (out_of_range, "datasets.colombia.theatre.h3_resolution: got 22; "),
         (undeclared_modality, "'magnetometr', which is not declared under modalities; did you mean 'magnetometer'?"),
         (south_of_north, "expected south_deg < north_deg"),
+        (a_code_that_cannot_be_judged, "admiralty: reliability: expected A, B, C, D, E, none weighing more"),
+        (worse_code_weighs_more, "admiralty: credibility: expected 1, 2, 3, 4, 5, none weighing more"),
         (unknown_border, "theatre.border is 'sim_boarder'; expected one of the sources; did you mean 'sim_border'?"),
         (split_before_training, "expected history_from <= train_from < test_from < test_until"),
     ],

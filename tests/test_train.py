@@ -53,6 +53,7 @@ def area_table(seed: int = 1) -> pa.Table:
             "cutoff": pa.array(cutoffs, pa.timestamp("us", "UTC")),
             "cell": [f"cell{n % 30:02d}" for n in range(len(cutoffs))],
             "label_28d": pa.array(outcome.astype(np.int8)),
+            "trust_28d": pa.array(np.where(outcome, 0.8, np.nan), pa.float32(), from_pandas=True),
             **{name: matrix[:, j] for j, name in enumerate(COLUMNS.names)},
         }
     )
@@ -103,6 +104,29 @@ def test_no_row_of_the_test_changes_the_area_model() -> None:
     assert fit.model.booster.model_to_string() == other.model.booster.model_to_string()
     assert (fit.model.baseline, fit.model.calibration) == (other.model.baseline, other.model.calibration)
     assert held_out["log_odds"].equals(other_held_out["log_odds"])
+
+
+def test_reports_that_are_trusted_less_teach_less_and_all_alike_teach_as_if_not_weighed() -> None:
+    table = area_table()
+    a = table["a"].to_numpy()
+    trust = np.where(table["label_28d"].to_numpy() == 1, np.where(a > 0, 0.2, 0.9), np.nan)
+    doubted = table.set_column(3, "trust_28d", pa.array(trust, pa.float32(), from_pandas=True))
+    unjudged = table.set_column(3, "trust_28d", pa.nulls(table.num_rows, pa.float32()))
+    alike, plain, other = (area_risk.train(rows, COLUMNS, TASK, AREA)[0].model for rows in (table, unjudged, doubted))
+    assert alike.booster.model_to_string() == plain.booster.model_to_string()
+    assert alike.baseline == plain.baseline
+    assert other.baseline.weights["a"] < alike.baseline.weights["a"] - 0.3
+
+
+def test_trees_learn_less_from_rows_that_weigh_less() -> None:
+    matrix, outcome = made(4000)
+    doubted = np.where(outcome & (matrix[:, 2] > 0.5), 0.2, 1.0)
+    steps = []
+    for weights in (None, doubted):
+        trees = boosting.fit(matrix, outcome, COLUMNS, AREA, rounds=40, weights=weights).booster
+        below, above = trees.predict(np.array([[0, 0, 0], [0, 0, 1]], dtype=np.float32), raw_score=True)
+        steps.append(above - below)
+    assert steps[1] < steps[0] - 0.5
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:
@@ -175,6 +199,17 @@ def test_the_log_linear_fit_is_scikit_learns_on_standardised_columns() -> None:
 
 def groups_of(count: int, rows: int) -> np.ndarray:
     return np.array([f"soil {n % count}" for n in range(rows)])
+
+
+def test_a_row_of_weight_two_is_two_rows() -> None:
+    columns, outcome = made(400)[0][:, :2], made(400)[1]
+    weights = np.where(np.arange(400) < 150, 2.0, 1.0)
+    twice = np.repeat(np.arange(400), weights.astype(int))
+    found = loglinear.fit(["a", "b"], columns, outcome, weights=weights)
+    expected = loglinear.fit(["a", "b"], columns[twice], outcome[twice])
+    np.testing.assert_allclose(
+        [found.intercept, *found.weights.values()], [expected.intercept, *expected.weights.values()], rtol=1e-4
+    )
 
 
 def test_a_held_out_group_changes_nothing_of_what_scores_it() -> None:

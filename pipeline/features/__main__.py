@@ -28,7 +28,13 @@ def _area_risk(declared: params.Params, paths: DatasetPaths, dataset: str) -> No
         _table(paths.tables / f"{name}.parquet") for name in ("incidents", "observations", "places")
     )
     rows = area_risk.build(
-        incidents, observations, places, theatre=theatre, task=task, features=declared.features.area_risk
+        incidents,
+        observations,
+        places,
+        theatre=theatre,
+        task=task,
+        features=declared.features.area_risk,
+        admiralty=declared.admiralty,
     )
     schema = area_risk.schema(task.horizons_days, rows.features)
     store.write_table(rows.table, paths.features("area_risk"), schema=schema, sort_by=area_risk.KEY)

@@ -14,9 +14,9 @@ from pipeline.cells import Cells
 from pipeline.features import families
 from pipeline.features.events import DAY_US, incident_events, observation_events
 from pipeline.features.families import Family
-from pipeline.features.labels import label_events, labels
+from pipeline.features.labels import label_events, label_trust, labels
 from pipeline.features.theatre import cells_of
-from pipeline.params import AreaFeatures, AreaTask, Theatre, midnight
+from pipeline.params import Admiralty, AreaFeatures, AreaTask, Theatre, midnight
 from pipeline.splits import Instants, cutoffs_of, instant
 from pipeline.tables import UTC
 from threat_scorer.features import Feature
@@ -31,7 +31,7 @@ class AreaRows:
     """The rows of the area model."""
 
     table: pa.Table
-    """`KEY`, a label for each horizon, the features; a row for each cutoff and cell, in that order."""
+    """`KEY`, a label and the trust in it for each horizon, the features; by cutoff and cell."""
     features: list[Feature]
     linear: set[str]
     """Names of the features that the log-linear baseline reads: the history of the label and of explosions."""
@@ -47,6 +47,7 @@ def build(
     theatre: Theatre,
     task: AreaTask,
     features: AreaFeatures,
+    admiralty: Admiralty,
 ) -> AreaRows:
     """Build the rows of the area model from the canonical tables, all versions of them.
 
@@ -58,12 +59,12 @@ def build(
     resolution = theatre.h3_resolution
     cells = cells_of(places, incidents, theatre, known_at=midnight(task.test_from))
     cutoffs = cutoffs_of(task)
-    found = _families(incidents, observations, places, cells, cutoffs, theatre, task, features)
+    found = _families(incidents, observations, places, cells, cutoffs, theatre, task, features, admiralty)
     described = [feature for family in found for feature in family.features]
     matrix = np.empty((len(cutoffs), len(cells), len(described)), dtype=np.float32)
     for t, blocks in enumerate(zip(*(family.blocks for family in found), strict=True)):
         matrix[t] = np.concatenate(blocks, axis=1)
-    events = label_events(incidents, task.label, cells, resolution=resolution)
+    events = label_events(incidents, task.label, cells, resolution=resolution, admiralty=admiralty)
     outcomes = labels(
         events,
         _days(cutoffs),
@@ -71,7 +72,11 @@ def build(
         cells=len(cells),
         until=_day(task.test_until),
     )
-    table = _table(cells, cutoffs, dict(zip(task.horizons_days, outcomes, strict=True)), described, matrix)
+    trusted = label_trust(events, _days(cutoffs), horizons_days=task.horizons_days, cells=len(cells))
+    said = {
+        horizon: (outcome, trust) for horizon, outcome, trust in zip(task.horizons_days, outcomes, trusted, strict=True)
+    }
+    table = _table(cells, cutoffs, said, described, matrix)
     counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
     linear = {feature.name for feature in described if _LINEAR.match(feature.name)}
     return AreaRows(table, described, linear, {**counts, **events.left_out})
@@ -86,9 +91,10 @@ def _families(
     theatre: Theatre,
     task: AreaTask,
     features: AreaFeatures,
+    admiralty: Admiralty,
 ) -> list[Family]:
     resolution, half_lives, since = theatre.h3_resolution, features.half_lives_days, _day(task.history_from)
-    past = incident_events(incidents, task.label, cells, resolution).since(since)
+    past = incident_events(incidents, task.label, cells, resolution, admiralty=admiralty).since(since)
     seen = observation_events(observations, cells, resolution).since(since)
     rings = h3cells.ring_matrices(cells, features.rings)
     label, explosion = past.select("label"), past.select("explosion")
@@ -112,7 +118,11 @@ def schema(horizons_days: Sequence[int], features: Sequence[Feature]) -> pa.Sche
         [
             pa.field("cutoff", UTC, nullable=False),
             pa.field("cell", pa.string(), nullable=False),
-            *(pa.field(f"label_{horizon}d", pa.int8()) for horizon in horizons_days),
+            *(
+                field
+                for horizon in horizons_days
+                for field in (pa.field(f"label_{horizon}d", pa.int8()), pa.field(f"trust_{horizon}d", pa.float32()))
+            ),
             *(pa.field(feature.name, pa.float32()) for feature in features),
         ]
     )
@@ -121,7 +131,7 @@ def schema(horizons_days: Sequence[int], features: Sequence[Feature]) -> pa.Sche
 def _table(
     cells: Cells,
     cutoffs: Instants,
-    outcomes: dict[int, npt.NDArray[np.int8]],
+    said: dict[int, tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]],
     described: list[Feature],
     matrix: npt.NDArray[np.float32],
 ) -> pa.Table:
@@ -130,11 +140,12 @@ def _table(
         pa.array(np.repeat(cutoffs, len(cells)), UTC),
         pa.DictionaryArray.from_arrays(each_cell, h3cells.names(cells)).cast(pa.string()),
     ]
-    for outcome in outcomes.values():
+    for outcome, trust in said.values():
         columns.append(pa.array(outcome.ravel(), pa.int8(), mask=outcome.ravel() < 0))
+        columns.append(pa.array(trust.ravel(), pa.float32(), from_pandas=True))
     flat = matrix.reshape(-1, len(described))
     columns += [pa.array(np.ascontiguousarray(flat[:, j])) for j in range(len(described))]
-    return pa.table(columns, schema=schema(list(outcomes), described))
+    return pa.table(columns, schema=schema(list(said), described))
 
 
 def _days(moments: Instants) -> npt.NDArray[np.float64]:

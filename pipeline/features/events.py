@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.admiralty import trust
 from pipeline.cells import Cells, index_of, locate
-from pipeline.params import Label
+from pipeline.params import Admiralty, Label
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -83,8 +84,13 @@ def label_known_from(incidents: pa.Table, label: Label) -> Floats:
     return np.where(kind, known, np.inf)
 
 
-def incident_events(incidents: pa.Table, label: Label, cells: Cells, resolution: int) -> Events:
+def incident_events(
+    incidents: pa.Table, label: Label, cells: Cells, resolution: int, *, admiralty: Admiralty
+) -> Events:
     """Return incidents as events with a channel for the label, each group of event types and each hazard.
+
+    Where the reports of the label are not all trusted alike there are two channels more: `trusted`, in which each
+    counts as far as it is trusted, and `unjudged`, which counts those of which nothing says how far.
 
     Parameters
     ----------
@@ -94,25 +100,29 @@ def incident_events(incidents: pa.Table, label: Label, cells: Cells, resolution:
         Sorted, shape (n,).
     """
     kind, hazard = incidents["event_type"], incidents["hazard"]
-    victims = pc.fill_null(incidents["victim_count"], 0).to_numpy().astype(np.float64)
-    label_from = label_known_from(incidents, label)
-    at_once = label_from <= days(incidents["available_at"])
-    channels = {
-        "label": at_once,
+    of_kind = {
         "explosion": _is_in(kind, ["explosion"]),
         "found": _is_in(kind, ["found_cleared", "seizure"]),
         "other": _is_in(kind, ["attack_other", "threat_report", "hoax_false"]),
         "ied": _is_in(hazard, ["ied"]),
         "mine": _is_in(hazard, ["mine"]),
         "uxo": _is_in(hazard, ["uxo"]),
-        "victim": np.maximum(victims, 0.0),
+        "victim": np.maximum(pc.fill_null(incidents["victim_count"], 0).to_numpy().astype(np.float64), 0.0),
     }
+    of_label = {"label": np.ones(incidents.num_rows)}
+    known, trusted = days(incidents["available_at"]), trust(incidents, admiralty)
+    label_from = label_known_from(incidents, label)
+    if np.unique(trusted[np.isfinite(label_from)]).size > 1:
+        of_label |= {"trusted": np.nan_to_num(trusted), "unjudged": np.isnan(trusted).astype(np.float64)}
+    at_once = label_from <= known
     # a version that another partner's report made the event to be predicted later on comes once more, for that alone
     later = np.flatnonzero(~at_once & (label_from < days(incidents["superseded_at"])))
-    again = {name: np.append(weight, np.full(len(later), name == "label")) for name, weight in channels.items()}
+    channels = {
+        **{name: np.append(weight * at_once, weight[later]) for name, weight in of_label.items()},
+        **{name: np.append(weight, np.zeros(len(later))) for name, weight in of_kind.items()},
+    }
     rows = incidents.take(pa.array(np.append(np.arange(incidents.num_rows), later)))
-    known_from = np.append(days(incidents["available_at"]), label_from[later])
-    return _events(rows, again, cells, resolution, known_from=known_from)
+    return _events(rows, channels, cells, resolution, known_from=np.append(known, label_from[later]))
 
 
 def observation_events(observations: pa.Table, cells: Cells, resolution: int) -> Events:

@@ -181,4 +181,4 @@ def _endless(
 def _unit(channel: str, source: str) -> str:
     if source == "observations":
         return "amount"
-    return "persons hurt or killed" if channel == "victim" else "events"
+    return {"victim": "persons hurt or killed", "trusted": "events, each as far as trusted"}.get(channel, "events")

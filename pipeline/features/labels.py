@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.admiralty import trust
 from pipeline.cells import Cells, index_of, locate
 from pipeline.features.events import days, label_known_from
-from pipeline.params import Label
+from pipeline.params import Admiralty, Label
 
 DATED = ("minute", "day")
 """Precisions of a date that can be put inside a horizon."""
@@ -24,11 +25,15 @@ class LabelEvents:
     """Index of the cell, shape (n,)."""
     occurred: npt.NDArray[np.float64]
     """Days since 1970 UTC, ascending, shape (n,)."""
+    trust: npt.NDArray[np.float64]
+    """How far the report of each is trusted, NaN where nothing says, shape (n,)."""
     left_out: dict[str, int]
     """Events that no cell and horizon can hold, by reason."""
 
 
-def label_events(incidents: pa.Table, label: Label, cells: Cells, *, resolution: int) -> LabelEvents:
+def label_events(
+    incidents: pa.Table, label: Label, cells: Cells, *, resolution: int, admiralty: Admiralty
+) -> LabelEvents:
     """Select the events to be predicted among the latest versions of the incidents; what was withdrawn is none."""
     final = incidents.filter(pa.array(np.isfinite(label_known_from(incidents, label))))
     final = final.filter(pc.is_null(final["superseded_at"]))
@@ -45,7 +50,7 @@ def label_events(incidents: pa.Table, label: Label, cells: Cells, *, resolution:
         "no_position": int((dated & ~placed).sum()),
         "outside_theatre": int((~inside).sum()),
     }
-    return LabelEvents(cell[order], occurred[order], left_out)
+    return LabelEvents(cell[order], occurred[order], trust(usable, admiralty)[order], left_out)
 
 
 def labels(
@@ -75,4 +80,25 @@ def labels(
         for t, some in enumerate(map(slice, start, end)):
             found[h, t, events.cell[some]] = 1
         found[h, cutoffs + horizon > until] = -1
+    return found
+
+
+def label_trust(
+    events: LabelEvents, cutoffs: npt.NDArray[np.float64], *, horizons_days: Sequence[int], cells: int
+) -> npt.NDArray[np.float32]:
+    """Return the mean trust in the events on which each of `labels` rests; NaN where there are none, or none is judged.
+
+    Returns
+    -------
+    ndarray of float32, shape (horizons, t, cells)
+    """
+    judged = ~np.isnan(events.trust)
+    cell, occurred, trusted = events.cell[judged], events.occurred[judged], events.trust[judged]
+    found = np.full((len(horizons_days), len(cutoffs), cells), np.nan, dtype=np.float32)
+    for h, horizon in enumerate(horizons_days):
+        start, end = np.searchsorted(occurred, [cutoffs, cutoffs + horizon], side="right")
+        for t, some in enumerate(map(slice, start, end)):
+            count = np.bincount(cell[some], minlength=cells)
+            total = np.bincount(cell[some], weights=trusted[some], minlength=cells)
+            np.divide(total, count, out=found[h, t], where=count > 0, casting="same_kind")
     return found

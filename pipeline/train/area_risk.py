@@ -71,11 +71,13 @@ def train(
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     split = splits.split(cutoffs, task, horizon_days=horizon)
     learned, tested = table.filter(pa.array(split.train)), table.filter(pa.array(split.test))
+    outcome = learned[label].to_numpy() == 1
     found = fit(
         columns.of(learned),
-        learned[label].to_numpy() == 1,
+        outcome,
         cutoffs[split.train],
         columns,
+        weights=sample_weights(outcome, learned[f"trust_{horizon}d"].to_numpy()),
         settings=settings,
         horizon_days=horizon,
     )
@@ -106,10 +108,13 @@ def fit(
     cutoffs: Instants,
     columns: Columns,
     *,
+    weights: Floats,
     settings: AreaBoosting,
     horizon_days: int,
 ) -> AreaFit:
     """Fit the area model, three times: for the number of trees, for the calibration, and on everything.
+
+    The weights are for learning: which number of trees is best, and the calibration, count every row alike.
 
     Parameters
     ----------
@@ -117,6 +122,8 @@ def fit(
         Features of the training rows, shape (n, f).
     outcome, cutoffs
         Of the training rows, shape (n,).
+    weights
+        How much each training row counts, shape (n,), as from `sample_weights`.
 
     Raises
     ------
@@ -135,10 +142,13 @@ def fit(
     def rows(some: Mask) -> tuple[Matrix, Mask]:
         return matrix[some], outcome[some]
 
-    _, rounds = boosting.fit_until_best(rows(blocks.fit), rows(blocks.validation), columns, settings)
-    earlier = boosting.fit(*rows(blocks.before_calibration), columns, settings, rounds=rounds)
+    _, rounds = boosting.fit_until_best(
+        rows(blocks.fit), rows(blocks.validation), columns, settings, weights=weights[blocks.fit]
+    )
+    before = blocks.before_calibration
+    earlier = boosting.fit(*rows(before), columns, settings, rounds=rounds, weights=weights[before])
     unseen, happened = rows(blocks.calibration)
-    final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds)
+    final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds, weights=weights)
     model = final.calibrated(earlier.log_odds(unseen), happened)
     return AreaFit(
         model=model,
@@ -153,6 +163,24 @@ def fit(
             "labels_until": f"{cutoffs.max() + np.timedelta64(horizon_days, 'D')}Z",
         },
     )
+
+
+def sample_weights(outcome: Mask, trust: Floats) -> Floats:
+    """Return how much each row counts in a fit, shape (n,): a positive row as far as its reports are trusted.
+
+    Their mean is 1, as of the other rows, so that how often something happens stays as it is. A positive row whose
+    reports nobody judged counts 1.
+
+    Examples
+    --------
+    >>> sample_weights(np.array([False, True, True, True]), np.array([np.nan, 0.9, 0.3, np.nan])).tolist()
+    [1.0, 1.5, 0.5, 1.0]
+    """
+    judged = outcome & ~np.isnan(trust)
+    weights = np.ones(len(outcome))
+    if judged.any():
+        weights[judged] = trust[judged] / trust[judged].mean(dtype=np.float64)
+    return weights
 
 
 def time_blocks(cutoffs: Instants, settings: AreaBoosting, *, horizon_days: int) -> Blocks:

@@ -6,10 +6,18 @@ import numpy as np
 from pipeline import loglinear
 from pipeline.loglinear import LogLinear
 from pipeline.params import Boosting
-from pipeline.train.model import Columns, Mask, Matrix, Model
+from pipeline.train.model import Columns, Floats, Mask, Matrix, Model
 
 
-def fit(matrix: Matrix, outcome: Mask, columns: Columns, settings: Boosting, *, rounds: int) -> Model:
+def fit(
+    matrix: Matrix,
+    outcome: Mask,
+    columns: Columns,
+    settings: Boosting,
+    *,
+    rounds: int,
+    weights: Floats | None = None,
+) -> Model:
     """Fit a baseline and a number of trees, not yet calibrated.
 
     Parameters
@@ -18,17 +26,24 @@ def fit(matrix: Matrix, outcome: Mask, columns: Columns, settings: Boosting, *, 
         Features, shape (n, len(columns.names)), NaN where missing.
     outcome
         Shape (n,); holds both classes.
+    weights
+        How much each row counts, shape (n,); all alike where not given.
     """
-    baseline = _baseline(matrix, outcome, columns, settings)
-    rows = _dataset(matrix, outcome, baseline, columns)
+    baseline = _baseline(matrix, outcome, columns, settings, weights)
+    rows = _dataset(matrix, outcome, baseline, columns, weights)
     booster = lightgbm.train(_parameters(settings, columns), rows, num_boost_round=rounds)
     return Model(columns, baseline, booster)
 
 
 def fit_until_best(
-    train: tuple[Matrix, Mask], validation: tuple[Matrix, Mask], columns: Columns, settings: Boosting
+    train: tuple[Matrix, Mask],
+    validation: tuple[Matrix, Mask],
+    columns: Columns,
+    settings: Boosting,
+    *,
+    weights: Floats | None = None,
 ) -> tuple[Model, int]:
-    """Fit trees until the log-loss of other rows has stopped falling.
+    """Fit trees until the log-loss of other rows has stopped falling; the weights are of the rows of the fit.
 
     Returns
     -------
@@ -37,27 +52,31 @@ def fit_until_best(
     rounds : int
         The number of trees at which the log-loss of the validation rows is lowest.
     """
-    baseline = _baseline(*train, columns, settings)
-    rows = _dataset(*train, baseline, columns)
+    baseline = _baseline(*train, columns, settings, weights)
+    rows = _dataset(*train, baseline, columns, weights)
     booster = lightgbm.train(
         _parameters(settings, columns),
         rows,
         num_boost_round=settings.max_rounds,
-        valid_sets=[_dataset(*validation, baseline, columns).set_reference(rows)],
+        valid_sets=[_dataset(*validation, baseline, columns, None).set_reference(rows)],
         callbacks=[lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False)],
         keep_training_booster=True,
     )
     return Model(columns, baseline, booster), int(booster.best_iteration)
 
 
-def _baseline(matrix: Matrix, outcome: Mask, columns: Columns, settings: Boosting) -> LogLinear:
-    return loglinear.fit(list(columns.linear), columns.of_baseline(matrix), outcome, ridge=settings.baseline_ridge)
+def _baseline(matrix: Matrix, outcome: Mask, columns: Columns, settings: Boosting, weights: Floats | None) -> LogLinear:
+    names, ridge = list(columns.linear), settings.baseline_ridge
+    return loglinear.fit(names, columns.of_baseline(matrix), outcome, ridge=ridge, weights=weights)
 
 
-def _dataset(matrix: Matrix, outcome: Mask, baseline: LogLinear, columns: Columns) -> lightgbm.Dataset:
+def _dataset(
+    matrix: Matrix, outcome: Mask, baseline: LogLinear, columns: Columns, weights: Floats | None
+) -> lightgbm.Dataset:
     return lightgbm.Dataset(
         matrix,
         label=outcome.astype(np.float32),
+        weight=weights,
         init_score=baseline.log_odds(columns.of_baseline(matrix)),
         feature_name=list(columns.names),
         params={"verbosity": -1},

@@ -1,0 +1,41 @@
+"""Reliability A-E and credibility 1-5 of reports -> how far each is trusted, by the table that params.yaml declares."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.params import Admiralty
+
+Floats = npt.NDArray[np.float64]
+
+
+def trust(rows: pa.Table, weights: Admiralty) -> Floats:
+    """Return how far each row is trusted, 0 to 1, shape (n,); NaN where neither its source nor its content is judged.
+
+    Both codes speak of one thing, whether the report is right: what is declared of them is put together by the
+    geometric mean. Where one of them is missing (F, 6: cannot be judged) the other speaks alone; it is not taken for a
+    middling one.
+
+    Parameters
+    ----------
+    rows
+        With `source_reliability` and `information_credibility`, as in `tables.INCIDENTS`.
+    """
+    parts = np.stack(
+        [
+            _weights(rows["source_reliability"], dict(weights.reliability)),
+            _weights(rows["information_credibility"], dict(weights.credibility)),
+        ]
+    )
+    judged = ~np.isnan(parts)
+    logs = np.log(np.where(judged, parts, 1.0)).sum(axis=0)
+    count = judged.sum(axis=0)
+    return np.where(count > 0, np.exp(logs / np.maximum(count, 1)), np.nan)
+
+
+def _weights(codes: pa.ChunkedArray, declared: dict[Any, float]) -> Floats:
+    index = pc.index_in(codes, pa.array(list(declared), codes.type)).fill_null(len(declared)).to_numpy()
+    return np.asarray(np.array([*declared.values(), np.nan])[index])
