@@ -1,6 +1,7 @@
 """A YAML file written by a person -> a frozen, validated dataclass, or a message: file, key, got, expected."""
 
 import difflib
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,9 @@ T = TypeVar("T")
 
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 """For ``@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)``: an unknown key is an error."""
+
+
+_KIND = re.compile(r"[\[(]|^constrained-|^[A-Z]\w+$")
 
 
 class DeclarationError(ValueError):
@@ -44,7 +48,7 @@ def declare(value: Any, kind: type[T], *, where: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        lines = [_fault(dict(fault), kind) for fault in error.errors(include_url=False)]
+        lines = dict.fromkeys(_fault(dict(fault), kind) for fault in error.errors(include_url=False))
         raise DeclarationError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
@@ -61,7 +65,8 @@ def nearest(name: str, names: Any) -> str:
 
 
 def _fault(fault: dict[str, Any], kind: Any) -> str:
-    path = [str(part) for part in fault["loc"]]
+    # where a value may be of several kinds, pydantic names the kind that it tried after the key
+    path = [str(part) for part in fault["loc"] if not _KIND.search(str(part))]
     key = ".".join(path)
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = _keys_at(kind, path[:-1])

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, refused, rows
 
-from pipeline.ingest import readers
+from pipeline.ingest import files, readers
 from pipeline.ingest.chunk import SourceError
+from pipeline.ingest.mapping import Format
 
 RECORD = {"id": "1", "type": "blast", "victims": 2, "date": "2020-01-31", "lat": 4.5, "lon": -74.1}
 
@@ -158,6 +159,14 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_nothing_is_writ
     assert "in.csv: " in str(caught.value)
     assert said in str(caught.value)
     assert list((tmp_path / "staging").glob("*")) == []
+
+
+def test_a_packed_file_is_bounded_by_size_without_a_word_in_its_mapping(tmp_path, monkeypatch):
+    assert [Format(kind=kind).most_mib for kind in ("csv", "excel", "parquet")] == [65536, 4096, 4096]
+    assert Format(kind="csv", compression="gzip").most_mib == 4096
+    monkeypatch.setattr(files, "MIB", 1 << 10)  # 4096 of these are 4 MiB
+    with pytest.raises(SourceError, match="more than 4096 MiB when unpacked"):
+        Case(tmp_path, of("csv", compression="gzip")).ingest(bomb())
 
 
 def test_a_header_without_rows_is_a_file_without_records(tmp_path):

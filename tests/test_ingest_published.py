@@ -168,8 +168,9 @@ def ingest(tmp_path, name):
                 ("201903040001", "explosion", "mine", "day", 5000, 2),
                 ("201903000001", "found_cleared", "ied", "month", 25000, 0),
                 ("201900000001", "explosion", "ied", "year", 50000, None),
+                ("201903060001", "explosion", "unknown", "day", 5000, 2),
             ],
-            {"excluded": 2, "missing_value": 1},
+            {"excluded": 2},
         ),
         (
             "imsma_accidents",

@@ -148,6 +148,20 @@ def test_a_value_map_over_two_columns_takes_the_exact_pair_before_the_open_one(t
     assert [row["value"] for row in refused(staged)] == ["find | 4"]
 
 
+def test_a_missing_value_is_a_key_of_a_value_map_where_the_map_has_it(tmp_path):
+    mapping = changed(INCIDENTS)
+    content = HEADER + "1,blast,,2020-01-31,4.5,-74.1\n2,blast,3,2020-01-31,4.5,-74.1\n"
+    for hazard, made in (
+        ({"column": "victims", "values": {"": "unknown", "3": "uxo"}}, ["unknown", "uxo"]),
+        ({"columns": ["type", "victims"], "values": {"blast | ": "ied", "* | *": "uxo"}}, ["ied", "uxo"]),
+        ({"column": "victims", "values": {"3": "uxo"}}, ["uxo"]),
+    ):
+        mapping["fields"] = {"event_type": INCIDENTS["fields"]["event_type"], "hazard": hazard}
+        staged = Case(tmp_path, mapping).ingest(content)
+        assert [row["hazard"] for row in rows(staged)] == made
+    assert [row["rule"] for row in refused(staged)] == ["missing_value"]
+
+
 def test_a_place_code_is_looked_up_in_the_gazetteer(tmp_path):
     position = {"place": {"column": "lat", "source": "towns"}, "precision_m": 5000}
     towns = Gazetteer(pa.array(["05001", "05002"]), np.array([6.2, 5.7]), np.array([-75.5, -75.4]))

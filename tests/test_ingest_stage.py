@@ -198,7 +198,48 @@ def test_a_draft_is_a_mapping_but_for_what_only_a_person_can_know(project, monke
     Path("data/sources/drafted.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(DeclarationError) as caught:
         run(monkeypatch, "check", "data/sources/drafted.yaml", "data/raw/third/q/meldungen.csv")
-    assert "'?'" in str(caught.value)
+    said = str(caught.value)
+    for key in ("about", "occurred_at.precision", "position.latitude", "marking.originator", "marking.releasable_to.0"):
+        assert f"data/sources/drafted.yaml: {key}: got '?'; " in said
+
+
+UNKNOWN = (
+    "Ref\tDate of incident\tReceived\tlat\tlon\tType of incident\tDevice\tInjured\n"
+    "R1\t07.05.2021\t09.05.2021 14:30\t12,5\t44,1\tExplosión\tIED\t2\n"
+    "R2\t08.05.2021\t10.05.2021 09:05\t12,6\t44,2\tHallazgo\t\t\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+def test_a_finished_draft_of_an_unknown_file_maps_all_of_its_rows(project, monkeypatch, capsys, encoding):
+    path = project / "unknown.csv"
+    path.write_bytes(UNKNOWN.encode(encoding))
+    run(monkeypatch, "draft", str(path))
+    text = capsys.readouterr().out
+    drafted = yaml.safe_load(text)
+    assert drafted["format"].get("encoding", "utf-8") == encoding
+    assert drafted["available_at"]["at"]["column"] == "Received"
+    assert drafted["fields"]["hazard"]["values"] == {"": "?", "IED": "?"}
+    for left, told in (
+        ('about: "?"', "about: a test"),
+        ('"Explosión": "?"', "Explosión: explosion"),
+        ('"Hallazgo": "?"', "Hallazgo: found_cleared"),
+        ('"": "?"', '"": unknown'),
+        ('"IED": "?"', "IED: ied"),
+        ('source_reliability: {constant: "?"}', "source_reliability: {constant: F}"),
+        ('information_credibility: {constant: "?"}', "information_credibility: {constant: 2}"),
+        ('zone: "?"', "zone: Asia/Aden"),
+        ('precision: "?"', "precision: day"),
+        ('precision_m: "?"', "precision_m: 200"),
+        ('originator: "?", releasable_to: ["?"], tlp: "?"', "originator: P, releasable_to: [P], tlp: GREEN"),
+    ):
+        assert left in text
+        text = text.replace(left, told)
+    declare(project, "unknown", yaml.safe_load(text))
+    run(monkeypatch, "check", "data/sources/unknown.yaml", str(path))
+    shown = capsys.readouterr().out
+    assert "rows in 2 = would map 2 + withdrawals 0 + refused 0" in shown
+    assert "ied | unknown" in shown
 
 
 def test_a_gazetteer_must_be_a_source_of_the_dataset(project, monkeypatch):

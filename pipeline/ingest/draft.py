@@ -1,8 +1,10 @@
 """A file nobody has mapped yet -> the text of a first mapping, for a person to finish."""
 
 import codecs
+import gzip
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest import moments, readers
-from pipeline.ingest.files import open_utf8
-from pipeline.ingest.mapping import Format, Moment
-
-FINISH = "?"
-"""Stands where only a person can know; no vocabulary has it, so `check` names what is left."""
+from pipeline.ingest.chunk import SourceError
+from pipeline.ingest.files import MIB
+from pipeline.ingest.mapping import FINISH, Format, Moment
 
 Kind = Literal["csv", "jsonl", "geojson", "parquet", "excel"]
 
@@ -28,7 +28,8 @@ _SUFFIXES: dict[str, Kind] = {
     ".xlsx": "excel",
 }
 _FORMATS = (
-    *("iso8601", "%Y-%m-%d", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d"),
+    *("iso8601", "%Y-%m-%d", "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y"),
+    *("%d-%m-%Y %H:%M", "%d-%m-%Y", "%Y/%m/%d %H:%M", "%Y/%m/%d"),
     *("%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d", "%Y-%m", "%Y"),
 )
 _LATITUDE = re.compile(r"(^|[._ ])(lat|latitude|latitud|y)($|[._ ])", re.IGNORECASE)
@@ -39,9 +40,9 @@ _KEY = re.compile(
 )
 _EVENT = re.compile(r"event|suceso|attack|incident", re.IGNORECASE)
 _KIND = re.compile(r"type|tipo|kind|categor", re.IGNORECASE)
-_REPORTED = re.compile(r"report|inform|publish|entered|created|updated|recib", re.IGNORECASE)
+_REPORTED = re.compile(r"report|inform|publish|entered|created|updated|receiv|recib", re.IGNORECASE)
 _HAZARD = re.compile(r"hazard|device|weapon|arma|weap|explos|ordnance|artefacto", re.IGNORECASE)
-_VICTIMS = re.compile(r"victim|casualt|fatal|killed|nkill|deaths|best", re.IGNORECASE)
+_VICTIMS = re.compile(r"victim|víctim|casualt|fatal|killed|nkill|deaths|injur|wounded|herid|best", re.IGNORECASE)
 _MOST_VALUES = 40
 _MOST = 0.9
 """Share of a column's values that must fit a guess; the others are for the rules to refuse."""
@@ -97,6 +98,7 @@ def draft(path: Path) -> str:
     hazard = next((c for c in few if _HAZARD.search(c.name)), event)
     victims = next((c for c in columns if _VICTIMS.search(c.name) and c.numbers is not None), None)
     happened = min(dates.items(), key=lambda item: _REPORTED.search(item[0]) is not None, default=None)
+    reported = next((item for item in dates.items() if _REPORTED.search(item[0]) and item != happened), None)
     lines = [
         f"file: {path.name}    # its path below the mirror",
         f'about: "{FINISH}"    # who publishes it, under which licence, and the choices made below',
@@ -115,14 +117,14 @@ def draft(path: Path) -> str:
         f"  zone: {_quoted(FINISH)}    # of the file's clock, as America/Bogota",
         f"  precision: {_quoted(FINISH)}    # minute, day, week, month, year: how long a period a date stands for",
         "available_at:",
-        f"  delay_days: {_quoted(FINISH)}    # after that period; or at: {{column: ..., formats: [...]}}",
+        *_available_text(reported),
         "position:",
         *_position_text(form, latitude, longitude),
         f"  precision_m: {_quoted(FINISH)}    # radius that holds the true place",
         f"marking: {{originator: {_quoted(FINISH)}, releasable_to: [{_quoted(FINISH)}], tlp: {_quoted(FINISH)}}}",
     ]
     used = {c.name for c in (key, event, hazard, victims, latitude, longitude) if c} | (
-        {happened[0]} if happened else set()
+        {item[0] for item in (happened, reported) if item}
     )
     unused = [column for column in columns if column.name not in used]
     lines += ["# columns not used, with some of their values:", *(f"#   {_glimpse(column)}" for column in unused)]
@@ -136,7 +138,7 @@ def guess_format(path: Path) -> Format:
     packed = path.name.endswith(".gz")
     if kind in ("parquet", "excel"):
         return Format(kind=kind)
-    head = _head(path, packed)
+    head = _head(path, packed)  # as it is: what reads a mapped file would already have replaced what is not UTF-8
     if kind == "csv" and head.lstrip()[:1] == b"{":
         kind = "geojson" if b'"FeatureCollection"' in head else "jsonl"
     compression: Literal["gzip"] | None = "gzip" if packed else None
@@ -149,8 +151,11 @@ def guess_format(path: Path) -> Format:
 
 
 def _head(path: Path, packed: bool) -> bytes:
-    with open_utf8(path, Format(kind="csv", compression="gzip" if packed else None, encoding="utf-8")) as stream:
-        return stream.read(1 << 20)
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        try:
+            return stream.read(MIB)
+        except (OSError, EOFError, zlib.error) as error:
+            raise SourceError(f"{path}: not a sound gzip file ({error}); have it sent again") from None
 
 
 def _encoding(head: bytes) -> str:
@@ -197,7 +202,15 @@ def _mapped(target: str, column: Seen | None, words: str) -> list[str]:
     if column is None:
         return [f"  {target}: {{constant: {_quoted(FINISH)}}}    # {words}"]
     lines = [f"  {target}:    # {words}", f"    column: {_quoted(column.name)}", "    values:"]
-    return lines + [f"      {_quoted(value)}: {_quoted(FINISH)}" for value in column.values]
+    blank = [""] if column.texts.null_count else []
+    return lines + [f"      {_quoted(value)}: {_quoted(FINISH)}" for value in [*blank, *column.values]]
+
+
+def _available_text(reported: tuple[str, str] | None) -> list[str]:
+    if reported is None:
+        return [f"  delay_days: {_quoted(FINISH)}    # after that period; or at: {{column: ..., formats: [...]}}"]
+    at = f"{{column: {_quoted(reported[0])}, formats: {_flow([reported[1]])}, zone: {_quoted(FINISH)}}}"
+    return [f"  at: {at}    # or delay_days: after that period"]
 
 
 def _position_text(form: Format, latitude: Seen | None, longitude: Seen | None) -> list[str]:

@@ -39,7 +39,7 @@ def open_utf8(path: Path, form: Format) -> Iterator[Stream]:
     Raises
     ------
     SourceError
-        While reading: the file is a damaged gzip, or has more than `limit_mib` when unpacked.
+        While reading: the file is a damaged gzip, or has more than `Format.most_mib` when unpacked.
     """
     with path.open("rb") as plain:
         yield Stream(_Unpacked(plain, path, form))
@@ -51,7 +51,7 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, plain: IO[bytes], path: Path, form: Format) -> None:
         packed = form.compression == "gzip"
         self._source: IO[bytes] = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
-        self._path, self._limit_mib, self._left = path, form.limit_mib, int(form.limit_mib * MIB)
+        self._path, self._limit_mib, self._left = path, form.most_mib, int(form.most_mib * MIB)
         self._decoder = codecs.getincrementaldecoder(form.encoding)("surrogateescape")
         self._as_it_is = codecs.lookup(form.encoding).name in ("utf-8", "ascii")
         self._encoding = form.encoding

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from annotated_types import Ge, Gt, MinLen
-from pydantic import field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
@@ -37,7 +37,17 @@ ANY = "*"
 BETWEEN = " | "
 """Stands between the columns' values in the key of a value map over several columns."""
 
-Name = Annotated[str, MinLen(1)]
+FINISH = "?"
+"""What `draft` writes where only a person can know."""
+
+
+def _told(name: str) -> str:
+    if name == FINISH:
+        raise ValueError(f"expected a value in place of the draft's {FINISH!r}")
+    return name
+
+
+Name = Annotated[str, MinLen(1), AfterValidator(_told)]
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -56,8 +66,15 @@ class Format:
     """Sheet of a workbook; the first where not given."""
     points: Literal["features", "vertices"] = "features"
     """GeoJSON: a record is a feature, or each vertex of a feature's lines."""
-    limit_mib: Annotated[float, Gt(0)] = 65536.0
-    """Uncompressed size at which the file is refused; a zip bomb ends here."""
+    limit_mib: Annotated[float, Gt(0)] | None = None
+    """Unpacked size beyond which the file is refused; `most_mib` where not given."""
+
+    @property
+    def most_mib(self) -> float:
+        """Unpacked size beyond which the file is refused: less for one that is packed, where a zip bomb ends."""
+        if self.limit_mib is not None:
+            return self.limit_mib
+        return 4096.0 if self.compression or self.kind in ("parquet", "excel") else 65536.0
 
     @field_validator("encoding")
     @classmethod
@@ -84,7 +101,10 @@ class Field:
     columns: Annotated[list[Name], MinLen(2)] | None = None
     constant: str | int | float | None = None
     values: dict[str, str | None] | None = None
-    """The partner's value -> ours; null where it means that there is none. A value not listed refuses the row."""
+    """The partner's value -> ours; null where it means that there is none. A value not listed refuses the row.
+
+    The key ``""`` is a missing value: without it one refuses the row where the table needs a word.
+    """
     multiply_by: float | None = None
     """The partner's unit in ours."""
 

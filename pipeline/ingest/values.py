@@ -176,12 +176,12 @@ class Columns:
     def keys_used(self, entry: Field) -> set[str]:
         """Return the keys of a field's value map under which some record falls."""
         values = entry.values or {}
-        seen = self.joined(entry.sources, BETWEEN).drop_null().unique().to_pylist()
+        seen = self._keys(entry).drop_null().unique().to_pylist()
         return {key for key in (_matching_key(value, values) for value in seen) if key is not None}
 
     def _mapped(self, entry: Field, target: str) -> pa.Array:
         values = entry.values or {}
-        coded = self.joined(entry.sources, BETWEEN).dictionary_encode()
+        coded = self._keys(entry).dictionary_encode()
         seen = coded.dictionary.to_pylist()
         ours = [_lookup(value, values) for value in seen]
         unknown = np.array([*(value is _UNMAPPED for value in ours), False])
@@ -191,6 +191,14 @@ class Columns:
             self._refuse(pa.array(unknown[codes]), entry, "unmapped_value", problem, coded.cast(pa.string()))
         words = pa.array([*(None if value is _UNMAPPED else value for value in ours), None], pa.string())
         return words.take(pa.array(codes))
+
+    def _keys(self, entry: Field) -> pa.Array:
+        """Return what is looked up in a field's value map; a missing value is null, or empty where the map has it."""
+        names, blank = entry.sources, any("" in key.split(BETWEEN) for key in entry.values or {})
+        if not blank:
+            return self.joined(names, BETWEEN)
+        texts = [self.text(name).fill_null("") for name in names]
+        return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, BETWEEN)
 
     def _require(self, words: pa.Array, entry: Field, target: str) -> None:
         if words.null_count:

@@ -72,9 +72,9 @@ def _sheet_chunks(rows: Iterator[tuple[Any, ...]], path: Path, columns: list[str
 
 
 def _check_size(path: Path, form: Format, size: int) -> None:
-    if size > form.limit_mib * MIB:
+    if size > form.most_mib * MIB:
         raise SourceError(
-            f"{path}: {size / MIB:.0f} MiB when unpacked; expected at most format.limit_mib = {form.limit_mib:g}"
+            f"{path}: {size / MIB:.0f} MiB when unpacked; expected at most format.limit_mib = {form.most_mib:g}"
         )
 
 
