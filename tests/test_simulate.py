@@ -114,6 +114,19 @@ def test_hazards_come_as_often_as_their_intensity_says(small: scenario.Scenario,
     assert abs(counted - expected) < 4 * np.sqrt(expected)
 
 
+def test_a_week_has_busy_days_and_a_day_of_rest_in_hazards_and_in_traffic(laws: process.Laws, theatre: Path) -> None:
+    assert np.mean(process.WEEKDAYS) == pytest.approx(1)
+    weeks = np.array([laws.rhythm(day) / laws.season(day) for day in range(-7, 364)]).reshape(-1, 7)
+    np.testing.assert_allclose(weeks, np.tile(process.WEEKDAYS, (len(weeks), 1)))
+    rows = pd.read_csv(theatre / "raw/command/observaciones.csv", sep=";", decimal=",", encoding="latin-1")
+    counts = rows[rows["tipo"] == "tráfico"]
+    first = pd.Timestamp(DATASET.area_risk.test_until) - pd.Timedelta(days=scenario.SIZES["small"].days)
+    weekday = (pd.to_datetime(counts["fecha"], format="%d/%m/%Y") - first).dt.days % 7
+    mean = counts["valor"].groupby(weekday).mean()
+    assert list(mean.index) == [2, 6]
+    assert mean[6] / mean[2] == pytest.approx(process.WEEKDAYS[6] / process.WEEKDAYS[2], rel=0.05)
+
+
 def test_a_hazard_brings_others_near_and_soon(laws: process.Laws) -> None:
     cells = len(laws.background)
     where = int(np.argmax(laws.road_share))

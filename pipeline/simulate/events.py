@@ -24,8 +24,9 @@ PATROL_HOURS = 4.0
 """Mean duration of one patrol in one cell."""
 CLEARED_SHARE = 0.15
 """Share of explosions and finds after which an organisation clears the ground, months later."""
-VEHICLES_PER_DAY = 800.0
 CELLS_PER_COUNTING_POINT = 8
+COUNTING_DAYS = (2, 6)
+"""Days of the week on which traffic is counted: one of work, and the day of rest."""
 
 
 # a day's rows as plain columns: a DataFrame a day would take longer than the day itself
@@ -64,7 +65,9 @@ class Recorder:
         self._others.extend(self._other_events(day))
         self._observations.extend(self._told(day, hazards))
         if day.number % 7 == 0:
-            self._observations.extend(self._weekly(day))
+            self._observations.append(self._patrolled(day))
+        if day.number % 7 in COUNTING_DAYS:
+            self._observations.append(self._traffic(day))
 
     def happenings(self) -> Happenings:
         """Return everything that was noted, numbered in order of time."""
@@ -133,26 +136,27 @@ class Recorder:
             frames.append(_rows(np.vstack([true_m, false_m]), when, kind=kind, value=1.0, precision="day"))
         return frames
 
-    def _weekly(self, day: Day) -> list[_Rows]:
+    def _patrolled(self, day: Day) -> _Rows:
         visits = self._random.poisson(day.patrol_hours / PATROL_HOURS)
         visited = np.flatnonzero(visits)
         hours = self._random.gamma(4.0 * visits[visited], PATROL_HOURS / 4.0)
-        patrols = _rows(
+        return _rows(
             self._ground.centre_m[visited],
             np.full(len(visited), day.number),
             kind="patrol",
             value=np.round(hours, 1),
             precision="week",
         )
-        vehicles = VEHICLES_PER_DAY * self._laws.traffic[self._counted] * (2 - self._laws.season(day.number))
-        counts = _rows(
+
+    def _traffic(self, day: Day) -> _Rows:
+        vehicles = self._laws.vehicles_per_day(day.number)[self._counted]
+        return _rows(
             self._ground.centre_m[self._counted],
-            np.full(len(self._counted), day.number),
+            np.full(len(self._counted), day.number + 0.5),  # midday, so that it is that day in any partner's clock
             kind="activity",
             value=np.round(vehicles * self._random.lognormal(0, 0.2, len(vehicles))),
-            precision="week",
+            precision="day",
         )
-        return [patrols, counts]
 
     def _clearance(self, lit: pd.DataFrame) -> _Rows:
         some = lit[self._random.random(len(lit)) < CLEARED_SHARE]

@@ -58,7 +58,7 @@ class Oracle:
         excitation = day.excitation
         for ahead in range(max(self._horizons_days)):
             number = day.number + ahead
-            placed = laws.background * laws.season(number) + excitation
+            placed = laws.background * laws.rhythm(number) + excitation
             placed += laws.campaign_intensity(number, known_on=day.number)
             for horizon, total in expected.items():
                 if ahead < horizon:  # placed in the middle of its day

@@ -2,7 +2,7 @@
 
 On day d a cell's expected number of new hazards, given all that happened before, is its *intensity*
 
-    intensity = background * season + campaigns + excitation
+    intensity = background * season * weekday + campaigns + excitation
 
 where each hazard raises the excitation of its own and the neighbouring cells, fading over weeks (Hawkes, 1971; for
 near-repeats Mohler et al., 2011). Hazards come to light, or never do, by how much the cell is travelled and searched;
@@ -39,6 +39,11 @@ CAMPAIGN_PER_DAY = 0.3
 """Expected new hazards a day that a campaign brings by itself."""
 CAMPAIGN_WIDTH_M = 4_000.0
 CAMPAIGN_SPEED_M_PER_DAY = 60.0
+
+WEEKDAYS = (1.15, 1.15, 1.15, 1.15, 1.05, 0.8, 0.55)
+"""How busy each day of the week is, 1 in the mean: the week begins with the first day, and ends with a day of rest."""
+VEHICLES_PER_DAY = 800.0
+"""In a cell of mean traffic."""
 
 EXPLODES_PER_DAY = 0.07
 """Chance a day that a hazard in a cell of mean traffic explodes."""
@@ -86,9 +91,17 @@ class Laws:
     tree: cKDTree
     """Of the cells' centres."""
 
+    def rhythm(self, day: int) -> float:
+        """Return how much more hazards there are on a day for its season and its weekday."""
+        return self.season(day) * WEEKDAYS[day % 7]
+
     def season(self, day: int) -> float:
         """Return how much more hazards there are in the season of a day."""
         return 1 + 0.3 * float(np.sin(2 * np.pi * day / YEAR_DAYS))
+
+    def vehicles_per_day(self, day: int) -> Floats:
+        """Return the traffic of a day, by cell: more where hazards are out of season, less on the day of rest."""
+        return VEHICLES_PER_DAY * self.traffic * (2 - self.season(day)) * WEEKDAYS[day % 7]
 
     def campaign_intensity(self, day: int, *, known_on: int | None = None) -> Floats:
         """Return what the campaigns under way add to the intensity of a day.
@@ -164,7 +177,7 @@ def run(scenario: Scenario, laws: Laws) -> Iterator[Day]:
     for day in range(-WARM_UP_DAYS, scenario.size.days):
         if day % 7 == 0:
             patrol_hours = plan_patrols(laws, came_to_light)
-        calm = laws.background * laws.season(day) + laws.campaign_intensity(day)
+        calm = laws.background * laws.rhythm(day) + laws.campaign_intensity(day)
         intensity = calm + excitation
         counts = random.poisson(intensity)
         cell = np.repeat(np.arange(cells), counts)
