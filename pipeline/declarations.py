@@ -15,7 +15,7 @@ STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 """For ``@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)``: an unknown key is an error."""
 
 
-_KIND = re.compile(r"[\[(]|^constrained-|^[A-Z]\w+$")
+_TRIED = re.compile(r"^((literal|list|dict|tuple|function-\w+)\[.*|constrained-\w+)$")
 
 
 class DeclarationError(ValueError):
@@ -48,8 +48,11 @@ def declare(value: Any, kind: type[T], *, where: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        lines = dict.fromkeys(_fault(dict(fault), kind) for fault in error.errors(include_url=False))
-        raise DeclarationError("\n".join(f"{where}: {line}" for line in lines)) from None
+        faults = [{**fault, "loc": _keys(fault["loc"])} for fault in error.errors(include_url=False)]
+        # where a word or a section may stand, of a wrong word it does not help to hear that it is no section
+        told = {fault["loc"] for fault in faults if fault["type"] != "dataclass_type"}
+        faults = [fault for fault in faults if fault["type"] != "dataclass_type" or fault["loc"] not in told]
+        raise DeclarationError("\n".join(f"{where}: {_fault(fault, kind)}" for fault in faults)) from None
 
 
 def nearest(name: str, names: Any) -> str:
@@ -64,15 +67,23 @@ def nearest(name: str, names: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _keys(location: tuple[str | int, ...]) -> tuple[str, ...]:
+    """Return the keys that lead to a fault; pydantic puts in the kind that it tried, where there are several."""
+    return tuple(str(part) for part in location if not _TRIED.search(str(part)))
+
+
 def _fault(fault: dict[str, Any], kind: Any) -> str:
-    # where a value may be of several kinds, pydantic names the kind that it tried after the key
-    path = [str(part) for part in fault["loc"] if not _KIND.search(str(part))]
+    path = list(fault["loc"])
     key = ".".join(path)
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = _keys_at(kind, path[:-1])
         return f"{key}: unknown key{nearest(path[-1], known)} (known: {', '.join(known)})"
     if fault["type"] in ("missing", "missing_argument"):
         return f"{key}: missing; expected a value"
+    if fault["type"] == "literal_error":
+        expected = fault["ctx"]["expected"]
+        near = nearest(str(fault["input"]), re.findall(r"'([^']*)'", expected))
+        return f"{key}: got {fault['input']!r}; expected {expected}{near}"
     message = fault["msg"].removeprefix("Value error, ")
     # a fault between the keys of one section speaks for itself: showing the whole section would bury it
     got = f"got {fault['input']!r}; " if isinstance(fault["input"], str | int | float | list | None) else ""

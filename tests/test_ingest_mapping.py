@@ -40,6 +40,10 @@ def with_field(name, value):
         ),
         (changed(INCIDENTS, format={"kind": "csv", "encoding": "utf-7x"}), "name of a text encoding"),
         (changed(INCIDENTS, format={"kind": "csv", "delimiter": ";;"}), "expected one character"),
+        (
+            changed(INCIDENTS, occurred_at={"column": "d", "formats": ["%Y"], "precision": "days"}),
+            "s.yaml: occurred_at.precision: got 'days'; expected 'minute', 'day', 'week', 'month' or 'year'; did you",
+        ),
         (changed(INCIDENTS, occurred_at={"column": "d", "formats": ["%Y-%Q"]}), "unknown directive %Q"),
         (changed(INCIDENTS, occurred_at={"column": "d", "formats": ["iso8602"]}), "did you mean 'iso8601'?"),
         (changed(INCIDENTS, occurred_at={"column": "d", "formats": ["%Y %Y"]}), "%Y is there twice"),
