@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.spatial import cKDTree
 
 from pipeline.ingest.moments import DAY_US, US, period
 from pipeline.marking import ALL
@@ -109,11 +108,7 @@ class _Reports:
 
 
 def _link_two(one: _Reports, other: _Reports, rule: Linkage, apart: Collection[frozenset[str]]) -> pa.Table:
-    reach_m = rule.reach * float(np.hypot(one.error_m.max(), other.error_m.max()))
-    tree = cKDTree(other.xyz_m)
-    near: Any = tree.query_ball_point(one.xyz_m, reach_m, return_sorted=True)  # an array of lists
-    left = np.repeat(np.arange(len(one)), [len(found) for found in near])
-    right = np.concatenate([*map(np.array, near), np.empty(0)]).astype(np.int64)
+    left, right = _candidates(one, other, rule)
     gap = _gap_days(one, left, other, right)
     keep = (gap <= rule.slack_days) & _may_meet(one, left, other, right)
     left, right, gap = left[keep], right[keep], gap[keep]
@@ -124,7 +119,7 @@ def _link_two(one: _Reports, other: _Reports, rule: Linkage, apart: Collection[f
     keep = (distance <= rule.reach * error) & (alike > 0)
     left, right, gap, distance, error, alike = (a[keep] for a in (left, right, gap, distance, error, alike))
     window = np.maximum(one.length_days[left], other.length_days[right])
-    density = _density(one, left, other, tree, rule.reach * error, window + rule.slack_days, rule)
+    density = _density(one, left, other, rule.reach * error, window + rule.slack_days, rule)
     in_space = np.exp(-0.5 * (distance / error) ** 2) / (2 * np.pi * error**2)
     in_time = np.where(gap < 0, (1 - rule.misdated) / window, rule.misdated / (2 * rule.slack_days))
     partner = alike * in_space * in_time
@@ -148,6 +143,24 @@ def _link_two(one: _Reports, other: _Reports, rule: Linkage, apart: Collection[f
         },
         schema=PAIRS,
     )
+
+
+def _candidates(one: _Reports, other: _Reports, rule: Linkage) -> tuple[np.ndarray, np.ndarray]:
+    """Return every pair that could lie near enough in place and time, as indices into both, in order of the first.
+
+    The other's reports are walked in the order of time: of years of reports, those of a few days are compared.
+    """
+    reach_m = rule.reach * float(np.hypot(one.error_m.max(), other.error_m.max()))
+    order = np.argsort(other.start_days, kind="stable")
+    start_days, xyz_m = other.start_days[order], other.xyz_m[order]
+    first = np.searchsorted(start_days, one.start_days - other.length_days.max() - rule.slack_days, side="left")
+    end = np.searchsorted(start_days, one.start_days + one.length_days + rule.slack_days, side="right")
+    near = []
+    for at, (a, b) in enumerate(zip(first.tolist(), end.tolist(), strict=True)):
+        away_m = xyz_m[a:b] - one.xyz_m[at]
+        near.append(np.sort(order[a:b][np.einsum("ij,ij->i", away_m, away_m) <= reach_m**2]))
+    left = np.repeat(np.arange(len(one)), [len(found) for found in near])
+    return left, np.concatenate([*near, np.empty(0, np.int64)])
 
 
 def _reason(distance_m: float, stated_m: float, days: float, one: str, other: str, chance: float) -> str:
@@ -189,24 +202,23 @@ def _density(
     one: _Reports,
     left: np.ndarray,
     other: _Reports,
-    tree: cKDTree,
     reach_m: np.ndarray,
     window: np.ndarray,
     rule: Linkage,
 ) -> np.ndarray:
     """Return how many events the other source has around each candidate, per square metre and day, less the one."""
-    result = np.empty(len(left))
-    middle = one.start_days + one.length_days / 2
-    cache: dict[tuple[int, float, float], float] = {}
-    for i, (row, reach, days) in enumerate(zip(left.tolist(), reach_m.tolist(), window.tolist(), strict=True)):
-        key = (row, reach, days)
-        if key not in cache:
-            wide_m, wide_days = reach * rule.around, days * rule.around
-            around = tree.query_ball_point(one.xyz_m[row], wide_m)
-            count = int((np.abs(other.start_days[around] - middle[row]) <= wide_days).sum())
-            cache[key] = max(count - 1, 0.5) / (np.pi * wide_m**2 * 2 * wide_days)
-        result[i] = cache[key]
-    return result
+    order = np.argsort(other.start_days, kind="stable")
+    start_days, xyz_m = other.start_days[order], other.xyz_m[order]
+    middle = (one.start_days + one.length_days / 2)[left]
+    wide_m, wide_days = reach_m * rule.around, window * rule.around
+    first = np.searchsorted(start_days, middle - wide_days, side="left")
+    end = np.searchsorted(start_days, middle + wide_days, side="right")
+    counts = np.empty(len(left))
+    around = zip(first.tolist(), end.tolist(), left.tolist(), wide_m.tolist(), strict=True)
+    for at, (a, b, row, wide) in enumerate(around):
+        away_m = xyz_m[a:b] - one.xyz_m[row]
+        counts[at] = np.count_nonzero(np.einsum("ij,ij->i", away_m, away_m) <= wide**2)
+    return np.asarray(np.maximum(counts - 1, 0.5) / (np.pi * wide_m**2 * 2 * wide_days))
 
 
 def _one_to_one(left: np.ndarray, right: np.ndarray, probability: np.ndarray, least: float) -> np.ndarray:

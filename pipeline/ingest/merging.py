@@ -49,14 +49,13 @@ def merge(incidents: pa.Table, rule: Linkage, decisions: Decisions) -> Merged:
     decisions
         What reviewers have joined or parted: it goes before any score.
     """
-    open_rows = incidents.filter(pc.is_null(incidents["superseded_at"])).to_pylist()
-    reports: dict[str, Row] = {row["incident_id"]: row for row in open_rows}
     pairs: list[Row] = [
         _decided(*decision.reports, because=decision.because)
         for decision in sorted(decisions.always, key=lambda decision: decision.reports)
     ]
     scored = link(incidents, rule, apart=decisions.apart).to_pylist()
     pairs += [{**pair, "decided_by": "linkage"} for pair in sorted(scored, key=_by_probability)]
+    reports = _standing(incidents, {name for pair in pairs for name in (pair["report_id"], pair["other_id"])})
     event, pairs = events(reports, pairs, apart=decisions.apart)
     for pair in pairs:
         one, other = reports[pair["report_id"]], reports[pair["other_id"]]
@@ -66,7 +65,7 @@ def merge(incidents: pa.Table, rule: Linkage, decisions: Decisions) -> Merged:
     completed = _let_the_best_stand(reports, pairs)
     ids = [event.get(name, name) for name in incidents["incident_id"].to_pylist()]
     closed = [
-        reports[name]["superseded_at"] if until is None else until
+        reports[name]["superseded_at"] if until is None and name in reports else until
         for name, until in zip(
             incidents["incident_id"].to_pylist(), incidents["superseded_at"].to_pylist(), strict=True
         )
@@ -85,6 +84,13 @@ def merge(incidents: pa.Table, rule: Linkage, decisions: Decisions) -> Merged:
         "versions_completed": len(completed),
     }
     return Merged(pa.concat_tables(rows), pa.Table.from_pylist(pairs, schema=tables.MERGES), counts)
+
+
+def _standing(incidents: pa.Table, names: set[str]) -> dict[str, Row]:
+    """Return some reports by name, each as it stands."""
+    some = pc.is_in(incidents["incident_id"], value_set=pa.array(sorted(names), pa.string()))
+    rows = incidents.filter(pc.and_(some, pc.is_null(incidents["superseded_at"]))).to_pylist()
+    return {row["incident_id"]: row for row in rows}
 
 
 def events(

@@ -122,8 +122,10 @@ def write(
 
 def _link(path: Path, linking: Linking) -> tuple[pa.Table, dict[str, int]]:
     incidents = store.read_table(path)
-    standing = incidents.filter(pc.is_null(incidents["superseded_at"])).to_pylist()
-    decisions.check(linking.decisions, {row["incident_id"]: mark_of(row) for row in standing}, linking.path)
+    if linking.decisions != Decisions():
+        standing = incidents.filter(pc.is_null(incidents["superseded_at"]))
+        standing = standing.select(["incident_id", "originator", "releasable_to"]).to_pylist()
+        decisions.check(linking.decisions, {row["incident_id"]: mark_of(row) for row in standing}, linking.path)
     merged = merge(incidents, linking.rule, linking.decisions)
     with store.writing_table(path, schema=tables.INCIDENTS) as write:
         write(merged.incidents)
