@@ -3,6 +3,7 @@
 Cells are uint64 inside and hexadecimal strings in files. Distances are great-circle, on a sphere.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import h3.api.numpy_int as h3
@@ -86,10 +87,40 @@ def ring_matrices(cells: Cells, rings: int) -> tuple[sparse.csr_array[Any, Any],
     return tuple(matrices)
 
 
+def spread_matrix(cells: Cells, spread_cells: float) -> sparse.csr_array[Any, Any]:
+    """Return a Gaussian kernel over the cells around each cell, as a sparse matrix.
+
+    Parameters
+    ----------
+    cells
+        Sorted, each once, shape (n,).
+    spread_cells
+        Standard deviation, in distances between the centres of neighbouring cells; weights beyond three are 0.
+
+    Returns
+    -------
+    csr_array of float64, shape (n, n)
+        ``matrix @ counts`` gives the smoothed count of each cell. On an endless even grid each row sums to 1; at the
+        theatre's edge to less, for nothing is known of what lies beyond.
+    """
+    spacing_m = np.sqrt(3) * h3.average_hexagon_edge_length(resolution_of(cells), unit="m")
+    spread_m = spread_cells * spacing_m
+    tree = KDTree(EARTH_RADIUS_M * _on_unit_sphere(*centres(cells)))
+    near = tree.sparse_distance_matrix(tree, 3 * spread_m, output_type="coo_matrix")
+    weight = np.exp(-0.5 * (near.data / spread_m) ** 2)
+    whole = _on_even_grid(spread_cells)
+    return sparse.csr_array((weight / whole, (near.row, near.col)), shape=near.shape)
+
+
 def index_of(wanted: Cells, cells: Cells) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return where each wanted cell stands among the sorted `cells`, and whether it does."""
     index = np.minimum(np.searchsorted(cells, wanted), max(len(cells) - 1, 0))
     return index, cells[index] == wanted if len(cells) else np.zeros(len(wanted), dtype=np.bool_)
+
+
+def resolution_of(cells: Cells) -> int:
+    """Return the H3 resolution of cells that are all of one, of which there is at least one."""
+    return int(h3.get_resolution(cells[0]))
 
 
 def names(cells: Cells) -> list[str]:
@@ -103,8 +134,21 @@ def names(cells: Cells) -> list[str]:
     return [h3.int_to_str(cell) for cell in cells]
 
 
+def from_names(written: Sequence[str]) -> Cells:
+    """Return cells that stand as H3 writes them, in the same order."""
+    return np.array([h3.str_to_int(name) for name in written], dtype=np.uint64)
+
+
 def _on_unit_sphere(latitude_deg: Degrees, longitude_deg: Degrees) -> Degrees:
     latitude, longitude = np.radians(latitude_deg), np.radians(longitude_deg)
     return np.column_stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
     )
+
+
+def _on_even_grid(spread_cells: float) -> float:
+    """Return the sum of the kernel's weights on an endless grid of hexagons whose centres are 1 apart."""
+    reach = int(np.ceil(6 * spread_cells))
+    i, j = np.meshgrid(np.arange(-reach, reach + 1), np.arange(-reach, reach + 1))
+    square = i**2 + i * j + j**2
+    return float(np.exp(-0.5 * square[square <= (3 * spread_cells) ** 2] / spread_cells**2).sum())

@@ -70,6 +70,7 @@ class AreaTask:
     label: Label
     horizons_days: Annotated[list[Count], MinLen(1)]
     cutoff_every_days: Count
+    retrain_every_days: Count
     history_from: date
     train_from: date
     test_from: date
@@ -175,6 +176,10 @@ class AreaFeatures:
 
     half_lives_days: Annotated[list[Positive], MinLen(1)]
     rings: Annotated[int, Ge(0), Le(10)]
+    spreads_cells: Annotated[list[Positive], MinLen(1)]
+    """Standard deviations of the kernels that smooth over cells, in distances between neighbouring cells."""
+    hawkes_half_lives_days: Annotated[list[Positive], MinLen(1)]
+    """Of what an event triggers, in the self-exciting process."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -194,23 +199,25 @@ class Boosting:
     min_data_in_leaf: Count
     lambda_l2: Annotated[float, Ge(0)]
     feature_fraction: Fraction
-    max_rounds: Count
-    early_stopping_rounds: Count
     seed: int
     num_threads: Count
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class AreaBoosting(Boosting):
-    """Fit of `area_risk`: later cutoffs choose the number of rounds, still later ones calibrate."""
+    """Fit of `area_risk`: at each origin, the blocks before it choose the number of rounds and calibrate."""
 
-    validation_share: Share
-    calibration_share: Share
+    rounds: Annotated[list[Count], MinLen(1)]
+    """Numbers of trees to choose from, ascending."""
+    rehearsals: Count
+    """Blocks before each origin."""
+    most_negatives: Count
+    """Rows without an event that a fit learns from; they stand for the others."""
 
     @model_validator(mode="after")
-    def _leaves_rows_to_learn_from(self) -> "AreaBoosting":
-        if self.validation_share + self.calibration_share > 0.8:
-            raise ValueError("expected validation_share + calibration_share <= 0.8")
+    def _rounds_ascend(self) -> "AreaBoosting":
+        if self.rounds != sorted(set(self.rounds)):
+            raise ValueError(f"rounds are {self.rounds}; expected each once, ascending")
         return self
 
 
@@ -221,6 +228,8 @@ class SensorBoosting(Boosting):
     Inside each of those fits, `tuning_folds` times to choose the number of rounds and to calibrate.
     """
 
+    max_rounds: Count
+    early_stopping_rounds: Count
     folds: Annotated[int, Ge(2)]
     tuning_folds: Annotated[int, Ge(2)]
 

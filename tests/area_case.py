@@ -1,6 +1,7 @@
 """A theatre small enough to check by hand: tables of incidents, observations and places from a few short rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -19,12 +20,17 @@ TASK = AreaTask(
     label=LABEL,
     horizons_days=[28],
     cutoff_every_days=14,
+    retrain_every_days=56,
     history_from=date(2020, 1, 1),
     train_from=date(2020, 7, 1),
     test_from=date(2021, 1, 1),
     test_until=date(2021, 7, 1),
 )
-FEATURES = AreaFeatures(half_lives_days=[14.0, 365.0], rings=1)
+ROLLING = replace(TASK, train_from=date(2020, 1, 1))
+"""With a history to learn from before the first origins."""
+FEATURES = AreaFeatures(
+    half_lives_days=[14.0, 365.0], rings=1, spreads_cells=[1.0], hawkes_half_lives_days=[14.0, 56.0]
+)
 ADMIRALTY = Admiralty(
     reliability={"A": 0.9, "B": 0.8, "C": 0.6, "D": 0.4, "E": 0.2}, credibility={1: 0.9, 2: 0.8, 3: 0.6, 4: 0.4, 5: 0.2}
 )

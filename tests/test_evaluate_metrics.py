@@ -87,7 +87,12 @@ def test_hit_rate_pai_and_pei_by_hand() -> None:
     outcome[[9, 3, 18, 19]] = True  # one of two caught, then two of two
     cutoffs = np.repeat(np.array([0, 1], "datetime64[us]"), 10)
     found = hot_spot_skill(outcome, score, cutoffs, shares=[0.2])
-    assert found == {"hit_rate_20pct": 0.75, "pai_20pct": pytest.approx(3.75), "pei_20pct": 0.75}
+    assert found == {
+        "hit_rate_20pct": 0.75,
+        "pai_20pct": pytest.approx(3.75),
+        "pei_20pct": 0.75,
+        "observed_over_expected_20pct": pytest.approx(3 / 34),
+    }
 
 
 def test_pei_compares_with_the_best_choice_of_so_many_cells() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from area_case import CENTRE, TASK, day
+from area_case import CENTRE, ROLLING, day
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
@@ -22,7 +22,7 @@ from pipeline.evaluate import scoring, surface, uncertainty
 from pipeline.params import AreaBoosting
 from pipeline.paths import DatasetPaths
 from pipeline.train import area_risk
-from pipeline.train.model import Columns, record
+from pipeline.train.model import Columns, Fit, record
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("label_log1p_decay14d_ring0", "label_log1p_decay365d_ring0", "town_distance_m")
@@ -33,12 +33,11 @@ SETTINGS = AreaBoosting(
     min_data_in_leaf=20,
     lambda_l2=1.0,
     feature_fraction=0.8,
-    max_rounds=40,
-    early_stopping_rounds=10,
+    rounds=[20, 40],
+    rehearsals=2,
+    most_negatives=10_000,
     seed=7,
     num_threads=1,
-    validation_share=0.2,
-    calibration_share=0.2,
 )
 MARKING = {"originator": "COMMAND", "releasable_to": ["COMMAND"], "tlp": "AMBER"}
 FIT = {"horizon_days": 28, "labels_until": "2020-12-30T00:00:00.000000Z"}
@@ -46,11 +45,11 @@ CUTOFFS = [day("2020-12-02"), day("2020-12-30"), day("2021-01-13")]
 
 
 @pytest.fixture(scope="module")
-def theatre() -> tuple[pa.Table, Columns, area_risk.AreaFit, pa.Table, pa.Table]:
+def theatre() -> tuple[pa.Table, Columns, Fit, pa.Table, pa.Table]:
     """Return rows of a theatre of 37 cells, and a model fitted to them."""
     random = np.random.default_rng(3)
     cells = sorted(h3.grid_disk(CENTRE, 3))
-    cutoffs = np.repeat(splits.cutoffs_of(TASK), len(cells))
+    cutoffs = np.repeat(splits.cutoffs_of(ROLLING), len(cells))
     x = random.normal(size=(len(cutoffs), 3)).astype(np.float32)
     happened = random.random(len(cutoffs)) < expit(x[:, 0] - 1 + 2 * (x[:, 2] > 0.5))
     x[random.random(len(cutoffs)) < 0.2, 2] = np.nan
@@ -62,19 +61,19 @@ def theatre() -> tuple[pa.Table, Columns, area_risk.AreaFit, pa.Table, pa.Table]
     }
     table = pa.table({**columns, **{name: x[:, j] for j, name in enumerate(NAMES)}})
     features = Columns(names=NAMES, linear=NAMES[:2])
-    return table, features, *area_risk.train(table, features, TASK, SETTINGS)
+    return table, features, *area_risk.train(table, features, ROLLING, SETTINGS)
 
 
-def fit_record(fit: area_risk.AreaFit) -> dict[str, Any]:
+def fit_record(fit: Fit) -> dict[str, Any]:
     return record(fit, settings=SETTINGS, features_digest="sha256:0", marking=MARKING)
 
 
 def test_the_surface_says_what_the_held_out_predictions_say_and_its_reasons_add_up(theatre) -> None:
     table, _, fit, held_out, _ = theatre
-    cutoff = held_out["cutoff"][0]
+    cutoff = held_out["cutoff"][-1]  # of the origin whose model is shipped
     rows = table.filter(pa.compute.equal(table["cutoff"], cutoff))
     scores = scoring.score(rows, fit.model.booster, fit_record(fit))
-    np.testing.assert_allclose(scores.log_odds, held_out["log_odds"].to_numpy()[: rows.num_rows], rtol=1e-9)
+    np.testing.assert_allclose(scores.log_odds, held_out["log_odds"].to_numpy()[-rows.num_rows :], rtol=1e-9)
     assert scores.families == ("label", "town_distance_m")
     assert np.abs(scores.added).max() > 0.5
     np.testing.assert_allclose(scores.added.sum(axis=1), scores.log_odds - scores.log_odds.mean(), atol=1e-9)
@@ -171,14 +170,14 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
     store.write_json(fit_record(fit), folder / "fit.json")
     fit.model.booster.save_model(folder / "model.txt")
 
-    command._surface(["--dataset", "simulated", "--date", "2021-04-01", "--out", "out"])
-    assert "as known at 2021-03-24T00:00:00Z, 8 days older; expires 2021-04-21" in capsys.readouterr().out
-    written = pq.read_table("out/2021-04-01.parquet")
-    collection = json.loads(Path("out/2021-04-01.geojson").read_text())
-    predicted = held_out.filter(pa.compute.equal(held_out["cutoff"], day("2021-03-24")))
+    command._surface(["--dataset", "simulated", "--date", "2021-05-13", "--out", "out"])
+    assert "as known at 2021-05-05T00:00:00Z, 8 days older; expires 2021-06-02" in capsys.readouterr().out
+    written = pq.read_table("out/2021-05-13.parquet")
+    collection = json.loads(Path("out/2021-05-13.geojson").read_text())
+    predicted = held_out.filter(pa.compute.equal(held_out["cutoff"], day("2021-05-05")))
     assert written["cell"].to_pylist() == predicted["cell"].to_pylist()
     np.testing.assert_allclose(written["probability"].to_numpy(), expit(predicted["log_odds"].to_numpy()), rtol=1e-9)
-    assert (collection["simulated"], collection["marking"], collection["date"]) == (True, MARKING, "2021-04-01")
+    assert (collection["simulated"], collection["marking"], collection["date"]) == (True, MARKING, "2021-05-13")
     for row, feature in zip(written.to_pylist(), collection["features"], strict=True):
         said = feature["properties"]
         assert said["probability_low"] <= said["probability"] <= said["probability_high"]
@@ -200,7 +199,7 @@ def test_a_cell_across_the_antimeridian_stays_small() -> None:
 
 def test_what_the_interval_is_stands_in_the_file(theatre) -> None:
     table, _, fit, _, calibration = theatre
-    cutoff = day("2021-03-24")
+    cutoff = day("2021-05-05")
     valid = surface.Validity(date(2021, 4, 1), cutoff, cutoff + timedelta(days=28), seen_in_training=True)
     settings = command.params.load(ROOT / "params.yaml").evaluate
     rows = table.filter(pa.compute.equal(table["cutoff"], cutoff))

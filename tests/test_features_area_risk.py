@@ -233,7 +233,7 @@ def test_every_feature_is_float32_described_and_finite_where_the_baseline_reads_
     rows = rows_of(incidents(incident("a", "2020-06-01")))
     names = [feature.name for feature in rows.features]
     assert len(set(names)) == len(names)
-    assert rows.table.column_names == ["cutoff", "cell", "label_28d", "trust_28d", *names]
+    assert rows.table.column_names == ["cutoff", "cell", "label_28d", "trust_28d", "reported_by_28d", *names]
     for name in names:
         assert rows.table[name].type == pa.float32()
     for name in rows.linear:

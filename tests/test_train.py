@@ -6,12 +6,12 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pytest
-from area_case import TASK
+from area_case import ROLLING, TASK
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from pipeline import loglinear, splits
+from pipeline import loglinear, rolling, splits
 from pipeline.cli import StageError
 from pipeline.params import AreaBoosting, SensorBoosting
 from pipeline.train import area_risk, boosting, sensor_threat
@@ -25,13 +25,11 @@ BOOSTING = {
     "min_data_in_leaf": 20,
     "lambda_l2": 1.0,
     "feature_fraction": 0.8,
-    "max_rounds": 60,
-    "early_stopping_rounds": 10,
     "seed": 7,
     "num_threads": 1,
 }
-AREA = AreaBoosting(**BOOSTING, validation_share=0.2, calibration_share=0.2)
-SENSOR = SensorBoosting(**BOOSTING, folds=6, tuning_folds=3)
+AREA = AreaBoosting(**BOOSTING, rounds=[10, 40], rehearsals=2, most_negatives=10_000)
+SENSOR = SensorBoosting(**BOOSTING, max_rounds=60, early_stopping_rounds=10, folds=6, tuning_folds=3)
 COLUMNS = Columns(names=("a", "b", "c"), linear=("a", "b"))
 
 
@@ -46,7 +44,7 @@ def made(rows: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 def area_table(seed: int = 1) -> pa.Table:
     """Return rows of the area model: 30 cells at every cutoff of the task."""
-    cutoffs = np.repeat(splits.cutoffs_of(TASK), 30)
+    cutoffs = np.repeat(splits.cutoffs_of(ROLLING), 30)
     matrix, outcome = made(len(cutoffs), seed)
     return pa.table(
         {
@@ -59,51 +57,82 @@ def area_table(seed: int = 1) -> pa.Table:
     )
 
 
-def test_training_labels_end_where_the_test_begins() -> None:
-    cutoffs = splits.cutoffs_of(TASK)
-    split = splits.split(cutoffs, TASK, horizon_days=28)
-    horizon = np.timedelta64(28, "D")
-    test_from, until = np.datetime64("2021-01-01"), np.datetime64("2021-07-01")
-    assert (cutoffs[split.train] + horizon).max() <= test_from <= cutoffs[split.test].min()
-    assert (cutoffs[split.test] + horizon).max() <= until
-    between = cutoffs[~split.train & ~split.test & (cutoffs < test_from)]
-    assert between.astype(str).tolist() == ["2020-12-16T00:00:00.000000", "2020-12-30T00:00:00.000000"]
+def origins_of(table: pa.Table) -> list[splits.Origin]:
+    cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
+    return splits.origins(cutoffs, ROLLING, horizon_days=28, rehearsals=AREA.rehearsals)
 
 
-def test_blocks_of_training_keep_a_horizon_apart() -> None:
-    task = replace(TASK, train_from=date(2020, 1, 1))
-    cutoffs = np.repeat(splits.cutoffs_of(task), 3)
-    cutoffs = cutoffs[splits.split(cutoffs, task, horizon_days=28).train]
-    blocks = area_risk.time_blocks(cutoffs, AREA, horizon_days=28)
-    horizon = np.timedelta64(28, "D")
-    assert (cutoffs[blocks.fit] + horizon).max() <= cutoffs[blocks.validation].min()
-    assert (cutoffs[blocks.validation] + horizon).max() <= cutoffs[blocks.calibration].min()
-    assert (cutoffs[blocks.before_calibration] + horizon).max() <= cutoffs[blocks.calibration].min()
-    assert not (blocks.before_calibration & blocks.calibration).any()
+def test_every_model_learns_from_labels_that_end_before_what_it_speaks_of() -> None:
+    cutoffs = splits.cutoffs_of(ROLLING)
+    found = splits.origins(cutoffs, ROLLING, horizon_days=28, rehearsals=2)
+    horizon, until = np.timedelta64(28, "D"), np.datetime64("2021-07-01")
+    assert [str(origin.at)[:10] for origin in found] == [
+        "2020-09-11",
+        "2020-11-06",
+        "2021-01-01",
+        "2021-02-26",
+        "2021-04-23",
+    ]
+    assert [origin.tested for origin in found] == [False, False, True, True, True]
+    for origin in found:
+        assert (cutoffs[origin.train] + horizon).max() <= origin.at <= cutoffs[origin.block].min()
+        assert (cutoffs[origin.block] + horizon).max() <= until
+    tested = np.sum([origin.block for origin in found if origin.tested], axis=0)
+    known = cutoffs + horizon <= until
+    np.testing.assert_array_equal(tested, (known & (cutoffs >= np.datetime64("2021-01-01"))).astype(int))
+
+
+def test_rehearsed_rows_were_known_at_the_origin_and_unseen_by_the_model_that_spoke() -> None:
+    cutoffs = splits.cutoffs_of(ROLLING)
+    found = splits.origins(cutoffs, ROLLING, horizon_days=28, rehearsals=2)
+    for k in (2, 3, 4):
+        rows = splits.rehearsed(cutoffs, found, k, horizon_days=28, rehearsals=2)
+        assert cutoffs[rows].min() >= found[k - 2].at
+        assert (cutoffs[rows] + np.timedelta64(28, "D")).max() <= found[k].at
+        assert not any((rows & origin.block & origin.train).any() for origin in found[k - 2 : k])
 
 
 def test_too_few_cutoffs_are_refused() -> None:
-    with pytest.raises(StageError, match="training cutoffs"):
-        area_risk.time_blocks(np.array(["2020-01-01", "2020-01-15"], "datetime64[us]"), AREA, horizon_days=28)
+    with pytest.raises(StageError, match=r"origin 2020-07-17.*0 rows to learn from and 4 to speak of"):
+        splits.origins(splits.cutoffs_of(TASK), TASK, horizon_days=28, rehearsals=3)
 
 
-def test_a_training_without_events_is_refused() -> None:
+def test_blocks_without_events_are_refused() -> None:
     table = area_table()
-    quiet = table.set_column(2, "label_28d", pa.array(np.zeros(table.num_rows, np.int8)))
-    with pytest.raises(StageError, match=r"0 of the \d+ rows of the fit block are positive"):
-        area_risk.train(quiet, COLUMNS, TASK, AREA)
+    moments = table["cutoff"].to_numpy().astype("datetime64[us]")
+    rehearsing = (moments >= np.datetime64("2020-09-11")) & (moments < np.datetime64("2021-01-01"))
+    label = np.where(rehearsing, 0, table["label_28d"].to_numpy()).astype(np.int8)
+    quiet = table.set_column(2, "label_28d", pa.array(label))
+    with pytest.raises(StageError, match=r"2021-01-01.*: 0 of the \d+ rows of the 2 blocks before it are positive"):
+        area_risk.train(quiet, COLUMNS, ROLLING, AREA)
 
 
-def test_no_row_of_the_test_changes_the_area_model() -> None:
+def test_no_outcome_after_an_origin_changes_what_its_model_says() -> None:
     table = area_table()
-    tested = splits.split(table["cutoff"].to_numpy().astype("datetime64[us]"), TASK, horizon_days=28).test
-    label = table["label_28d"].to_numpy().copy()
-    label[tested] = 1 - label[tested]
-    fit, held_out, _ = area_risk.train(table, COLUMNS, TASK, AREA)
-    other, other_held_out, _ = area_risk.train(table.set_column(2, "label_28d", pa.array(label)), COLUMNS, TASK, AREA)
+    fit, held_out, _ = area_risk.train(table, COLUMNS, ROLLING, AREA)
+    for k, origin in enumerate(origins_of(table)):
+        moments = table["cutoff"].to_numpy().astype("datetime64[us]")
+        later = moments + np.timedelta64(28, "D") > origin.at
+        label = table["label_28d"].to_numpy().copy()
+        label[later] = 1 - label[later]
+        other, changed, _ = area_risk.train(table.set_column(2, "label_28d", pa.array(label)), COLUMNS, ROLLING, AREA)
+        if not origin.tested:
+            continue
+        until_next = held_out["cutoff"].to_numpy().astype("datetime64[us]") < origin.at + np.timedelta64(56, "D")
+        before, after = (rows["log_odds"].to_numpy()[until_next] for rows in (held_out, changed))
+        np.testing.assert_array_equal(before, after, err_msg=f"{k}: {origin.at}")
     assert fit.model.booster.model_to_string() == other.model.booster.model_to_string()
     assert (fit.model.baseline, fit.model.calibration) == (other.model.baseline, other.model.calibration)
-    assert held_out["log_odds"].equals(other_held_out["log_odds"])
+
+
+def test_the_shipped_model_is_the_one_that_spoke_last() -> None:
+    table = area_table()
+    fit, held_out, calibration = area_risk.train(table, COLUMNS, ROLLING, AREA)
+    last = origins_of(table)[-1]
+    rows = held_out.filter(pa.compute.equal(held_out["fold"], "2021-04-23"))
+    np.testing.assert_allclose(fit.model.log_odds(COLUMNS.of(table)[last.block]), rows["log_odds"].to_numpy())
+    assert set(calibration["fold"].to_pylist()) == {"calibration"}
+    assert calibration["cutoff"].to_pylist()[-1].date() <= date(2020, 12, 4)
 
 
 def test_reports_that_are_trusted_less_teach_less_and_all_alike_teach_as_if_not_weighed() -> None:
@@ -112,7 +141,8 @@ def test_reports_that_are_trusted_less_teach_less_and_all_alike_teach_as_if_not_
     trust = np.where(table["label_28d"].to_numpy() == 1, np.where(a > 0, 0.2, 0.9), np.nan)
     doubted = table.set_column(3, "trust_28d", pa.array(trust, pa.float32(), from_pandas=True))
     unjudged = table.set_column(3, "trust_28d", pa.nulls(table.num_rows, pa.float32()))
-    alike, plain, other = (area_risk.train(rows, COLUMNS, TASK, AREA)[0].model for rows in (table, unjudged, doubted))
+    fits = (area_risk.train(rows, COLUMNS, ROLLING, AREA)[0] for rows in (table, unjudged, doubted))
+    alike, plain, other = (fit.model for fit in fits)
     assert alike.booster.model_to_string() == plain.booster.model_to_string()
     assert alike.baseline == plain.baseline
     assert other.baseline.weights["a"] < alike.baseline.weights["a"] - 0.3
@@ -130,18 +160,17 @@ def test_trees_learn_less_from_rows_that_weigh_less() -> None:
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:
-    (first, held_out, _), (second, again, _) = (area_risk.train(area_table(), COLUMNS, TASK, AREA) for _ in range(2))
+    (first, held_out, _), (second, again, _) = (area_risk.train(area_table(), COLUMNS, ROLLING, AREA) for _ in range(2))
     assert first.model.booster.model_to_string() == second.model.booster.model_to_string()
     assert held_out.equals(again)
 
 
 def test_log_odds_are_the_parts_that_the_record_names() -> None:
     table = area_table()
-    fit, held_out, _ = area_risk.train(table, COLUMNS, TASK, AREA)
+    fit, held_out, _ = area_risk.train(table, COLUMNS, ROLLING, AREA)
     found = record(fit, settings=AREA, features_digest="sha256:0", marking={})
-    tested = table.filter(
-        pa.array(splits.split(table["cutoff"].to_numpy().astype("datetime64[us]"), TASK, horizon_days=28).test)
-    )
+    tested = table.filter(pa.array(origins_of(table)[-1].block))
+    held_out = held_out.filter(pa.compute.equal(held_out["fold"], "2021-04-23"))
     x = COLUMNS.of(tested).astype(np.float64)
     weights = found["baseline"]["weights"]
     assert list(weights) == ["a", "b"]
@@ -152,6 +181,21 @@ def test_log_odds_are_the_parts_that_the_record_names() -> None:
     expected = line["slope"] * (baseline + trees) + line["intercept"]
     np.testing.assert_allclose(held_out["log_odds"].to_numpy(), expected, rtol=1e-9)
     assert found["base_rate"] == pytest.approx(found["positives"] / found["rows"])
+
+
+def test_a_draw_of_the_rows_without_an_event_stands_for_all_of_them() -> None:
+    outcome = made(20_000)[1]
+    train = np.arange(20_000) < 15_000
+    rows, count = rolling.thinned(train, outcome, most_negatives=2_000, seed=7)
+    assert (~outcome[rows]).sum() == 2_000
+    assert outcome[rows].sum() == outcome[train].sum()
+    assert count.sum() == pytest.approx(15_000)
+    assert train[rows].all()
+    matrix = made(20_000)[0][:, :2]
+    drawn = loglinear.fit(["a", "b"], matrix[rows], outcome[rows], weights=count)
+    every = loglinear.fit(["a", "b"], matrix[train], outcome[train])
+    assert drawn.weights["a"] == pytest.approx(every.weights["a"], rel=0.1)
+    assert drawn.intercept == pytest.approx(every.intercept, abs=0.1)
 
 
 def test_trees_add_what_the_baseline_cannot_say() -> None:

@@ -5,20 +5,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.special import expit
 
+from pipeline import cells as h3cells
 from pipeline import splits
 from pipeline.cli import StageError
 from pipeline.evaluate import baselines, curves, oracle
 from pipeline.evaluate.comparison import ORACLE, SHIPPED, compare
 from pipeline.evaluate.evaluation import Evaluation
-from pipeline.evaluate.hot_spots import hot_spot_skill
+from pipeline.evaluate.hot_spots import hot_spot_skill, near_misses
 from pipeline.evaluate.metrics import Floats, Mask, skill
+from pipeline.evaluate.parts import measurable, parts
 from pipeline.params import AreaTask, Evaluate
 from pipeline.splits import Instants
 
 FLAGGED_SHARE = 0.01
 """Share of the cells that the operating point flags."""
+NEAR_MISS_STEPS = 2
+"""An event so many cells from a searched one counts as nearly caught."""
 
 
 def evaluate(
@@ -51,30 +56,40 @@ def evaluate(
     horizon = int(fit["horizon_days"])
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table[f"label_{horizon}d"].to_numpy(zero_copy_only=False) == 1
-    rows = _rows(cutoffs, task, fit, horizon)
-    tested = table.filter(pa.array(rows.test))
+    rehearsals = int(fit["params"]["rehearsals"])
+    origins = splits.origins(cutoffs, task, horizon_days=horizon, rehearsals=rehearsals)
+    in_test = np.any([origin.block for origin in origins if origin.tested], axis=0)
+    tested = table.filter(pa.array(in_test))
     _refuse_other_rows(held_out, tested)
-    splits.refuse_overlap(cutoffs[rows.test], labels_until=_instant(fit["labels_until"]), where="evaluate")
+    _refuse_leaks(held_out, cutoffs[in_test], fit["origins"])
 
     probability = {
         SHIPPED: expit(held_out["log_odds"].to_numpy()),
         **baselines.probabilities(
             table,
             outcome,
-            rows,
+            cutoffs,
+            origins,
             linear=list(fit["baseline"]["weights"]),
             horizon_days=horizon,
-            ridge=fit["params"]["baseline_ridge"],
+            fitted=fit["params"],
         ),
     }
     if truth is not None:
         probability[ORACLE] = oracle.of_cells(tested, truth, horizon_days=horizon)
-    happened, when = outcome[rows.test], cutoffs[rows.test]
+    happened, when = outcome[in_test], cutoffs[in_test]
     found = _compared(happened, probability, when, settings)
+    rings = h3cells.ring_matrices(h3cells.from_names(pc.unique(tested["cell"]).to_pylist()), NEAR_MISS_STEPS)
+    for name, values in probability.items():
+        found["models"][name] |= near_misses(happened, values, when, rings, shares=settings.area_shares)
+    fold = np.asarray(held_out["fold"].to_pylist())
+    some_rows = parts(table, outcome, in_test, fold, horizon_days=horizon)
     found["subsets"] = {
         name: _compared(happened[some], {m: p[some] for m, p in probability.items()}, when[some], settings)
-        for name, some in _subsets(table, outcome, rows).items()
+        for name, some in some_rows.items()
+        if measurable(some, happened)
     }
+    found["subsets_too_small"] = sorted(name for name in some_rows if name not in found["subsets"])
     flagging = float(np.quantile(probability[SHIPPED], 1 - FLAGGED_SHARE))
     plotted = {name: probability[name] for name in (SHIPPED, found["best_baseline"])}
     return Evaluation(
@@ -99,30 +114,6 @@ def _compared(outcome: Mask, probability: dict[str, Floats], cutoffs: Instants, 
     return compare(outcome, probability, measured, cutoffs, settings)
 
 
-def _rows(cutoffs: Instants, task: AreaTask, fit: Mapping[str, Any], horizon_days: int) -> baselines.Rows:
-    split = splits.split(cutoffs, task, horizon_days=horizon_days)
-    calibration_from = _instant(fit["calibration_from"])
-    earlier = cutoffs + np.timedelta64(horizon_days, "D") <= calibration_from
-    return baselines.Rows(
-        train=split.train,
-        before_calibration=split.train & earlier,
-        calibration=split.train & (cutoffs >= calibration_from),
-        test=split.test,
-    )
-
-
-def _subsets(table: pa.Table, outcome: Mask, rows: baselines.Rows) -> dict[str, Mask]:
-    """Return parts of the test rows: those with a label event known by then, and the cells that ever have one.
-
-    Which cells ever have one is known only afterwards: the second is there to compare with studies that do so.
-    """
-    known = table[baselines.RUNNING_MEAN].to_numpy() > 0
-    cell = table["cell"].combine_chunks().dictionary_encode().indices.to_numpy()
-    ever = np.zeros(cell.max() + 1, dtype=np.bool_)
-    ever[cell[known | outcome]] = True
-    return {"cells_with_history": known[rows.test], "cells_ever_hit": ever[cell[rows.test]]}
-
-
 def _refuse_other_rows(held_out: pa.Table, tested: pa.Table) -> None:
     for name in ("cutoff", "cell"):
         if not held_out[name].equals(tested[name]):
@@ -131,6 +122,14 @@ def _refuse_other_rows(held_out: pa.Table, tested: pa.Table) -> None:
                 f"rows of the features ({name} differs); expected the same rows in the same order: run "
                 "`python -m pipeline.train` again"
             )
+
+
+def _refuse_leaks(held_out: pa.Table, cutoffs: Instants, origins: list[Mapping[str, Any]]) -> None:
+    """Refuse held-out rows that stand before the end of the labels from which their origin's model learned."""
+    fold = np.asarray(held_out["fold"].to_pylist())
+    for origin in origins:
+        spoken_of = cutoffs[fold == origin["at"][:10]]
+        splits.refuse_overlap(spoken_of, labels_until=_instant(origin["labels_until"]), where="evaluate")
 
 
 def _instant(text: str) -> np.datetime64:

@@ -1,93 +1,107 @@
-"""Training rows -> what a planner could do without the area model, each with calibrated probabilities.
+"""Rows and rolling origins -> what a planner could do without the area model, each with calibrated probabilities.
 
-Every baseline learns from the shipped model's training rows and by its protocol: fitted on the rows before the
-calibration block, lined up with the outcomes of that block, and then fitted again on all of them.
+Every baseline goes through `rolling`, as the shipped model does: fitted anew at each origin on the same rows, chosen
+and calibrated by the blocks before it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from scipy.special import expit
 
-from pipeline import loglinear
-from pipeline.evaluate.metrics import Floats, Mask, row_log_loss
+from pipeline import loglinear, rolling
+from pipeline.evaluate.metrics import Floats, Mask
+from pipeline.splits import Instants, Origin
 
 RUNNING_MEAN = "label_log1p_per_year_ring0"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Which rows of the features table a baseline learns from and predicts, shape (n,) each."""
-
-    train: Mask
-    before_calibration: Mask
-    """Training rows whose labels end before the calibration block begins."""
-    calibration: Mask
-    """Training rows of that block."""
-    test: Mask
+HAWKES = "hawkes_log_events_per_day"
+_RINGS = re.compile(r"label_log1p_decay\w+d_ring\d+")
+_DENSITY = re.compile(r"density_log1p_decay")
 
 
 def probabilities(
-    table: pa.Table, outcome: Mask, rows: Rows, *, linear: Sequence[str], horizon_days: int, ridge: float
+    table: pa.Table,
+    outcome: Mask,
+    cutoffs: Instants,
+    origins: Sequence[Origin],
+    *,
+    linear: Sequence[str],
+    horizon_days: int,
+    fitted: Mapping[str, Any],
 ) -> dict[str, Floats]:
-    """Return each baseline's probabilities of the test rows, by the baseline's name.
+    """Return each baseline's probabilities of the tested rows, by the baseline's name.
 
     Parameters
     ----------
     table
         Features of all rows.
-    outcome
-        Of all rows, shape (n,); those of the test are not looked at.
+    outcome, cutoffs
+        Of all rows, shape (n,).
     linear
-        The features that `logistic_regression` reads, under a penalty of `ridge` as in `loglinear.fit`.
+        The features that `logistic_regression` reads.
+    fitted
+        How the shipped model was fitted, and the baselines are: ``baseline_ridge`` (of `logistic_regression`),
+        ``rehearsals``, ``most_negatives`` and ``seed``.
 
     Returns
     -------
     dict
-        ``base_rate``: the share of positives in training. ``last_period``: the events of the last horizon.
+        ``base_rate``: the share of positives until the origin. ``last_period``: the events of the last horizon.
         ``running_mean``: events a year since the first data. ``decayed_counts``: events in the cell, halved every so
-        many days, with the half-life of the lowest log-loss in training. ``decayed_rings``: the same and the rings of
-        neighbours around the cell, each with its own weight. ``logistic_regression``: all the features.
+        many days. ``decayed_rings``: the same and the rings of neighbours around the cell, each with its own weight.
+        ``kernel_density``: events halved every so many days and smoothed over the cells around (Gaussian kernels, as
+        Bowers, Johnson and Pease, British Journal of Criminology 2004). ``hawkes``: the self-exciting process (Mohler
+        et al., Journal of the American Statistical Association 2011). ``logistic_regression``: all the features that
+        the model's own baseline reads. Half-lives and spreads are chosen by the lowest log-loss before each origin.
     """
-    decays = _decays(table.column_names)
-    half_life = min(decays, key=lambda days: _training_loss(table, outcome, rows, decays[days][:1]))
-    one_rate = np.full(int(rows.test.sum()), outcome[rows.train].mean())
-    return {
-        "base_rate": one_rate,
-        "last_period": _predict(table, outcome, rows, [f"label_log1p_last{horizon_days}d"]),
-        "running_mean": _predict(table, outcome, rows, [RUNNING_MEAN]),
-        "decayed_counts": _predict(table, outcome, rows, decays[half_life][:1]),
-        "decayed_rings": _predict(table, outcome, rows, decays[half_life]),
-        "logistic_regression": _predict(table, outcome, rows, linear, ridge=ridge),
+    rings = _by_half_life(table.column_names)
+    candidates: dict[str, list[list[str]]] = {
+        "last_period": [[f"label_log1p_last{horizon_days}d"]],
+        "running_mean": [[RUNNING_MEAN]],
+        "decayed_counts": [names[:1] for names in rings],
+        "decayed_rings": rings,
+        "kernel_density": [[name] for name in table.column_names if _DENSITY.match(name)],
+        "hawkes": [[HAWKES]],
+        "logistic_regression": [list(linear)],
     }
+    tested = np.any([origin.block for origin in origins if origin.tested], axis=0)
+    rate = np.full(len(outcome), np.nan)
+    for origin in origins:
+        rate[origin.block] = outcome[origin.train].mean()
+    found = {"base_rate": rate[tested]}
+    for name, choices in candidates.items():
+        columns = [_columns(table, names) for names in choices]
+        ridge = fitted["baseline_ridge"] if name == "logistic_regression" else 0.0
 
+        def speak(origin: Origin, columns: list[Floats] = columns, ridge: float = ridge) -> Floats:
+            rows, stands_for = rolling.thinned(
+                origin.train, outcome, most_negatives=fitted["most_negatives"], seed=fitted["seed"]
+            )
+            said = []
+            for some in columns:
+                names = [str(j) for j in range(some.shape[1])]
+                line = loglinear.fit(names, some[rows], outcome[rows], ridge=ridge, weights=stands_for)
+                said.append(line.log_odds(some[origin.block]))
+            return np.column_stack(said)
 
-def _predict(table: pa.Table, outcome: Mask, rows: Rows, names: Sequence[str], *, ridge: float = 0.0) -> Floats:
-    earlier = loglinear.fit(
-        names, _columns(table, names, rows.before_calibration), outcome[rows.before_calibration], ridge=ridge
-    )
-    unseen = earlier.log_odds(_columns(table, names, rows.calibration))
-    line = loglinear.fit(["log_odds"], unseen[:, None], outcome[rows.calibration])
-    final = loglinear.fit(names, _columns(table, names, rows.train), outcome[rows.train], ridge=ridge)
-    return np.asarray(expit(line.log_odds(final.log_odds(_columns(table, names, rows.test))[:, None])))
-
-
-def _training_loss(table: pa.Table, outcome: Mask, rows: Rows, names: Sequence[str]) -> float:
-    columns, seen = _columns(table, names, rows.train), outcome[rows.train]
-    fitted = loglinear.fit(names, columns, seen).log_odds(columns)
-    return float(row_log_loss(seen, np.asarray(expit(fitted))).mean())
-
-
-def _decays(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the label's decayed counts by half-life: the cell's own first, then ring by ring."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        if name.startswith("label_log1p_decay") and "_ring" in name:
-            found.setdefault(name.rpartition("_ring")[0], []).append(name)
+        said = rolling.forecast(
+            outcome, cutoffs, origins, speak, horizon_days=horizon_days, rehearsals=fitted["rehearsals"]
+        )
+        found[name] = np.asarray(expit(said.log_odds[tested]))
     return found
 
 
-def _columns(table: pa.Table, names: Sequence[str], some: Mask) -> Floats:
-    return np.column_stack([table[name].to_numpy()[some] for name in names])
+def _by_half_life(names: Sequence[str]) -> list[list[str]]:
+    """Return the label's decayed counts, half-life by half-life: the cell's own first, then ring by ring."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if _RINGS.fullmatch(name):
+            found.setdefault(name.rpartition("_ring")[0], []).append(name)
+    return list(found.values())
+
+
+def _columns(table: pa.Table, names: Sequence[str]) -> Floats:
+    return np.column_stack([table[name].to_numpy() for name in names])

@@ -12,9 +12,9 @@ import pyarrow as pa
 from pipeline import cells as h3cells
 from pipeline.cells import Cells
 from pipeline.features import families
-from pipeline.features.events import DAY_US, incident_events, observation_events
+from pipeline.features.events import DAY_US, Events, incident_events, observation_events
 from pipeline.features.families import Family
-from pipeline.features.labels import label_events, label_trust, labels
+from pipeline.features.labels import LabelEvents, label_events, label_reporters, label_trust, labels
 from pipeline.features.theatre import cells_of
 from pipeline.params import Admiralty, AreaFeatures, AreaTask, Theatre, midnight
 from pipeline.splits import Instants, cutoffs_of, instant
@@ -23,7 +23,7 @@ from threat_scorer.features import Feature
 
 KEY = ("cutoff", "cell")
 # the level of the whole theatre is left to the trees: a line would carry it on beyond what was seen
-_LINEAR = re.compile(r"(label|explosion)_log1p_(?!.*_theatre$)")
+_LINEAR = re.compile(r"(label|explosion)_log1p_(?!.*_theatre$)|hawkes_")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class AreaRows:
     """The rows of the area model."""
 
     table: pa.Table
-    """`KEY`, a label and the trust in it for each horizon, the features; by cutoff and cell."""
+    """`KEY`; for each horizon a label, the trust in it and who reported it; the features; by cutoff and cell."""
     features: list[Feature]
     linear: set[str]
     """Names of the features that the log-linear baseline reads: the history of the label and of explosions."""
@@ -59,44 +59,35 @@ def build(
     resolution = theatre.h3_resolution
     cells = cells_of(places, incidents, theatre, known_at=midnight(task.test_from))
     cutoffs = cutoffs_of(task)
-    found = _families(incidents, observations, places, cells, cutoffs, theatre, task, features, admiralty)
+    past = incident_events(incidents, task.label, cells, resolution, admiralty=admiralty)
+    seen = observation_events(observations, cells, resolution)
+    events = label_events(incidents, task.label, cells, resolution=resolution, admiralty=admiralty)
+    found = _families(past, seen, events, places, cells, cutoffs, task, features)
     described = [feature for family in found for feature in family.features]
     matrix = np.empty((len(cutoffs), len(cells), len(described)), dtype=np.float32)
     for t, blocks in enumerate(zip(*(family.blocks for family in found), strict=True)):
         matrix[t] = np.concatenate(blocks, axis=1)
-    events = label_events(incidents, task.label, cells, resolution=resolution, admiralty=admiralty)
-    outcomes = labels(
-        events,
-        _days(cutoffs),
-        horizons_days=task.horizons_days,
-        cells=len(cells),
-        until=_day(task.test_until),
-    )
-    trusted = label_trust(events, _days(cutoffs), horizons_days=task.horizons_days, cells=len(cells))
-    said = {
-        horizon: (outcome, trust) for horizon, outcome, trust in zip(task.horizons_days, outcomes, trusted, strict=True)
-    }
-    table = _table(cells, cutoffs, said, described, matrix)
+    said = _labels(events, cutoffs, task, cells=len(cells))
+    table = _table(cells, cutoffs, said, described, matrix, task.horizons_days)
     counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
     linear = {feature.name for feature in described if _LINEAR.match(feature.name)}
     return AreaRows(table, described, linear, {**counts, **events.left_out})
 
 
 def _families(
-    incidents: pa.Table,
-    observations: pa.Table,
+    past: Events,
+    seen: Events,
+    happened: LabelEvents,
     places: pa.Table,
     cells: Cells,
     cutoffs: Instants,
-    theatre: Theatre,
     task: AreaTask,
     features: AreaFeatures,
-    admiralty: Admiralty,
 ) -> list[Family]:
-    resolution, half_lives, since = theatre.h3_resolution, features.half_lives_days, _day(task.history_from)
-    past = incident_events(incidents, task.label, cells, resolution, admiralty=admiralty).since(since)
-    seen = observation_events(observations, cells, resolution).since(since)
+    half_lives, since = features.half_lives_days, _day(task.history_from)
+    past, seen = past.since(since), seen.since(since)
     rings = h3cells.ring_matrices(cells, features.rings)
+    spreads = {spread: h3cells.spread_matrix(cells, spread) for spread in features.spreads_cells}
     label, explosion = past.select("label"), past.select("explosion")
     at, n = _days(cutoffs), len(cells)
     return [
@@ -104,12 +95,38 @@ def _families(
         families.decayed(seen, at, since=since, half_lives_days=half_lives, rings=rings, source="observations"),
         families.running_mean(label, at, since=since, rings=rings),
         families.theatre_level(label, at, since=since, half_lives_days=half_lives, cells=n),
+        families.density(label, at, since=since, half_lives_days=half_lives, spreads=spreads),
+        families.self_exciting(
+            label,
+            happened,
+            at,
+            since=since,
+            every_days=task.cutoff_every_days,
+            until=_day(task.test_from),
+            half_lives_days=features.hawkes_half_lives_days,
+            spreads=spreads,
+        ),
         families.recency(label, at, since=since, cells=n),
         families.recency(explosion, at, since=since, cells=n),
         *(families.last_period(label, at, window_days=days, cells=n) for days in task.horizons_days),
         families.calendar(at, cells=n),
-        families.ground(places, cells, cutoffs, resolution=resolution),
+        families.ground(places, cells, cutoffs),
     ]
+
+
+def _labels(events: LabelEvents, cutoffs: Instants, task: AreaTask, *, cells: int) -> list[pa.Array]:
+    """Return the columns of each horizon: the label, the trust in it, and who reported what it rests on."""
+    at, horizons = _days(cutoffs), task.horizons_days
+    outcomes = labels(events, at, horizons_days=horizons, cells=cells, until=_day(task.test_until))
+    trusted = label_trust(events, at, horizons_days=horizons, cells=cells)
+    told = label_reporters(events, at, horizons_days=horizons, cells=cells)
+    columns: list[pa.Array] = []
+    for outcome, trust, by in zip(outcomes, trusted, told, strict=True):
+        unknown = outcome.ravel() < 0
+        columns.append(pa.array(outcome.ravel(), pa.int8(), mask=unknown))
+        columns.append(pa.array(trust.ravel(), pa.float32(), from_pandas=True))
+        columns.append(by)
+    return columns
 
 
 def schema(horizons_days: Sequence[int], features: Sequence[Feature]) -> pa.Schema:
@@ -121,7 +138,11 @@ def schema(horizons_days: Sequence[int], features: Sequence[Feature]) -> pa.Sche
             *(
                 field
                 for horizon in horizons_days
-                for field in (pa.field(f"label_{horizon}d", pa.int8()), pa.field(f"trust_{horizon}d", pa.float32()))
+                for field in (
+                    pa.field(f"label_{horizon}d", pa.int8()),
+                    pa.field(f"trust_{horizon}d", pa.float32()),
+                    pa.field(f"reported_by_{horizon}d", pa.string()),
+                )
             ),
             *(pa.field(feature.name, pa.float32()) for feature in features),
         ]
@@ -131,21 +152,20 @@ def schema(horizons_days: Sequence[int], features: Sequence[Feature]) -> pa.Sche
 def _table(
     cells: Cells,
     cutoffs: Instants,
-    said: dict[int, tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]],
+    said: list[pa.Array],
     described: list[Feature],
     matrix: npt.NDArray[np.float32],
+    horizons_days: Sequence[int],
 ) -> pa.Table:
     each_cell = np.tile(np.arange(len(cells), dtype=np.int32), len(cutoffs))
+    flat = matrix.reshape(-1, len(described))
     columns: list[pa.Array] = [
         pa.array(np.repeat(cutoffs, len(cells)), UTC),
         pa.DictionaryArray.from_arrays(each_cell, h3cells.names(cells)).cast(pa.string()),
+        *said,
+        *(pa.array(np.ascontiguousarray(flat[:, j])) for j in range(len(described))),
     ]
-    for outcome, trust in said.values():
-        columns.append(pa.array(outcome.ravel(), pa.int8(), mask=outcome.ravel() < 0))
-        columns.append(pa.array(trust.ravel(), pa.float32(), from_pandas=True))
-    flat = matrix.reshape(-1, len(described))
-    columns += [pa.array(np.ascontiguousarray(flat[:, j])) for j in range(len(described))]
-    return pa.table(columns, schema=schema(list(said), described))
+    return pa.table(columns, schema=schema(horizons_days, described))
 
 
 def _days(moments: Instants) -> npt.NDArray[np.float64]:

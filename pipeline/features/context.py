@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.cells import Cells, centres, index_of, locate, nearest_m
+from pipeline.cells import Cells, centres, index_of, locate, nearest_m, resolution_of
 from pipeline.features.theatre import is_known, known_positions
 from threat_scorer.features import Feature
 
@@ -29,13 +29,13 @@ def describe(places: pa.Table) -> list[Feature]:
     return found
 
 
-def columns(places: pa.Table, cells: Cells, moment: datetime, *, resolution: int) -> Floats:
+def columns(places: pa.Table, cells: Cells, moment: datetime) -> Floats:
     """Return the features of `describe` as known at a moment, shape (cells, features); NaN where nothing is known."""
     latitude, longitude = centres(cells)
     result = []
     for feature in describe(places):
         if feature.name == "population_log1p":
-            result.append(np.log1p(_population(places, cells, moment, resolution)))
+            result.append(np.log1p(_population(places, cells, moment)))
         else:
             kind = feature.name.removesuffix("_distance_m")
             to = known_positions(places.filter(pc.equal(places["kind"], kind)), moment)
@@ -52,12 +52,14 @@ def changes(places: pa.Table) -> list[datetime]:
     return sorted(moment.astimezone(UTC) for moment in pc.unique(moments.drop_null()).to_pylist())
 
 
-def _population(places: pa.Table, cells: Cells, moment: datetime, resolution: int) -> Floats:
+def _population(places: pa.Table, cells: Cells, moment: datetime) -> Floats:
     counted = places.filter(pc.and_(pc.equal(places["kind"], "population"), is_known(places, moment)))
     counted = counted.filter(pc.and_(pc.is_valid(counted["latitude_deg"]), pc.is_valid(counted["value"])))
     if counted.num_rows == 0:
         return np.full(len(cells), np.nan)
-    at = locate(counted["latitude_deg"].to_numpy(), counted["longitude_deg"].to_numpy(), resolution=resolution)
+    at = locate(
+        counted["latitude_deg"].to_numpy(), counted["longitude_deg"].to_numpy(), resolution=resolution_of(cells)
+    )
     cell, inside = index_of(at, cells)
     persons = counted["value"].to_numpy()[inside]
     return np.asarray(np.bincount(cell[inside], weights=persons, minlength=len(cells)), dtype=np.float64)

@@ -15,13 +15,15 @@ import pyarrow as pa
 from scipy import sparse
 
 from pipeline.cells import Cells
-from pipeline.features import context
+from pipeline.features import context, hawkes
 from pipeline.features.events import Events
 from pipeline.features.history import days_since_last, decayed_counts, recent_counts
+from pipeline.features.labels import LabelEvents
 from threat_scorer.features import Feature
 
 Floats = npt.NDArray[np.float64]
 YEAR_DAYS = 365.25
+HAWKES = "hawkes_log_events_per_day"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,70 @@ def running_mean(
     return Family(described, blocks)
 
 
+def density(
+    label: Events,
+    cutoffs: Floats,
+    *,
+    since: float,
+    half_lives_days: Sequence[float],
+    spreads: dict[float, sparse.csr_array[Any, Any]],
+) -> Family:
+    """Return log1p of the label's density in space and time: decayed counts, smoothed over the cells around."""
+    described = [
+        Feature(
+            f"density_log1p_decay{half_life:g}d_spread{spread:g}",
+            "log1p(events)",
+            f"label events known at the cutoff, halved every {half_life:g} days, smoothed by a Gaussian whose standard "
+            f"deviation is {spread:g} times the distance between neighbouring cells",
+            "incidents",
+        )
+        for spread in spreads
+        for half_life in half_lives_days
+    ]
+    cells = next(iter(spreads.values())).shape[0]
+    states = _endless(label, cutoffs, since=since, half_lives_days=half_lives_days, cells=cells)
+    return Family(described, (np.log1p(np.hstack([matrix @ state for matrix in spreads.values()])) for state in states))
+
+
+def self_exciting(
+    label: Events,
+    happened: LabelEvents,
+    cutoffs: Floats,
+    *,
+    since: float,
+    every_days: float,
+    until: float,
+    half_lives_days: Sequence[float],
+    spreads: dict[float, sparse.csr_array[Any, Any]],
+) -> Family:
+    """Return the logarithm of the rate that a Hawkes process foretells.
+
+    Parameters
+    ----------
+    happened
+        The events to be predicted: those between cutoffs until `until` are what is fitted.
+    every_days
+        From one cutoff to the next.
+    until
+        End of the last period that the process is fitted on.
+    """
+    described = Feature(
+        HAWKES,
+        "log(events/d)",
+        "label events a day that a self-exciting process foretells from what is known at the cutoff (Mohler et al., "
+        "2011), fitted on the training period",
+        "incidents",
+    )
+
+    def pasts() -> Iterator[Floats]:
+        return hawkes.pasts(
+            label, cutoffs, since=since, half_lives_days=half_lives_days, spreads=list(spreads.values())
+        )
+
+    process = hawkes.fit(pasts(), cutoffs, happened, every_days=every_days, until=until)
+    return Family([described], (np.log(process.rate(past))[:, None] for past in pasts()))
+
+
 def recency(events: Events, cutoffs: Floats, *, since: float, cells: int) -> Family:
     """Return log1p of the days since the last event of one channel in the cell."""
     (channel,) = events.channels
@@ -138,7 +204,7 @@ def calendar(cutoffs: Floats, *, cells: int) -> Family:
     return Family(described, (np.tile([np.sin(angle), np.cos(angle)], (cells, 1)) for angle in angles))
 
 
-def ground(places: pa.Table, cells: Cells, cutoffs: npt.NDArray[np.datetime64], *, resolution: int) -> Family:
+def ground(places: pa.Table, cells: Cells, cutoffs: npt.NDArray[np.datetime64]) -> Family:
     """Return what `context` knows of each cell at each cutoff, computed anew only where the knowledge changes."""
     changes = np.array([moment.replace(tzinfo=None) for moment in context.changes(places)], dtype="datetime64[us]")
 
@@ -148,7 +214,7 @@ def ground(places: pa.Table, cells: Cells, cutoffs: npt.NDArray[np.datetime64], 
             known = int(np.searchsorted(changes, cutoff, side="right"))
             if known != version:
                 moment = cutoff.astype(object).replace(tzinfo=UTC)
-                version, block = known, context.columns(places, cells, moment, resolution=resolution)
+                version, block = known, context.columns(places, cells, moment)
             yield block
 
     return Family(context.describe(places), blocks())

@@ -27,6 +27,8 @@ class LabelEvents:
     """Days since 1970 UTC, ascending, shape (n,)."""
     trust: npt.NDArray[np.float64]
     """How far the report of each is trusted, NaN where nothing says, shape (n,)."""
+    reported_by: npt.NDArray[np.str_]
+    """The sources that have reported each, sorted and joined by ``+``, shape (n,)."""
     left_out: dict[str, int]
     """Events that no cell and horizon can hold, by reason."""
 
@@ -50,7 +52,13 @@ def label_events(
         "no_position": int((dated & ~placed).sum()),
         "outside_theatre": int((~inside).sum()),
     }
-    return LabelEvents(cell[order], occurred[order], trust(usable, admiralty)[order], left_out)
+    return LabelEvents(
+        cell[order],
+        occurred[order],
+        trust(usable, admiralty)[order],
+        _reporters(incidents, usable["incident_id"])[order],
+        left_out,
+    )
 
 
 def labels(
@@ -102,3 +110,37 @@ def label_trust(
             total = np.bincount(cell[some], weights=trusted[some], minlength=cells)
             np.divide(total, count, out=found[h, t], where=count > 0, casting="same_kind")
     return found
+
+
+def label_reporters(
+    events: LabelEvents, cutoffs: npt.NDArray[np.float64], *, horizons_days: Sequence[int], cells: int
+) -> list[pa.Array]:
+    """Return who has reported the events on which each of `labels` rests, null where there are none.
+
+    Returns
+    -------
+    list of string arrays, one for each horizon, shape (t * cells,)
+        Sorted sources, joined by ``+``: it says whose reports a model has learned from, and is no feature.
+    """
+    found = []
+    for horizon in horizons_days:
+        told: dict[int, set[str]] = {}
+        start, end = np.searchsorted(events.occurred, [cutoffs, cutoffs + horizon], side="right")
+        for t, some in enumerate(map(slice, start, end)):
+            for cell, sources in zip(events.cell[some].tolist(), events.reported_by[some].tolist(), strict=True):
+                told.setdefault(t * cells + cell, set()).update(sources.split("+"))
+        column = np.full(len(cutoffs) * cells, None, dtype=object)
+        for row, names in told.items():
+            column[row] = "+".join(sorted(names))
+        found.append(pa.array(column, pa.string()))
+    return found
+
+
+def _reporters(incidents: pa.Table, incident_id: pa.ChunkedArray) -> npt.NDArray[np.str_]:
+    """Return by whom each of some incidents was ever reported, in any version."""
+    pairs = incidents.select(["incident_id", "source_id"]).group_by(["incident_id", "source_id"]).aggregate([])
+    pairs = pairs.sort_by([("incident_id", "ascending"), ("source_id", "ascending")])
+    joined = pairs.group_by("incident_id", use_threads=False).aggregate([("source_id", "list")])
+    texts = pc.binary_join(joined["source_id_list"], "+")
+    place = pc.index_in(incident_id, value_set=joined["incident_id"])
+    return np.asarray(texts.take(place).to_pylist(), dtype=np.str_)

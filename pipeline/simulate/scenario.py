@@ -24,8 +24,8 @@ class Size:
 
 
 SIZES = {
-    "small": Size(land_radius_km=12, days=1096, lanes=12, alarms=600),
-    "theatre": Size(land_radius_km=42, days=1096, lanes=24, alarms=12_000),
+    "small": Size(land_radius_km=12, days=2192, lanes=12, alarms=600),
+    "theatre": Size(land_radius_km=42, days=2192, lanes=24, alarms=12_000),
     "large": Size(land_radius_km=304, days=3652, lanes=20_000, alarms=100_000_000),
 }
 

@@ -1,38 +1,21 @@
-"""Rows of cells and cutoffs -> the area model; later cutoffs choose the number of trees, still later ones calibrate."""
+"""Rows of cells and cutoffs -> the area model, fitted anew at rolling origins: the last one's is shipped."""
 
 import dataclasses
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import splits
-from pipeline.cli import StageError
+from pipeline import rolling, splits
 from pipeline.params import AreaBoosting, AreaTask
-from pipeline.splits import Instants
+from pipeline.rolling import Chosen
+from pipeline.splits import Instants, Origin
 from pipeline.tables import UTC
 from pipeline.train import boosting
-from pipeline.train.model import Columns, Fit, Floats, Mask, Matrix
+from pipeline.train.model import Columns, Fit, Floats, Mask, Model
 
-
-@dataclass(frozen=True)
-class Blocks:
-    """Training rows in the order of time, shape (n,) each; between two blocks a horizon's cutoffs are in none."""
-
-    fit: Mask
-    validation: Mask
-    before_calibration: Mask
-    """The first two, and what the embargo between them left out."""
-    calibration: Mask
-
-
-@dataclass(frozen=True)
-class AreaFit(Fit):
-    """A fitted area model, and how it did on the rows that calibrate it."""
-
-    calibration_log_odds: Floats
-    """Calibrated log-odds of the calibration block, by the model that had learned from the rows before it only."""
-
+Strings = npt.NDArray[np.str_]
 
 HELD_OUT = pa.schema(
     [
@@ -46,10 +29,11 @@ HELD_OUT = pa.schema(
 KEY = ("cutoff", "cell")
 
 
-def train(
-    table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoosting
-) -> tuple[AreaFit, pa.Table, pa.Table]:
-    """Fit the model on the training rows, and score the test's, which begin where the last training label ends.
+def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoosting) -> tuple[Fit, pa.Table, pa.Table]:
+    """Fit the model at each origin on what was known then, and let it speak of the rows until the next.
+
+    At each origin of the test the blocks before it, of which models fitted earlier have spoken, choose the number of
+    trees and calibrate. There every row counts alike; in the fits, as `sample_weights` says.
 
     Parameters
     ----------
@@ -60,109 +44,83 @@ def train(
 
     Returns
     -------
-    fit : AreaFit
+    fit : Fit
+        The model of the last origin.
     held_out : Table
-        `HELD_OUT`; the fold is the day on which the training's labels end.
+        `HELD_OUT`, every row of the test: the fold is the day of the origin whose model speaks.
     calibration : Table
-        `HELD_OUT`, of the calibration block: by the model that learned from the rows before it, calibrated.
-    """
-    horizon = task.horizons_days[0]
-    label = f"label_{horizon}d"
-    cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
-    split = splits.split(cutoffs, task, horizon_days=horizon)
-    learned, tested = table.filter(pa.array(split.train)), table.filter(pa.array(split.test))
-    outcome = learned[label].to_numpy() == 1
-    found = fit(
-        columns.of(learned),
-        outcome,
-        cutoffs[split.train],
-        columns,
-        weights=sample_weights(outcome, learned[f"trust_{horizon}d"].to_numpy()),
-        settings=settings,
-        horizon_days=horizon,
-    )
-    held_out = _predictions(tested, label, found.model.log_odds(columns.of(tested)), fold=f"after {task.test_from}")
-    blocks = time_blocks(cutoffs[split.train], settings, horizon_days=horizon)
-    calibration = _predictions(
-        learned.filter(pa.array(blocks.calibration)), label, found.calibration_log_odds, fold="calibration"
-    )
-    return found, held_out, calibration
-
-
-def _predictions(rows: pa.Table, label: str, log_odds: Floats, *, fold: str) -> pa.Table:
-    return pa.table(
-        {
-            "cutoff": rows["cutoff"],
-            "cell": rows["cell"],
-            "fold": pa.repeat(fold, rows.num_rows),
-            "label": rows[label],
-            "log_odds": log_odds,
-        },
-        schema=HELD_OUT,
-    )
-
-
-def fit(
-    matrix: Matrix,
-    outcome: Mask,
-    cutoffs: Instants,
-    columns: Columns,
-    *,
-    weights: Floats,
-    settings: AreaBoosting,
-    horizon_days: int,
-) -> AreaFit:
-    """Fit the area model, three times: for the number of trees, for the calibration, and on everything.
-
-    The weights are for learning: which number of trees is best, and the calibration, count every row alike.
-
-    Parameters
-    ----------
-    matrix
-        Features of the training rows, shape (n, f).
-    outcome, cutoffs
-        Of the training rows, shape (n,).
-    weights
-        How much each training row counts, shape (n,), as from `sample_weights`.
+        `HELD_OUT`, of the rows that calibrate the first origin of the test.
 
     Raises
     ------
     StageError
-        There are too few cutoffs, or a block has rows of one class only.
+        There are too few cutoffs, or rows of one class only.
     """
-    blocks = time_blocks(cutoffs, settings, horizon_days=horizon_days)
-    for name in ("fit", "validation", "calibration"):
-        seen = outcome[getattr(blocks, name)]
-        if seen.all() or not seen.any():
-            raise StageError(
-                f"train: {int(seen.sum())} of the {len(seen)} rows of the {name} block are positive; expected some, "
-                "and not all. Does the training period hold events?"
-            )
+    horizon = task.horizons_days[0]
+    cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
+    outcome = table[f"label_{horizon}d"].to_numpy(zero_copy_only=False) == 1
+    trust = table[f"trust_{horizon}d"].to_numpy()
+    origins = splits.origins(cutoffs, task, horizon_days=horizon, rehearsals=settings.rehearsals)
+    matrix = columns.of(table)
+    last: list[Model] = []
 
-    def rows(some: Mask) -> tuple[Matrix, Mask]:
-        return matrix[some], outcome[some]
+    def speak(origin: Origin) -> Floats:
+        rows, stands_for = rolling.thinned(
+            origin.train, outcome, most_negatives=settings.most_negatives, seed=settings.seed
+        )
+        weights = stands_for * sample_weights(outcome[rows], trust[rows])
+        model = boosting.fit(
+            matrix[rows], outcome[rows], columns, settings, rounds=settings.rounds[-1], weights=weights
+        )
+        last[:] = [model]
+        return model.log_odds_by_rounds(matrix[origin.block], settings.rounds)
 
-    _, rounds = boosting.fit_until_best(
-        rows(blocks.fit), rows(blocks.validation), columns, settings, weights=weights[blocks.fit]
-    )
-    before = blocks.before_calibration
-    earlier = boosting.fit(*rows(before), columns, settings, rounds=rounds, weights=weights[before])
-    unseen, happened = rows(blocks.calibration)
-    final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds, weights=weights)
-    model = final.calibrated(earlier.log_odds(unseen), happened)
-    return AreaFit(
-        model=model,
-        calibration_log_odds=dataclasses.replace(earlier, calibration=model.calibration).log_odds(unseen),
+    found = rolling.forecast(outcome, cutoffs, origins, speak, horizon_days=horizon, rehearsals=settings.rehearsals)
+    chosen = found.chosen[-1]
+    rounds, learned = settings.rounds[chosen.candidate], chosen.origin.train
+    fit = Fit(
+        model=dataclasses.replace(last[0].of_first(rounds), calibration=chosen.calibration),
         best_iteration=rounds,
-        rows=len(outcome),
-        positives=int(outcome.sum()),
+        rows=int(learned.sum()),
+        positives=int(outcome[learned].sum()),
         details={
-            "horizon_days": horizon_days,
-            "train_from": f"{cutoffs.min()}Z",
-            "calibration_from": f"{cutoffs[blocks.calibration].min()}Z",
-            "labels_until": f"{cutoffs.max() + np.timedelta64(horizon_days, 'D')}Z",
+            "horizon_days": horizon,
+            "train_from": f"{cutoffs[learned].min()}Z",
+            "labels_until": f"{cutoffs[learned].max() + np.timedelta64(horizon, 'D')}Z",
+            "origins": [_told(one, cutoffs, outcome, settings, horizon) for one in found.chosen],
         },
     )
+    fold = np.full(len(cutoffs), "", dtype="U11")
+    for one in found.chosen:
+        fold[one.origin.block] = str(one.origin.at.astype("datetime64[D]"))
+    tested, before = ~np.isnan(found.log_odds), ~np.isnan(found.rehearsed_log_odds)
+    fold[before] = "calibration"
+    return (
+        fit,
+        _predictions(table, tested, outcome, found.log_odds, fold),
+        _predictions(table, before, outcome, found.rehearsed_log_odds, fold),
+    )
+
+
+def _told(
+    chosen: Chosen, cutoffs: Instants, outcome: Mask, settings: AreaBoosting, horizon_days: int
+) -> dict[str, Any]:
+    learned = chosen.origin.train
+    return {
+        "at": f"{chosen.origin.at}Z",
+        "labels_until": f"{cutoffs[learned].max() + np.timedelta64(horizon_days, 'D')}Z",
+        "rows": int(learned.sum()),
+        "positives": int(outcome[learned].sum()),
+        "rounds": settings.rounds[chosen.candidate],
+        "calibration": dataclasses.asdict(chosen.calibration),
+        "calibration_rows": int(chosen.rehearsed.sum()),
+    }
+
+
+def _predictions(table: pa.Table, some: Mask, outcome: Mask, log_odds: Floats, fold: Strings) -> pa.Table:
+    rows = table.select(["cutoff", "cell"]).filter(pa.array(some))
+    columns = [*rows.columns, pa.array(fold[some]), pa.array(outcome[some].astype(np.int8)), pa.array(log_odds[some])]
+    return pa.table(columns, schema=HELD_OUT)
 
 
 def sample_weights(outcome: Mask, trust: Floats) -> Floats:
@@ -181,34 +139,3 @@ def sample_weights(outcome: Mask, trust: Floats) -> Floats:
     if judged.any():
         weights[judged] = trust[judged] / trust[judged].mean(dtype=np.float64)
     return weights
-
-
-def time_blocks(cutoffs: Instants, settings: AreaBoosting, *, horizon_days: int) -> Blocks:
-    """Divide training rows by their cutoff; a block's labels end before the next block's first cutoff.
-
-    Raises
-    ------
-    StageError
-        There are too few cutoffs for three blocks.
-    """
-    moments = np.unique(cutoffs)
-    calibrating = max(1, round(len(moments) * settings.calibration_share))
-    validating = max(1, round(len(moments) * settings.validation_share))
-    if calibrating + validating < len(moments):
-        from_calibration = moments[-calibrating]
-        from_validation = moments[-calibrating - validating]
-        labels_until = cutoffs + np.timedelta64(horizon_days, "D")
-        before_calibration = labels_until <= from_calibration
-        blocks = Blocks(
-            fit=labels_until <= from_validation,
-            validation=(cutoffs >= from_validation) & before_calibration,
-            before_calibration=before_calibration,
-            calibration=cutoffs >= from_calibration,
-        )
-        if blocks.fit.any() and blocks.validation.any():
-            return blocks
-    raise StageError(
-        f"train: {len(moments)} training cutoffs, of which the last {calibrating} calibrate and the {validating} "
-        f"before them validate, leave none to fit or to validate once {horizon_days} days are kept between the blocks; "
-        "expected an earlier train_from, a later test_from or smaller shares"
-    )

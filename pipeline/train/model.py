@@ -1,6 +1,7 @@
 """What a fitted model is, how it scores, and how it is written down."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from pipeline import loglinear
 from pipeline.loglinear import LogLinear
 from pipeline.params import Boosting
+from pipeline.rolling import UNCALIBRATED, Calibration
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -41,17 +43,6 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Straight line from a model's own log-odds to calibrated ones (Platt 1999)."""
-
-    slope: float
-    intercept: float
-
-
-UNCALIBRATED = Calibration(slope=1.0, intercept=0.0)
-
-
-@dataclass(frozen=True)
 class Model:
     """log-odds = slope * (baseline + trees) + intercept.
 
@@ -72,6 +63,22 @@ class Model:
         trees = self.booster.predict(matrix, raw_score=True, num_iteration=-1 if rounds is None else rounds)
         raw = self.baseline.log_odds(self.columns.of_baseline(matrix)) + np.asarray(trees)
         return np.asarray(self.calibration.slope * raw + self.calibration.intercept)
+
+    def log_odds_by_rounds(self, matrix: Matrix, rounds: Sequence[int]) -> Floats:
+        """Return uncalibrated log-odds after each number of trees, ascending, shape (n, len(rounds))."""
+        found = np.empty((len(matrix), len(rounds)))
+        said, first = self.baseline.log_odds(self.columns.of_baseline(matrix)), 0
+        for k, last in enumerate(rounds):
+            # every tree is asked once, however many numbers of trees there are
+            trees = self.booster.predict(matrix, raw_score=True, start_iteration=first, num_iteration=last - first)
+            said, first = said + np.asarray(trees), last
+            found[:, k] = said
+        return found
+
+    def of_first(self, rounds: int) -> "Model":
+        """Return the model of the first trees alone."""
+        text = self.booster.model_to_string(num_iteration=rounds)
+        return dataclasses.replace(self, booster=lightgbm.Booster(model_str=text))
 
     def calibrated(self, log_odds: Floats, outcome: Mask) -> "Model":
         """Return the model with the calibration that fits its log-odds on rows that it had not seen."""
