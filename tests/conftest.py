@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -41,3 +42,38 @@ def workspace(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def short_folder():
+    """Return a folder with a short name: a Unix socket's path has at most 107 bytes."""
+    made = Path(tempfile.mkdtemp(prefix="run-"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def broker(short_folder):
+    """Start a Mosquitto with TLS."""
+    from broker import Broker
+
+    started = Broker(short_folder)
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def client(broker):
+    """Return what connects further clients to the broker."""
+    from broker import Client
+
+    clients = []
+
+    def connect(*arguments, **options):
+        clients.append(Client(broker, *arguments, **options))
+        return clients[-1]
+
+    yield connect
+    for one in clients:
+        one.close()

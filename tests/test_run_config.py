@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from threat_scorer.run.config import FileInput, TcpInput, read_config
+from threat_scorer.run.config import read_config
+from threat_scorer.run.config_peers import FileInput, TcpInput
 from threat_scorer.run.toml_fields import ConfigError
 
 GOOD = """device = "mast-3"

@@ -10,13 +10,14 @@ import time
 import pytest
 
 from threat_scorer.run import systemd
-from threat_scorer.run.config import FileOutput, UnixOutput
+from threat_scorer.run.config_peers import UnixOutput
 from threat_scorer.run.health import Check, read_status, write_status
 from threat_scorer.run.inputs import FollowedFile
 from threat_scorer.run.log import Log
 from threat_scorer.run.outbox import Entry, Outbox, Row
-from threat_scorer.run.outputs import Delivery, DeliveryError, FileSink, open_sink
+from threat_scorer.run.outputs import Delivery, DeliveryError
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
+from threat_scorer.run.sinks import FileSink, SocketSink
 from threat_scorer.stream import LONGEST_LINE_BYTES, TooLong
 
 # ---- queue
@@ -179,7 +180,7 @@ def peer(tmp_path):
         server.bind(str(tmp_path / "peer.sock"))
         server.listen(1)
         server.settimeout(10)
-        sink = open_sink(UnixOutput(name="out", path=tmp_path / "peer.sock", ack_within_s=0.5))
+        sink = SocketSink(UnixOutput(name="out", path=tmp_path / "peer.sock", ack_within_s=0.5))
         yield sink, server
         sink.close()
 
@@ -328,7 +329,3 @@ def test_the_watchdog_is_ours_only_when_it_is_meant_for_us(monkeypatch):
     assert systemd.watchdog_s() == 30.0
     monkeypatch.setenv("WATCHDOG_PID", "1")
     assert systemd.watchdog_s() is None
-
-
-def test_an_output_is_opened_by_its_kind(tmp_path):
-    assert isinstance(open_sink(FileOutput(name="f", path=tmp_path / "f")), FileSink)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from signed_bundle import Headquarters
 from tiny_bundle import write_bundle
+from waiting import until
 
 from threat_scorer import Scorer
 from threat_scorer.commission import commission
@@ -91,13 +92,6 @@ def live(config, folder):
 def connects(path):
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-def until(holds, seconds=30):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 def converse(folder, *lines):

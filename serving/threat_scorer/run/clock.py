@@ -27,6 +27,11 @@ def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def now_ms() -> int:
+    """Return what the device's clock tells, believed or not, in milliseconds since 1970, UTC."""
+    return int(1000 * time.time())
+
+
 class Clock:
     """Tells the time, and whether to believe it.
 

@@ -3,124 +3,27 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
+from threat_scorer.run.config_peers import (
+    PORT,
+    AnyInput,
+    AnyOutput,
+    Broker,
+    MqttInput,
+    MqttOutput,
+    SparkplugOutput,
+    TcpInput,
+    TcpOutput,
+    Tls,
+)
 from threat_scorer.run.toml_fields import ConfigError, limited, one_of, read_table
 
 LARGEST_CONFIG_BYTES = 2**20
-
-
-PORT = (1, 65535)
 HTTP = "http"
 """Name of what comes in through ``POST /v1/score``."""
+LONGEST_NAME = 200
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-@dataclass(frozen=True)
-class Input:
-    """What every input has."""
-
-    model: str
-    """Name of the model that scores what comes in here."""
-    name: str = ""
-    """Names the input in scores, logs and health; its kind where it is not given."""
-    quiet_after_s: float = limited(1, 1e7, 300.0)
-    """Silence for so long is told as a warning."""
-    kind: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        """Name it after its kind where it has no name."""
-        object.__setattr__(self, "name", self.name or self.kind)
-
-
-@dataclass(frozen=True)
-class StdinInput(Input):
-    """JSON Lines on standard input; its end ends the process where there is no other input."""
-
-    kind = "stdin"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileInput(Input):
-    """A file of JSON Lines that is read as it grows; how far it was read is kept with the scores."""
-
-    path: Path
-    kind = "file"
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnixInput(Input):
-    """A Unix socket on which peers send JSON Lines and get one answer for each."""
-
-    path: Path
-    kind = "unix"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TcpInput(Input):
-    """A TCP port on which peers send JSON Lines and get one answer for each."""
-
-    port: int = limited(*PORT)
-    host: str = "127.0.0.1"
-    remote: bool = False
-    """True to let `host` be an address that other machines reach: there is no TLS and no login on it."""
-    kind = "tcp"
-
-
-@dataclass(frozen=True)
-class Output:
-    """What every output has."""
-
-    name: str = ""
-    """Names the output in health and in the outbox; its kind where it is not given."""
-    kind: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        """Name it after its kind where it has no name."""
-        object.__setattr__(self, "name", self.name or self.kind)
-
-
-@dataclass(frozen=True)
-class StdoutOutput(Output):
-    """Score records on standard output."""
-
-    kind = "stdout"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileOutput(Output):
-    """A file to which score records are appended, and flushed to the disk."""
-
-    path: Path
-    kind = "file"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SocketOutput(Output):
-    """What both kinds of socket have."""
-
-    ack: bool = True
-    """The peer answers with ``{"ack": seq}`` when all up to `seq` is safe with it; False where it cannot."""
-    ack_within_s: float = limited(0.1, 3600, 10.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnixOutput(SocketOutput):
-    """A Unix socket to connect to."""
-
-    path: Path
-    kind = "unix"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TcpOutput(SocketOutput):
-    """A TCP port to connect to."""
-
-    port: int = limited(*PORT)
-    host: str = "127.0.0.1"
-    remote: bool = False
-    """True to let `host` be another machine: there is no TLS on it."""
-    kind = "tcp"
 
 
 @dataclass(frozen=True)
@@ -149,7 +52,10 @@ class Http:
 
     port: int = limited(*PORT)
     host: str = "127.0.0.1"
+    tls: Tls | None = None
+    """Asks each caller for a certificate."""
     remote: bool = False
+    """True to let other machines reach it without TLS."""
     model: str | None = None
     """Name of the model behind ``POST /v1/score``; without it the port only tells of health."""
 
@@ -175,10 +81,6 @@ class Log:
     """``detail`` may show what records held; the others never do."""
     per_minute: int = limited(1, 10**6, 30)
     """Most lines a minute about one kind of event."""
-
-
-AnyInput: TypeAlias = StdinInput | FileInput | UnixInput | TcpInput
-AnyOutput: TypeAlias = StdoutOutput | FileOutput | UnixOutput | TcpOutput
 
 
 @dataclass(frozen=True)
@@ -247,17 +149,43 @@ def _check(config: Config) -> None:
             if name in names[:i]:
                 raise ConfigError(f"{kind}[{i}].name: got {name!r} again; expected each {kind} to have its own")
         for i, entry in enumerate(entries):
-            if isinstance(entry, TcpInput | TcpOutput):
-                _check_host(entry, f"{kind}[{i}]")
+            _check_peer(entry, f"{kind}[{i}]")
     if config.http:
         _check_host(config.http, "http")
         if HTTP in [entry.name for entry in config.input]:
             raise ConfigError(f"input: got the name {HTTP!r}; expected another, it is that of the HTTP port")
 
 
-def _check_host(entry: TcpInput | TcpOutput | Http, where: str) -> None:
-    if entry.host not in LOOPBACK and not entry.remote:
+def _check_peer(entry: AnyInput | AnyOutput, where: str) -> None:
+    if isinstance(entry, TcpInput | TcpOutput | Broker):
+        _check_host(entry, where)
+    if isinstance(entry, MqttInput):
+        levels = entry.topic.split("/")
+        if any("#" in level for level in levels[:-1]) or any(
+            len(level) > 1 and {"+", "#"} & set(level) for level in levels
+        ):
+            raise ConfigError(f"{where}.topic: got {entry.topic!r}; expected + for whole levels, # for the last")
+    if isinstance(entry, MqttInput | MqttOutput):
+        _check_words(entry.availability, f"{where}.availability", "+#\0")
+    if isinstance(entry, MqttOutput):
+        _check_words(entry.topic, f"{where}.topic", "+#\0")
+    if isinstance(entry, SparkplugOutput):
+        for key in ("group", "node", "primary_host"):
+            _check_words(getattr(entry, key), f"{where}.{key}", "+#/\0")
+
+
+def _check_words(text: str, where: str, without: str) -> None:
+    if set(text) & set(without) or len(text) > LONGEST_NAME:
+        raise ConfigError(f"{where}: got {text!r}; expected at most {LONGEST_NAME} characters, none of {without[:-1]}")
+
+
+def _check_host(entry: TcpInput | TcpOutput | Broker | Http, where: str) -> None:
+    if entry.host in LOOPBACK or (not isinstance(entry, TcpInput) and entry.tls):
+        return
+    if isinstance(entry, Broker):
+        raise ConfigError(f"{where}.tls: missing; expected certificates, as {entry.host!r} is another machine")
+    if not entry.remote:
         raise ConfigError(
             f"{where}.host: got {entry.host!r}; expected one of {', '.join(LOOPBACK)}, or `remote = true` beside it "
-            "to let it be seen by other machines, without TLS"
+            "to let other machines reach it without TLS" + ("" if isinstance(entry, TcpInput) else ", or `tls`")
         )

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +47,8 @@ class Checks:
     outbox: Outbox
     deliveries: Sequence[Delivery]
     meter: Meter
+    troubles: Mapping[str, Callable[[], str | None]]
+    """What is wrong with the connection of an input, by its name."""
 
     def all(self) -> list[Check]:
         """Return every check, in a fixed order."""
@@ -61,6 +63,7 @@ class Checks:
             Check("clock", *_either(self.meter.clock_uncertain, "warning", "not to be trusted", "runs on")),
             *self._temperatures(),
             *(self._input(name, at) for name, at in self.meter.inputs.items()),
+            *(self._connection(name, trouble()) for name, trouble in self.troubles.items()),
             *(self._output(delivery) for delivery in self.deliveries),
         ]
 
@@ -122,13 +125,16 @@ class Checks:
         quiet = silent_s > limits.get(name, float("inf"))
         return Check(f"input {name}", "warning" if quiet else "ok", f"silent for {silent_s:.0f} s")
 
+    def _connection(self, name: str, trouble: str | None) -> Check:
+        return Check(f"connection {name}", "warning" if trouble else "ok", trouble or "stands")
+
     def _output(self, delivery: Delivery) -> Check:
         waiting = self.outbox.behind(delivery.name)
         said = f"{delivery.sent} delivered, {waiting} wait"
-        if delivery.error is None:
+        if (trouble := delivery.trouble) is None:
             return Check(f"output {delivery.name}", "ok", said)
-        down_s = boottime() - delivery.since
-        return Check(f"output {delivery.name}", "warning", f"down for {down_s:.0f} s ({delivery.error}); {said}")
+        down = f"down for {boottime() - delivery.since:.0f} s" if delivery.error else "down"
+        return Check(f"output {delivery.name}", "warning", f"{down} ({trouble}); {said}")
 
 
 def _either(bad: bool, level: Level, said: str, otherwise: str) -> tuple[Level, str]:

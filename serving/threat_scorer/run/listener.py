@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 from threat_scorer.run.clock import boottime
-from threat_scorer.run.config import TcpInput, UnixInput
+from threat_scorer.run.config_peers import TcpInput, UnixInput
 from threat_scorer.run.log import Log
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
 from threat_scorer.run.toml_fields import ConfigError

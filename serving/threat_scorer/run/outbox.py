@@ -190,6 +190,12 @@ class Outbox:
             value: str = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()[0]
             return value
 
+    def latest_seq(self) -> int:
+        """Return the highest sequence number ever given; 0 before the first."""
+        with self._lock:
+            found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+            return int(found[0]) if found else 0
+
     def counts(self) -> dict[str, int]:
         """Return what was counted since the file was made: ``accepted``, ``repeated`` and ``dropped``."""
         with self._lock:

@@ -16,21 +16,25 @@ from threat_scorer.manifest import Release
 from threat_scorer.run import systemd
 from threat_scorer.run.answer import Answerer
 from threat_scorer.run.clock import Clock, boottime
-from threat_scorer.run.config import HTTP, AnyInput, Config, FileInput, Http, StdinInput
+from threat_scorer.run.config import HTTP, Config, Http
+from threat_scorer.run.config_peers import AnyInput, FileInput, MqttInput, StdinInput
 from threat_scorer.run.health import Checks, write_status
 from threat_scorer.run.inputs import FollowedFile, follow_file, read_stdin
 from threat_scorer.run.listener import listen, serve
 from threat_scorer.run.log import Log
 from threat_scorer.run.meter import Meter
 from threat_scorer.run.outbox import Outbox
-from threat_scorer.run.outputs import Delivery, open_sink
+from threat_scorer.run.outputs import Delivery
 from threat_scorer.run.queue import IntakeQueue
+from threat_scorer.run.sinks import open_sink
 from threat_scorer.run.toml_fields import ConfigError
 from threat_scorer.run.worker import Worker
 from threat_scorer.scorer import Scorer
 
 DRAIN_S = 10.0
 """How long what waits is still delivered when the process ends; the rest is delivered by the next one."""
+LAST_WORDS_S = 1.0
+"""How long inputs may still answer their peers."""
 STOPPED, FAILED = 0, 70
 """Exit status: ended as told, or because a part of it failed (EX_SOFTWARE), to be started again."""
 
@@ -84,10 +88,16 @@ class Process:
         self._meter = Meter(dict.fromkeys(models, now))
         clock = Clock(float(self._outbox.fact("latest")))
         self._worker = Worker(self._queue, self._outbox, answerers, clock=clock, meter=self._meter, log=self._log)
-        self._deliveries = [Delivery(entry.name, open_sink(entry), self._outbox, self._log) for entry in config.output]
+        self._deliveries = [
+            Delivery(
+                entry.name, open_sink(entry, self._outbox, self._log, device=config.device), self._outbox, self._log
+            )
+            for entry in config.output
+        ]
+        self._troubles: dict[str, Callable[[], str | None]] = {}
         expires_at = release.ends_at.timestamp() if release else None
         self._checks = Checks(
-            config, scorer.bundle, expires_at, self._queue, self._outbox, self._deliveries, self._meter
+            config, scorer.bundle, expires_at, self._queue, self._outbox, self._deliveries, self._meter, self._troubles
         )
         self._stop_inputs, self._stop_worker, self._stop_outputs = (threading.Event() for _ in range(3))
         self._failed: list[str] = []
@@ -106,8 +116,7 @@ class Process:
         outputs = [self._start(one.name, one.run, self._stop_outputs) for one in self._deliveries]
         worker = self._start("worker", self._worker.run, self._stop_worker)
         self._reading = {name for name, _ in readers}
-        for name, read in readers:
-            self._start(name, self._read_to_end, name, read)
+        reading = [self._start(name, self._read_to_end, name, read) for name, read in readers]
         self._log.info("started", device=self._config.device, bundle=self._checks.bundle)
         systemd.notify("READY=1")
         self._watch()
@@ -116,12 +125,16 @@ class Process:
         self._stop_worker.set()
         worker.join(DRAIN_S)
         self._queue.close()
+        until = boottime() + LAST_WORDS_S
+        for thread in reading:
+            thread.join(max(until - boottime(), 0.0))
         self._stop_outputs.set()
         until = boottime() + DRAIN_S
         for delivery, thread in zip(self._deliveries, outputs, strict=True):
             thread.join(max(until - boottime(), 0.0))
             if not thread.is_alive():
                 delivery.drain(until)
+                delivery.leave()
         self._write_status("stopped")
         self._log.info("stopped", waiting=self._outbox.depth)
         self._outbox.close()
@@ -135,6 +148,12 @@ class Process:
         if isinstance(entry, FileInput):
             file = FollowedFile(entry.path, self._outbox.position(entry.name))
             return entry.name, lambda: follow_file(entry.name, file, queue, stop)
+        if isinstance(entry, MqttInput):
+            from threat_scorer.run.mqtt_input import MqttReader  # 3 MiB that a device without it need not hold
+
+            reader = MqttReader(entry, queue, self._log, device=self._config.device)
+            self._troubles[entry.name] = lambda: reader.connection.error
+            return entry.name, lambda: reader.read(stop)
         server = listen(entry)
         return entry.name, lambda: serve(entry.name, server, queue, stop, self._log)
 

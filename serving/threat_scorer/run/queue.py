@@ -38,7 +38,14 @@ class Item:
     position: str | None = None
     """How far the input has been read with this line, to be kept on disk with what comes of it."""
     reply: Callable[[Outcome], None] | None = None
-    """Takes the outcome, without waiting; None where the input waits itself until there is room."""
+    """Takes the outcome, without waiting; None where nobody waits for it."""
+    waits: bool = False
+    """True where the sender cannot be told to send it again: it is not refused, there must be room."""
+
+    @property
+    def refusable(self) -> bool:
+        """True where the sender gets a reply and can send it again."""
+        return self.reply is not None and not self.waits
 
 
 class IntakeQueue:
@@ -70,10 +77,10 @@ class IntakeQueue:
         """Add an item, or refuse one by the policy, or wait for room; return False where the queue is closed."""
         with self._changed:
             while self._full() and not self._closed:
-                if item.reply and self._overload == "newest":
+                if item.refusable and self._overload == "newest":
                     self._refuse(item)
                     return True
-                if self._overload == "oldest" and (oldest := self._oldest_with_reply()) is not None:
+                if self._overload == "oldest" and (oldest := self._oldest_refusable()) is not None:
                     refused = self._items[oldest]
                     del self._items[oldest]
                     self._bytes -= _size(refused)
@@ -106,8 +113,8 @@ class IntakeQueue:
     def _full(self) -> bool:
         return len(self._items) >= self.limit or self._bytes >= self._limit_bytes
 
-    def _oldest_with_reply(self) -> int | None:
-        return next((i for i, item in enumerate(self._items) if item.reply), None)
+    def _oldest_refusable(self) -> int | None:
+        return next((i for i, item in enumerate(self._items) if item.refusable), None)
 
     def _refuse(self, item: Item) -> None:
         self.refused += 1

@@ -82,7 +82,7 @@ class Worker:
         """Keep what can be kept; a sender that gets a reply is told to keep the rest, for others we wait for room."""
         for i, (item, entry) in enumerate(pairs):
             while not self._kept(item, entry):
-                if item.reply:
+                if item.refusable:
                     break
                 if stop.wait(PAUSE_S):
                     # a file is read again from here, so nothing after this line may move its position
@@ -94,7 +94,7 @@ class Worker:
         try:
             self._keep([(item, entry)])
         except OutboxError as error:
-            if item.reply:
+            if item.refusable:
                 self._turn_away([item], str(error))
             return False
         return True

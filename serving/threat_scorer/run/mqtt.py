@@ -1,0 +1,220 @@
+"""One connection to an MQTT 5 broker that mends itself, whatever the broker sends.
+
+paho-mqtt connects, waits longer after each failure, and sends again what was not acknowledged; here it is held within
+bounds and tells what is wrong.
+"""
+
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from threat_scorer.run.clock import boottime
+from threat_scorer.run.config_peers import Broker
+from threat_scorer.run.log import Log
+from threat_scorer.run.toml_fields import ConfigError
+from threat_scorer.stream import LONGEST_LINE_BYTES
+
+try:
+    import paho.mqtt.client as paho
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+except ImportError:
+    raise ConfigError("mqtt: paho-mqtt is not installed; expected `pip install threat-scorer[mqtt]`") from None
+
+LARGEST_PACKET_BYTES = LONGEST_LINE_BYTES + 2**17
+"""A record and its topic."""
+CONNECT_WITHIN_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1, 30
+GOODBYE_WITHIN_S = 2.0
+PUBLISH_QOS_2 = 0x34
+
+
+@dataclass(frozen=True)
+class Will:
+    """What the broker says of us when we are gone without a word."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+class Connection:
+    """A connection to a broker.
+
+    Parameters
+    ----------
+    where
+        Names it in the log.
+    client_id
+        Names the session at the broker.
+    session_s
+        How long the broker keeps the session while we are away; 0 to begin anew each time.
+    window
+        Messages that the broker may send ahead of our acknowledgement.
+    greet
+        Called with the client after each connect, to subscribe and to say that we are here.
+    hear
+        Called with each message.
+    will
+        Called before each connect.
+
+    Raises
+    ------
+    ConfigError
+        A certificate cannot be used.
+    """
+
+    def __init__(
+        self,
+        entry: Broker,
+        *,
+        where: str,
+        client_id: str,
+        log: Log,
+        greet: Callable[[paho.Client], None],
+        hear: Callable[[paho.MQTTMessage], None] = lambda message: None,
+        will: Callable[[], Will | None] = lambda: None,
+        session_s: int = 0,
+        window: int = 20,
+    ) -> None:
+        self._entry, self._where, self._log = entry, where, log
+        self._greet, self._hear, self._will = greet, hear, will
+        self.error: str | None = "not connected yet"
+        """What is wrong; None where it is connected."""
+        self.up = threading.Event()
+        """Set while connected."""
+        self.epoch = 0
+        """Rises with each connection that is lost: what is of an older one must not be acknowledged on a newer."""
+        self.answers: Callable[[int, Any], None] = lambda mid, reason: None
+        """Called with the id of each message or subscription that the broker has answered, and its reason code."""
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        self._properties.SessionExpiryInterval = session_s
+        self._properties.ReceiveMaximum = window
+        self._properties.MaximumPacketSize = LARGEST_PACKET_BYTES
+        self._clean = session_s == 0
+        self.client = _BoundedClient(self._lost, client_id)
+        self._set_callbacks()
+        if entry.tls:
+            from threat_scorer.run.tls import client_context  # ssl is not held where no one needs it
+
+            self.client.tls_set_context(client_context(entry.tls, where))
+
+    def start(self) -> None:
+        """Connect, now or as soon as the broker is there, and stay connected."""
+        self.client.connect_async(
+            self._entry.host,
+            self._entry.port,
+            self._entry.keepalive_s,
+            clean_start=self._clean,
+            properties=self._properties,
+        )
+        self.client.loop_start()
+
+    def acknowledge(self, message: paho.MQTTMessage, epoch: int) -> None:
+        """Tell the broker that a message is safe, unless the connection on which it came is gone."""
+        with self._lock:
+            if epoch == self.epoch:
+                self.client.ack(message.mid, message.qos)
+
+    def drop(self) -> None:
+        """Hang up without a word, so that the broker says our last will; the connection then mends itself."""
+        there: Any = self.client.socket()
+        with contextlib.suppress(OSError):
+            if there:
+                there.shutdown(socket.SHUT_RDWR)
+
+    def close(self, *, farewell: Will | None = None) -> None:
+        """Say farewell and disconnect for good."""
+        if self.up.is_set() and farewell:
+            info = self.client.publish(farewell.topic, farewell.payload, qos=1, retain=farewell.retain)
+            with contextlib.suppress(RuntimeError, ValueError):
+                info.wait_for_publish(GOODBYE_WITHIN_S)
+        self._closed.clear()
+        if self.client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._closed.wait(GOODBYE_WITHIN_S)
+
+    def _set_callbacks(self) -> None:
+        client = self.client
+        client.connect_timeout = CONNECT_WITHIN_S
+        client.reconnect_delay_set(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        client.on_pre_connect = lambda *_: self._set_will()
+        client.on_connect = lambda _client, _data, _flags, reason, _properties: self._connected(reason)
+        client.on_connect_fail = lambda *_: self._lost(f"cannot connect: {sys.exc_info()[1]}")
+        client.on_disconnect = lambda _client, _data, _flags, reason, _properties: self._lost(
+            f"connection lost: {client.refusal or reason}"
+        )
+        client.on_message = lambda _client, _data, message: self._hear(message)
+        client.on_publish = lambda _client, _data, mid, reason, _properties: self.answers(mid, reason)
+        client.on_subscribe = lambda _client, _data, mid, reasons, _properties: self._subscribed(mid, reasons)
+
+    def _set_will(self) -> None:
+        if will := self._will():
+            self.client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+
+    def _connected(self, reason: Any) -> None:
+        if reason.is_failure:
+            self._lost(f"refused by the broker: {reason}")
+            return
+        self.client.refusal = None
+        self.error = None
+        self._log.info("connected", to=self._where)
+        self.up.set()
+        self._greet(self.client)
+
+    def _subscribed(self, mid: int, reasons: list[Any]) -> None:
+        if failures := [str(reason) for reason in reasons if reason.is_failure]:
+            self._log.warning("subscription refused", by=self._where, reason=failures[0])
+            self.error = f"subscription refused: {failures[0]}"
+        self.answers(mid, reasons[0])
+
+    def _lost(self, error: str) -> None:
+        with self._lock:
+            self.epoch += 1
+        self.up.clear()
+        self.error = error
+        self._log.warning("no connection", to=self._where, error=error)
+        self._closed.set()
+
+
+class _BoundedClient(paho.Client):
+    """paho's client, to which a broker cannot send what would fill the memory or end its thread."""
+
+    def __init__(self, lost: Callable[[str], None], client_id: str) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5, manual_ack=True)
+        self.refusal: str | None = None
+        """Why we hung up, where it was we."""
+        self._tell_lost = lost
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        """Run the connection; what a broken packet raises in paho ends that connection, not its thread."""
+        until = boottime()
+        while True:
+            try:
+                return super().loop_forever(timeout, retry_first_connection)
+            except Exception as error:
+                self._tell_lost(f"broken packet: {type(error).__name__}: {error}")
+                if there := self.socket():
+                    there.close()
+                until = max(until, boottime()) + FIRST_PAUSE_S
+            threading.Event().wait(until - boottime())
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        # paho asks for the rest of the packet at once, and would take 256 MiB
+        if bufsize > LARGEST_PACKET_BYTES:
+            self.refusal = f"a packet of over {LARGEST_PACKET_BYTES} bytes"
+            raise ConnectionError(self.refusal)
+        return super()._sock_recv(bufsize)
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        # paho keeps these in memory until the broker releases them; we subscribe with QoS 1 and get none
+        if self._in_packet["command"] & 0xF6 == PUBLISH_QOS_2:
+            self.refusal = "a message with QoS 2, which was not asked for"
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return super()._packet_handle()
