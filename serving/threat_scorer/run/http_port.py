@@ -1,4 +1,4 @@
-"""A port for machines on this device: ``/healthz``, ``/readyz``, ``/metrics`` and ``POST /v1/score``.
+"""A port for other programs: ``/healthz``, ``/readyz``, ``/metrics`` and ``POST /v1/score``.
 
 Python's own server, held within bounds: a few connections at a time, each with one request, of limited size, and cut
 off after a while whatever it does. Other pages in a browser cannot use it: it answers only to its own name, and takes
@@ -40,7 +40,7 @@ class HttpPort:
     Raises
     ------
     ConfigError
-        It cannot be listened on.
+        It cannot be listened on, or a certificate cannot be used.
     """
 
     def __init__(self, config: Http, queue: IntakeQueue, checks: Checks) -> None:
@@ -70,6 +70,11 @@ class _Server(ThreadingMixIn, HTTPServer):
         self._since: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        self._tls: Any = None
+        if config.tls:
+            from threat_scorer.run.tls import server_context  # ssl is not held where no one needs it
+
+            self._tls = server_context(config.tls, "http")
         super().__init__((config.host, config.port), _Handler)
 
     def server_bind(self) -> None:  # HTTPServer's own asks the name service for the host's name
@@ -84,12 +89,17 @@ class _Server(ThreadingMixIn, HTTPServer):
                 request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n")
             self.shutdown_request(request)
             return
+        if self._tls:  # the handshake waits for the caller: it is left to the connection's own thread
+            request = self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
         with self._lock:
             self._since[request] = boottime()
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
+            if self._tls and not _shook_hands(request):
+                self.shutdown_request(request)
+                return
             super().process_request_thread(request, client_address)
         finally:
             with self._lock:
@@ -106,6 +116,16 @@ class _Server(ThreadingMixIn, HTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a peer that hangs up is its own affair."""
+
+
+def _shook_hands(connection: Any) -> bool:
+    """Tell whether the caller has shown a certificate of our authority."""
+    connection.settimeout(SILENT_S)
+    try:
+        connection.do_handshake()
+    except OSError:
+        return False
+    return True
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -139,8 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _from_here(self) -> bool:
         """Refuse what a page in a browser could send under another name of this address."""
-        name = self.headers.get("Host", "").rsplit(":", 1)[0] if not self.server.config.remote else "localhost"
-        if name in NAMES and "Origin" not in self.headers:
+        config = self.server.config
+        name = self.headers.get("Host", "").rsplit(":", 1)[0]
+        if (name in NAMES or config.remote or config.tls) and "Origin" not in self.headers:
             return True
         self._fail(403, f"expected Host to be one of {', '.join(sorted(NAMES))}, and no Origin")
         return False
