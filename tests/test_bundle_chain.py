@@ -4,10 +4,25 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from project import Project
 
+from threat_scorer import Scorer
+
 RECORD = '{"id": "d1", "voltage": 0.4, "height": 0.3}\n'
+
+
+def test_the_reasons_that_a_device_gives_add_up_to_its_log_odds(small_chain: Project):
+    model = Scorer.load(small_chain.root / "models/simulated/bundle").model("sensor_threat")
+    rng = np.random.default_rng(5)
+    rest = []
+    for _ in range(50):
+        values = [float(rng.uniform(entry.low, entry.high)) for entry in model.contract.inputs]
+        contributions = model.contributions_row(values)
+        assert contributions is not None
+        rest.append(model.score_row(values)[1] - contributions.sum(dtype=np.float64))
+    assert np.ptp(rest) < 1e-4, "what is left is the log-odds of a typical row, the same for all"
 
 
 @pytest.fixture

@@ -57,10 +57,56 @@ def test_a_score_has_all_that_belongs_to_it(answerer, scorer):
         "decision": {"alarm": False, "operating_point": "balanced", "threshold": 0.5},
         "device": "mast",
         "model": "sensor_threat",
+        "model_version": "1" * 12,
         "bundle": scorer.bundle,
         "marking": {"originator": "TEST", "releasable_to": ["ALL"], "tlp": "CLEAR"},
         "simulated": True,
     }
+
+
+# ---- reasons: the tiny model gives none, so here are those of another
+
+
+def reasoning(scorer, monkeypatch, added, **options):
+    """Return an answerer whose model says that each feature adds what `added` says of it, the others nothing."""
+    model = scorer.model("sensor_threat")
+    row = np.array([added.get(name, 0.0) for name in CONTRACT.features], np.float32)
+    monkeypatch.setattr(model, "contributions_row", lambda values: row)
+    return Answerer(model, bundle="b", device="mast", source="left", **options)
+
+
+def test_the_strongest_reasons_are_said_in_words_what_comes_from_the_same_inputs_as_one(scorer, monkeypatch):
+    added = {"voltage": 0.2, "height": -0.6, "voltage_spline_1": 1.0, "voltage_spline_2": 0.9, "emi_in_phase": -0.05}
+    assert body(reasoning(scorer, monkeypatch, added), LINE)["reasons"] == [
+        "voltage 0.4 with height 0.3 raises it strongly (+1.9)",
+        "height 0.3 lowers it (-0.6)",
+        "voltage 0.4 raises it slightly (+0.2)",
+    ]
+    missing = reasoning(scorer, monkeypatch, {"emi_in_phase": -1.5, "emi_quadrature": 0.09})
+    assert body(missing, LINE)["reasons"] == ["emi_in_phase missing lowers it strongly (-1.5)"]
+
+
+def test_what_was_known_of_the_place_is_a_reason_too(scorer, monkeypatch):
+    terms = PriorTerms("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", 5)
+    prior = Prior(terms, np.array([int(CELL, 16)], np.uint64), np.array([2.5], np.float32))
+    answerer = reasoning(scorer, monkeypatch, {"voltage": 1.0}, prior=prior)
+    expected = 2.5 - math.log(0.25 / 0.75)
+    assert body(answerer, at_cell(CELL))["reasons"] == [
+        f"the place raises it strongly (+{expected:.1f})",
+        "voltage 0.4 raises it (+1.0)",
+    ]
+
+
+def test_reasons_can_be_left_to_alarms_or_out(tmp_path, monkeypatch):
+    points = Scorer.load(write_bundle(tmp_path, replace(CONTRACT, operating_points={"always": 0.0, "never": 1.0})))
+    for reasons, quiet, loud in (("all", True, True), ("alarms", False, True), ("none", False, False)):
+        for point, expected in (("never", quiet), ("always", loud)):
+            answerer = reasoning(points, monkeypatch, {"voltage": 1.0}, reasons=reasons, point=point)
+            assert ("reasons" in body(answerer, LINE)) is expected
+
+
+def test_a_model_that_cannot_say_why_gives_no_reasons(answerer):
+    assert "reasons" not in body(answerer, LINE)
 
 
 CELL = "85283473fffffff"

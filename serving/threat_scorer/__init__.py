@@ -1,7 +1,8 @@
 """Scores places and sensor alarms on a small computer, from a bundle of ONNX models; nothing here knows the pipeline.
 
 Read `scorer` first: what a caller uses. It stands on `bundle` (folder -> files and identity), `model` (one ONNX
-file -> numbers), `contract` (what a model expects) and `features` (inputs -> matrix, shared with training).
+file -> numbers), `contract` (what a model expects), `features` (inputs -> matrix, shared with training) and `reasons`
+(what moved a score, in words).
 What comes to the field is a signed file. `slots` installs and loads it, on `signed` (may it be loaded?), `trust` and
 `dsse` (who signed?), `manifest` (on which terms?), `archive` (its form) and `durable` (files that survive a power cut).
 The command ``threat-scorer`` is `cli`, on `stream` (lines in, lines out) and `records` (one line -> inputs); its

@@ -18,6 +18,8 @@ from threat_scorer.records import RecordReader
 
 INPUT = "features"
 OUTPUTS = ("probability", "log_odds")
+EXPLAIN, CONTRIBUTIONS = "explain", "contributions"
+"""Asks for reasons, and the output that has no rows unless asked for; a model may be without."""
 
 TOLERANCE = 1e-5
 """How far a golden row may be off: releases of onnxruntime and processors differ in the last digits of float32 sums and
@@ -52,6 +54,7 @@ class Model:
         self._inputs = tuple(entry.name for entry in self.contract.inputs)
         self._assemble_row = _check_features(self.contract, self._inputs, where)
         _check_graph(self._session, len(self.contract.features), where)
+        self._explains = CONTRIBUTIONS in {node.name for node in self._session.get_outputs()}
         self._bind_row()
         self._test(_read_golden(self._session, where), where)
 
@@ -85,6 +88,17 @@ class Model:
         if not 0 <= probability <= 1:
             raise ScoringError(f"{self.contract.model}: got probability {probability}; the model is broken")
         return probability, log_odds
+
+    def contributions_row(self, values: list[float]) -> Float32Array | None:
+        """Return the log-odds that each feature adds to those of a typical row, (features,); None where it cannot."""
+        if not self._explains:
+            return None
+        with self._lock:
+            self._assemble_row(values, self._row)
+            matrix = self._row[None].copy()
+        (added,) = self._session.run([CONTRIBUTIONS], {INPUT: matrix, EXPLAIN: np.array(True)})
+        row: Float32Array = added[0]
+        return row
 
     def _run(self, matrix: Float32Array) -> tuple[Float32Array, Float32Array]:
         probability, log_odds = self._session.run(OUTPUTS, {INPUT: matrix})

@@ -6,13 +6,15 @@ import reprlib
 import uuid
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import Any
+from math import log
+from typing import Any, Literal
 
 import numpy as np
 
 from threat_scorer.contract import Contract
 from threat_scorer.model import Model, ScoringError
 from threat_scorer.prior import Prior, fuse
+from threat_scorer.reasons import Reasons
 from threat_scorer.records import RecordError, parse_record, record_id
 from threat_scorer.run.clock import Moment, iso, parse_iso
 from threat_scorer.run.outbox import Entry
@@ -74,6 +76,8 @@ class Answerer:
         Name of the operating point that decides; see `operating_point`.
     prior
         What was known of each cell beforehand; it speaks where a record names its ``cell``.
+    reasons
+        Which scores come with reasons; ``alarms`` are those at or above the operating point.
     """
 
     def __init__(
@@ -85,11 +89,15 @@ class Answerer:
         source: str,
         point: str | None = None,
         prior: Prior | None = None,
+        reasons: Literal["all", "alarms", "none"] = "all",
     ) -> None:
         self._model, self._source, self._prior = model, source, prior
         self._point = operating_point(model.contract, point)
         contract = model.contract
-        self._of = {"device": device, "model": contract.model, "bundle": bundle}
+        self._reasons = Reasons(contract) if reasons != "none" else None
+        self._reasons_of_alarms_only = reasons == "alarms"
+        version = contract.booster_digest.removeprefix("sha256:")[:12]
+        self._of = {"device": device, "model": contract.model, "model_version": version, "bundle": bundle}
         self._tail: dict[str, Any] = {
             "marking": {
                 "originator": contract.marking.originator,
@@ -155,14 +163,28 @@ class Answerer:
             parts["prior_log_odds"] = _rounded(prior)
         shown = _rounded(probability)
         said |= {"probability": shown, "likelihood": likelihood(shown), "parts": parts}
+        alarm = None
         if self._point:
             name, threshold = self._point
-            said["decision"] = {"alarm": probability >= threshold, "operating_point": name, "threshold": threshold}
+            alarm = probability >= threshold
+            said["decision"] = {"alarm": alarm, "operating_point": name, "threshold": threshold}
+        said |= self._reasons_for(values, prior, alarm=alarm)
         if doubt:
             said["prior_doubt"] = doubt
         if outside:
             said["out_of_range"] = list(outside)
         return {**said, **self._of, **self._tail}, shown
+
+    def _reasons_for(self, values: list[float], prior: float | None, *, alarm: bool | None) -> dict[str, Any]:
+        """Return the strongest reasons in words; nothing where the model cannot say, or nobody asked."""
+        if self._reasons is None or (self._reasons_of_alarms_only and alarm is False):
+            return {}
+        contributions = self._model.contributions_row(values)
+        if contributions is None:
+            return {}
+        base_rate = self._model.contract.base_rate
+        place = None if prior is None else prior - log(base_rate / (1 - base_rate))
+        return {"reasons": list(self._reasons.words(values, contributions, place=place))}
 
     def _prior_at(self, record: Mapping[str, Any], moment: Moment) -> tuple[float | None, str | None]:
         """Return the log-odds of the record's cell beforehand, and what is wrong: it costs no score."""

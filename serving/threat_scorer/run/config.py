@@ -97,6 +97,8 @@ class Config:
     """Folder of a bundle that nobody signed, to practise with; without it the installed one is loaded."""
     operating_point: str | None = None
     """Name of the operating point that decides; needed where a model has more than one."""
+    reasons: Literal["all", "alarms", "none"] = "all"
+    """Which scores say why; each costs about as much again as the score."""
     queue: Queue = Queue()
     outbox: OutboxLimits = OutboxLimits()
     health: Health = Health()

@@ -72,6 +72,7 @@ class Process:
                 device=config.device,
                 source=name,
                 point=config.operating_point,
+                reasons=config.reasons,
                 prior=None if scorer.contracts[model].horizon_days else scorer.prior,
             )
             for name, model in models.items()
