@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_bundle import CONTRACT, INPUTS, log_odds, write_bundle
+from tiny_bundle import AREA, CONTRACT, INPUTS, log_odds, write_bundle
 
 from threat_scorer import Scorer
 from threat_scorer.features import assemble
@@ -16,6 +16,7 @@ from threat_scorer.manifest import PriorTerms
 from threat_scorer.prior import Prior
 from threat_scorer.run.answer import Answerer, likelihood
 from threat_scorer.run.clock import EARLIEST, Clock, Moment, iso
+from threat_scorer.run.config import Position
 from threat_scorer.run.toml_fields import ConfigError
 from threat_scorer.stream import TooLong
 
@@ -153,6 +154,37 @@ def test_a_line_that_cannot_be_scored_is_delivered_with_the_reason(answerer):
     assert "height" in said["error"]
     assert "longer than" in body(answerer, TooLong())["error"]
     assert "64 bits" in body(answerer, b'{"id": %d, "voltage": 0.4, "height": 0.3}' % 2**64)["error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, {}),
+        ({"latitude_deg": 4.5, "longitude_deg": -74}, {"position": {"latitude_deg": 4.5, "longitude_deg": -74}}),
+        ({"latitude_deg": 4.5}, {"position_doubt": "longitude_deg: not within -180 to 180"}),
+        ({"latitude_deg": "4.5", "longitude_deg": 1}, {"position_doubt": "latitude_deg: not within -90 to 90"}),
+        ({"latitude_deg": 91, "longitude_deg": 1}, {"position_doubt": "latitude_deg: not within -90 to 90"}),
+        ({"latitude_deg": True, "longitude_deg": 1}, {"position_doubt": "latitude_deg: not within -90 to 90"}),
+    ],
+)
+def test_a_position_goes_with_the_score_and_one_that_cannot_be_costs_none(answerer, given, said):
+    told = body(answerer, json.dumps({"voltage": 0.4, "height": 0.3, **given}).encode())
+    assert {key: told[key] for key in ("position", "position_doubt") if key in told} == said
+    assert "probability" in told
+
+
+def test_a_device_that_stands_still_lends_its_position_to_records_without_one(scorer):
+    model, mast = scorer.model("sensor_threat"), Position(latitude_deg=1.0, longitude_deg=2.0, error_m=5.0)
+    answerer = Answerer(model, bundle="b", device="d", source="s", position=mast)
+    assert body(answerer, LINE)["position"] == {"latitude_deg": 1.0, "longitude_deg": 2.0, "error_m": 5.0}
+    elsewhere = body(answerer, LINE[:-1] + b', "latitude_deg": 3, "longitude_deg": 4}')
+    assert elsewhere["position"] == {"latitude_deg": 3, "longitude_deg": 4}
+
+
+def test_a_score_of_the_days_ahead_says_until_when_it_holds(tmp_path):
+    model = Scorer.load(write_bundle(tmp_path, AREA)).model("area_risk")
+    said = body(Answerer(model, bundle="b", device="d", source="s", point="balanced"), b'{"ied_count_decay30d": 1}')
+    assert said["expires_at"] == iso(NOW.at + 28 * 86_400)
 
 
 def test_a_value_out_of_range_is_named(answerer):

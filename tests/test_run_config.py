@@ -112,3 +112,19 @@ def test_any_text_is_read_or_refused_in_words(tmp_path_factory, text):
 def test_the_configuration_to_start_from_is_one_that_can_be_read():
     config = read_config(Path(__file__).parent.parent / "serving/deploy/scorer.toml")
     assert (config.bundle, config.queue.limit_mib) == (None, 16.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('host = "239.2.3.1"\n', r"output\[1\].host: got '239.2.3.1'; expected .*remote = true"),
+        ('type = "a u G"\n', r"output\[1\].type: got 'a u G'; expected a CoT type"),
+        (
+            'transport = "udp"\ntls = { ca = "a", certificate = "b", key = "c" }\n',
+            r"output\[1\].transport: got 'udp' with tls",
+        ),
+    ],
+)
+def test_a_bad_output_for_maps_is_refused_with_its_key(read, more, said):
+    with pytest.raises(ConfigError, match=said):
+        read(GOOD + '[[output]]\nkind = "cot"\nport = 8087\n' + more)

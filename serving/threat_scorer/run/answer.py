@@ -6,6 +6,7 @@ import reprlib
 import uuid
 from bisect import bisect_right
 from collections.abc import Mapping
+from dataclasses import asdict
 from math import log
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from threat_scorer.prior import Prior, fuse
 from threat_scorer.reasons import Reasons
 from threat_scorer.records import RecordError, parse_record, record_id
 from threat_scorer.run.clock import Moment, iso, parse_iso
+from threat_scorer.run.config import Position
 from threat_scorer.run.outbox import Entry
 from threat_scorer.run.toml_fields import ConfigError
 from threat_scorer.stream import LONGEST_LINE_BYTES, TooLong, shortest
@@ -24,6 +26,9 @@ from threat_scorer.stream import LONGEST_LINE_BYTES, TooLong, shortest
 LONGEST_ID = 256
 AHEAD_S = 300.0
 """An observation from further ahead than this was stamped by a clock that is wrong."""
+
+POSITION = (("latitude_deg", -90, 90), ("longitude_deg", -180, 180), ("error_m", 0, 1_000_000))
+"""Keys of a record that say where it was observed (WGS-84), with their limits; the last one may be missing."""
 
 LIKELIHOOD_BOUNDS = (0.05, 0.20, 0.45, 0.55, 0.80, 0.95)
 LIKELIHOOD_WORDS = (
@@ -78,6 +83,8 @@ class Answerer:
         What was known of each cell beforehand; it speaks where a record names its ``cell``.
     reasons
         Which scores come with reasons; ``alarms`` are those at or above the operating point.
+    position
+        Where the device stands, for records without a position; None for one that moves.
     """
 
     def __init__(
@@ -90,10 +97,13 @@ class Answerer:
         point: str | None = None,
         prior: Prior | None = None,
         reasons: Literal["all", "alarms", "none"] = "all",
+        position: Position | None = None,
     ) -> None:
         self._model, self._source, self._prior = model, source, prior
         self._point = operating_point(model.contract, point)
         contract = model.contract
+        self._position = None if position is None else asdict(position)
+        self._horizon_s = None if contract.horizon_days is None else contract.horizon_days * 86_400.0
         self._reasons = Reasons(contract) if reasons != "none" else None
         self._reasons_of_alarms_only = reasons == "alarms"
         version = contract.booster_digest.removeprefix("sha256:")[:12]
@@ -169,6 +179,9 @@ class Answerer:
             alarm = probability >= threshold
             said["decision"] = {"alarm": alarm, "operating_point": name, "threshold": threshold}
         said |= self._reasons_for(values, prior, alarm=alarm)
+        said |= self._place(record)
+        if self._horizon_s is not None:
+            said["expires_at"] = iso(moment.at + self._horizon_s)
         if doubt:
             said["prior_doubt"] = doubt
         if outside:
@@ -185,6 +198,20 @@ class Answerer:
         base_rate = self._model.contract.base_rate
         place = None if prior is None else prior - log(base_rate / (1 - base_rate))
         return {"reasons": list(self._reasons.words(values, contributions, place=place))}
+
+    def _place(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return where it was observed; a position that cannot be is no reason to lose an alarm."""
+        if "latitude_deg" not in record and "longitude_deg" not in record:
+            return {"position": self._position} if self._position else {}
+        found = {}
+        for name, low, high in POSITION:
+            value = record.get(name)
+            if value is None and name == "error_m":
+                continue
+            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+                return {"position_doubt": f"{name}: not within {low} to {high}"}
+            found[name] = value
+        return {"position": found}
 
     def _prior_at(self, record: Mapping[str, Any], moment: Moment) -> tuple[float | None, str | None]:
         """Return the log-odds of the record's cell beforehand, and what is wrong: it costs no score."""

@@ -1,5 +1,6 @@
 """scorer.toml -> frozen dataclasses; whatever is wrong in it is said with the name of its key."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from threat_scorer.run.config_peers import (
     AnyInput,
     AnyOutput,
     Broker,
+    CotOutput,
     MqttInput,
     MqttOutput,
     SparkplugOutput,
@@ -44,6 +46,15 @@ class OutboxLimits:
     limit_mib: float = limited(0.01, 10**6, 256.0)
     when_full: Literal["oldest", "lowest", "refuse"] = "oldest"
     """What goes: the oldest, the least probable, or nothing: then new records are refused."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the device stands, for records that do not say where they were made; for one that does not move."""
+
+    latitude_deg: float = limited(-90, 90)
+    longitude_deg: float = limited(-180, 180)
+    error_m: float = limited(0, 1e6, 0.0)
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,7 @@ class Config:
     health: Health = Health()
     log: Log = Log()
     http: Http | None = None
+    position: Position | None = None
 
     @property
     def status_file(self) -> Path:
@@ -159,8 +171,13 @@ def _check(config: Config) -> None:
 
 
 def _check_peer(entry: AnyInput | AnyOutput, where: str) -> None:
-    if isinstance(entry, TcpInput | TcpOutput | Broker):
+    if isinstance(entry, TcpInput | TcpOutput | CotOutput | Broker):
         _check_host(entry, where)
+    if isinstance(entry, CotOutput):
+        if entry.tls and entry.transport == "udp":
+            raise ConfigError(f"{where}.transport: got 'udp' with tls; expected 'tcp'")
+        if not re.fullmatch(r"[a-z](-[A-Za-z0-9.]+)+", entry.type):
+            raise ConfigError(f"{where}.type: got {entry.type!r}; expected a CoT type as a-u-G")
     if isinstance(entry, MqttInput):
         levels = entry.topic.split("/")
         if any("#" in level for level in levels[:-1]) or any(
@@ -181,7 +198,7 @@ def _check_words(text: str, where: str, without: str) -> None:
         raise ConfigError(f"{where}: got {text!r}; expected at most {LONGEST_NAME} characters, none of {without[:-1]}")
 
 
-def _check_host(entry: TcpInput | TcpOutput | Broker | Http, where: str) -> None:
+def _check_host(entry: TcpInput | TcpOutput | CotOutput | Broker | Http, where: str) -> None:
     if entry.host in LOOPBACK or (not isinstance(entry, TcpInput) and entry.tls):
         return
     if isinstance(entry, Broker):

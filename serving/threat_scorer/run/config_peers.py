@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from threat_scorer.run.toml_fields import limited
 
@@ -178,5 +178,25 @@ class SparkplugOutput(Broker, Output):
     kind = "sparkplug"
 
 
+@dataclass(frozen=True, kw_only=True)
+class CotOutput(Output):
+    """Cursor on Target events for maps; what has no position is passed over."""
+
+    port: int = limited(*PORT)
+    host: str = "127.0.0.1"
+    transport: Literal["tcp", "udp"] = "tcp"
+    tls: Tls | None = None
+    """With ``tcp``."""
+    remote: bool = False
+    """True to let `host` be another machine, or a group, without TLS."""
+    type: str = "a-u-G"
+    """CoT type of each event: something unknown on the ground; ``b-m-p-s-m`` is a spot on the map."""
+    only: Literal["alarms", "scores"] = "alarms"
+    """What becomes an event: what is at or above the operating point, or every score."""
+    stale_s: float = limited(1, 1e8, 86_400.0)
+    """How long an event stays on the map where the score itself does not say until when it holds."""
+    kind = "cot"
+
+
 AnyInput: TypeAlias = StdinInput | FileInput | UnixInput | TcpInput | MqttInput
-AnyOutput: TypeAlias = StdoutOutput | FileOutput | UnixOutput | TcpOutput | MqttOutput | SparkplugOutput
+AnyOutput: TypeAlias = StdoutOutput | FileOutput | UnixOutput | TcpOutput | MqttOutput | SparkplugOutput | CotOutput

@@ -32,6 +32,15 @@ class Sink:
         """
         raise NotImplementedError
 
+    def idle(self) -> None:
+        """Do what is to be done while there is nothing to deliver.
+
+        Raises
+        ------
+        OSError, DeliveryError
+            The peer is gone.
+        """
+
     def close(self) -> None:
         """Let go of file or peer, after a failure or for good; it is opened again by the next delivery."""
 
@@ -89,7 +98,7 @@ class Delivery:
         """Deliver one batch; after a failure pause, longer each time. Return False where it failed."""
         rows = self._outbox.pending(self.name, limit=BATCH, wait_s=wait_s)
         if not rows:
-            return True
+            return self._idle()
         try:
             safe = self._sink.deliver(rows, self._outbox.stream)
             self._outbox.delivered(self.name, safe)
@@ -105,6 +114,13 @@ class Delivery:
             self._log.info("output works again", output=self.name, after_s=round(boottime() - self.since, 1))
             self.error, self.since = None, boottime()
         self._pause_s = FIRST_PAUSE_S
+        return True
+
+    def _idle(self) -> bool:
+        try:
+            self._sink.idle()
+        except (OSError, DeliveryError):  # there will be a word of it when something is to be delivered
+            self._sink.close()
         return True
 
     def _failed(self, error: str) -> None:

@@ -73,6 +73,7 @@ class Process:
                 source=name,
                 point=config.operating_point,
                 reasons=config.reasons,
+                position=config.position,
                 prior=None if scorer.contracts[model].horizon_days else scorer.prior,
             )
             for name, model in models.items()

@@ -12,6 +12,7 @@ from threat_scorer import strict_json
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config_peers import (
     AnyOutput,
+    CotOutput,
     FileOutput,
     MqttOutput,
     SocketOutput,
@@ -53,6 +54,10 @@ def open_sink(entry: AnyOutput, outbox: Outbox, log: Log, *, device: str) -> Sin
         return StdoutSink()
     if isinstance(entry, FileOutput):
         return FileSink(entry.path)
+    if isinstance(entry, CotOutput):
+        from threat_scorer.run.cot import CotSink
+
+        return CotSink(entry)
     return SocketSink(entry)
 
 
