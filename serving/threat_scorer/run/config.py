@@ -14,6 +14,7 @@ from threat_scorer.run.config_peers import (
     CotOutput,
     MqttInput,
     MqttOutput,
+    SapientOutput,
     SparkplugOutput,
     TcpInput,
     TcpOutput,
@@ -25,6 +26,7 @@ LARGEST_CONFIG_BYTES = 2**20
 HTTP = "http"
 """Name of what comes in through ``POST /v1/score``."""
 LONGEST_NAME = 200
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -171,8 +173,10 @@ def _check(config: Config) -> None:
 
 
 def _check_peer(entry: AnyInput | AnyOutput, where: str) -> None:
-    if isinstance(entry, TcpInput | TcpOutput | CotOutput | Broker):
+    if isinstance(entry, TcpInput | TcpOutput | CotOutput | SapientOutput | Broker):
         _check_host(entry, where)
+    if isinstance(entry, SapientOutput) and entry.node_id and not re.fullmatch(UUID, entry.node_id):
+        raise ConfigError(f"{where}.node_id: got {entry.node_id!r}; expected a UUID in lower case")
     if isinstance(entry, CotOutput):
         if entry.tls and entry.transport == "udp":
             raise ConfigError(f"{where}.transport: got 'udp' with tls; expected 'tcp'")
@@ -198,7 +202,7 @@ def _check_words(text: str, where: str, without: str) -> None:
         raise ConfigError(f"{where}: got {text!r}; expected at most {LONGEST_NAME} characters, none of {without[:-1]}")
 
 
-def _check_host(entry: TcpInput | TcpOutput | CotOutput | Broker | Http, where: str) -> None:
+def _check_host(entry: TcpInput | TcpOutput | CotOutput | SapientOutput | Broker | Http, where: str) -> None:
     if entry.host in LOOPBACK or (not isinstance(entry, TcpInput) and entry.tls):
         return
     if isinstance(entry, Broker):

@@ -198,5 +198,25 @@ class CotOutput(Output):
     kind = "cot"
 
 
+@dataclass(frozen=True, kw_only=True)
+class SapientOutput(Output):
+    """A SAPIENT fusion node, BSI Flex 335 v2.0."""
+
+    port: int = limited(*PORT)
+    host: str = "127.0.0.1"
+    tls: Tls | None = None
+    remote: bool = False
+    """True to let `host` be another machine without TLS."""
+    node_id: str = ""
+    """Our UUID; made from the device's name where it is not given."""
+    only: Literal["alarms", "scores"] = "scores"
+    """What is reported as a detection; an alarm also raises an alert."""
+    status_every_s: float = limited(1, 3600, 10.0)
+    ack_within_s: float = limited(0.1, 3600, 10.0)
+    kind = "sapient"
+
+
 AnyInput: TypeAlias = StdinInput | FileInput | UnixInput | TcpInput | MqttInput
-AnyOutput: TypeAlias = StdoutOutput | FileOutput | UnixOutput | TcpOutput | MqttOutput | SparkplugOutput | CotOutput
+AnyOutput: TypeAlias = (
+    StdoutOutput | FileOutput | UnixOutput | TcpOutput | MqttOutput | SparkplugOutput | CotOutput | SapientOutput
+)

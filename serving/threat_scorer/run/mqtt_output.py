@@ -8,10 +8,9 @@ import paho.mqtt.client as paho
 
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config_peers import MqttOutput
-from threat_scorer.run.log import Log
 from threat_scorer.run.mqtt import Connection, Will
 from threat_scorer.run.outbox import Row, to_line
-from threat_scorer.run.outputs import DeliveryError, Sink
+from threat_scorer.run.outputs import DeliveryError, Device, Sink
 
 CONNECTED_WITHIN_S = 5.0
 ANSWERED_WITHIN_S = 10.0
@@ -78,7 +77,7 @@ def connected(connection: Connection) -> None:
 class MqttSink(Sink):
     """Publishes records."""
 
-    def __init__(self, entry: MqttOutput, log: Log, *, device: str) -> None:
+    def __init__(self, entry: MqttOutput, device: Device) -> None:
         self._entry = entry
         self._sent: dict[int, int] = {}  # id of a message that is under way -> its sequence number
         self._answers = Answers()
@@ -86,8 +85,8 @@ class MqttSink(Sink):
         self.connection = Connection(
             entry,
             where=f"output {entry.name}",
-            client_id=entry.client_id or f"{device}-{entry.name}",
-            log=log,
+            client_id=entry.client_id or f"{device.name}-{entry.name}",
+            log=device.log,
             greet=self._availability.greet,
             will=self._availability.will,
         )

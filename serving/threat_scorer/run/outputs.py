@@ -2,9 +2,11 @@
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from threat_scorer.run.clock import boottime
+from threat_scorer.run.config import Position
 from threat_scorer.run.log import Log
 from threat_scorer.run.outbox import Outbox, OutboxError, Row
 
@@ -14,6 +16,22 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 
 class DeliveryError(Exception):
     """A peer that does not take records now; they stay in the outbox."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a sink may say of the device and its process."""
+
+    name: str
+    bundle: str
+    """Identity of the bundle that scores."""
+    position: Position | None
+    """Where it stands; None for one that moves."""
+    latest_seq: Callable[[], int]
+    """Tells the highest sequence number in the outbox."""
+    level: Callable[[], str]
+    """Tells how it does: ``ok``, ``warning`` or ``failure``."""
+    log: Log
 
 
 class Sink:
@@ -79,29 +97,30 @@ class Delivery:
     def leave(self) -> None:
         """Say farewell: the process ends."""
         self._sink.leave()
+        self._sink.close()
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop`."""
         self._sink.open()
         while not stop.is_set():
             self.step(stop, wait_s=0.5)
-        self._sink.close()
 
     def drain(self, until: float) -> None:
         """Deliver what waits, until all is delivered, an attempt fails, or the steady clock shows `until`."""
         while boottime() < until and self._outbox.behind(self.name):
             if not self.step(threading.Event(), wait_s=0.0, patient=False):
                 return
-        self._sink.close()
 
     def step(self, stop: threading.Event, *, wait_s: float, patient: bool = True) -> bool:
         """Deliver one batch; after a failure pause, longer each time. Return False where it failed."""
         rows = self._outbox.pending(self.name, limit=BATCH, wait_s=wait_s)
-        if not rows:
-            return self._idle()
         try:
-            safe = self._sink.deliver(rows, self._outbox.stream)
-            self._outbox.delivered(self.name, safe)
+            if rows:
+                safe = self._sink.deliver(rows, self._outbox.stream)
+                self._outbox.delivered(self.name, safe)
+            else:
+                safe = 0
+                self._sink.idle()
         except (OSError, DeliveryError, OutboxError) as error:
             self._sink.close()
             self._failed(str(error))
@@ -114,13 +133,6 @@ class Delivery:
             self._log.info("output works again", output=self.name, after_s=round(boottime() - self.since, 1))
             self.error, self.since = None, boottime()
         self._pause_s = FIRST_PAUSE_S
-        return True
-
-    def _idle(self) -> bool:
-        try:
-            self._sink.idle()
-        except (OSError, DeliveryError):  # there will be a word of it when something is to be delivered
-            self._sink.close()
         return True
 
     def _failed(self, error: str) -> None:

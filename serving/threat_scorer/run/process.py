@@ -18,13 +18,13 @@ from threat_scorer.run.answer import Answerer
 from threat_scorer.run.clock import Clock, boottime
 from threat_scorer.run.config import HTTP, Config, Http
 from threat_scorer.run.config_peers import AnyInput, FileInput, MqttInput, StdinInput
-from threat_scorer.run.health import Checks, write_status
+from threat_scorer.run.health import Checks, worst, write_status
 from threat_scorer.run.inputs import FollowedFile, follow_file, read_stdin
 from threat_scorer.run.listener import listen, serve
 from threat_scorer.run.log import Log
 from threat_scorer.run.meter import Meter
 from threat_scorer.run.outbox import Outbox
-from threat_scorer.run.outputs import Delivery
+from threat_scorer.run.outputs import Delivery, Device
 from threat_scorer.run.queue import IntakeQueue
 from threat_scorer.run.sinks import open_sink
 from threat_scorer.run.toml_fields import ConfigError
@@ -90,11 +90,16 @@ class Process:
         self._meter = Meter(dict.fromkeys(models, now))
         clock = Clock(float(self._outbox.fact("latest")))
         self._worker = Worker(self._queue, self._outbox, answerers, clock=clock, meter=self._meter, log=self._log)
+        device = Device(
+            name=config.device,
+            bundle=scorer.bundle,
+            position=config.position,
+            latest_seq=self._outbox.latest_seq,
+            level=lambda: worst(self._checks.all()),
+            log=self._log,
+        )
         self._deliveries = [
-            Delivery(
-                entry.name, open_sink(entry, self._outbox, self._log, device=config.device), self._outbox, self._log
-            )
-            for entry in config.output
+            Delivery(entry.name, open_sink(entry, device), self._outbox, self._log) for entry in config.output
         ]
         self._troubles: dict[str, Callable[[], str | None]] = {}
         expires_at = release.ends_at.timestamp() if release else None

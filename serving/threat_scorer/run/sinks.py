@@ -15,6 +15,7 @@ from threat_scorer.run.config_peers import (
     CotOutput,
     FileOutput,
     MqttOutput,
+    SapientOutput,
     SocketOutput,
     SparkplugOutput,
     StdoutOutput,
@@ -22,9 +23,8 @@ from threat_scorer.run.config_peers import (
     Tls,
     UnixOutput,
 )
-from threat_scorer.run.log import Log
-from threat_scorer.run.outbox import Outbox, Row, to_line
-from threat_scorer.run.outputs import DeliveryError, Sink
+from threat_scorer.run.outbox import Row, to_line
+from threat_scorer.run.outputs import DeliveryError, Device, Sink
 
 if TYPE_CHECKING:
     import ssl
@@ -33,7 +33,7 @@ LONGEST_ANSWER_BYTES = 4096
 TAIL_BYTES = 2**16
 
 
-def open_sink(entry: AnyOutput, outbox: Outbox, log: Log, *, device: str) -> Sink:
+def open_sink(entry: AnyOutput, device: Device) -> Sink:
     """Return the sink of an output; nothing is opened or connected to yet.
 
     Raises
@@ -45,11 +45,11 @@ def open_sink(entry: AnyOutput, outbox: Outbox, log: Log, *, device: str) -> Sin
     if isinstance(entry, MqttOutput):
         from threat_scorer.run.mqtt_output import MqttSink
 
-        return MqttSink(entry, log, device=device)
+        return MqttSink(entry, device)
     if isinstance(entry, SparkplugOutput):
         from threat_scorer.run.sparkplug import SparkplugSink
 
-        return SparkplugSink(entry, log, device=device, latest_seq=outbox.latest_seq)
+        return SparkplugSink(entry, device)
     if isinstance(entry, StdoutOutput):
         return StdoutSink()
     if isinstance(entry, FileOutput):
@@ -58,6 +58,10 @@ def open_sink(entry: AnyOutput, outbox: Outbox, log: Log, *, device: str) -> Sin
         from threat_scorer.run.cot import CotSink
 
         return CotSink(entry)
+    if isinstance(entry, SapientOutput):
+        from threat_scorer.run.sapient import SapientSink
+
+        return SapientSink(entry, device)
     return SocketSink(entry)
 
 

@@ -6,7 +6,7 @@ their order: after each batch we subscribe to our commands once more, and when t
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -15,11 +15,10 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from threat_scorer import strict_json
 from threat_scorer.run.clock import boottime, now_ms
 from threat_scorer.run.config_peers import SparkplugOutput
-from threat_scorer.run.log import Log
 from threat_scorer.run.mqtt import Connection, Will
 from threat_scorer.run.mqtt_output import ANSWERED_WITHIN_S, CONNECTED_WITHIN_S, Answers, connected
 from threat_scorer.run.outbox import Row, to_line
-from threat_scorer.run.outputs import DeliveryError, Sink
+from threat_scorer.run.outputs import DeliveryError, Device, Sink
 from threat_scorer.run.sparkplug_payload import BOOLEAN, DOUBLE, INT64, STRING, Metric, PayloadError, decode, encode
 
 NAMESPACE = "spBv1.0"
@@ -29,16 +28,10 @@ METRICS = {"probability": DOUBLE, "likelihood": STRING, "alarm": BOOLEAN, "simul
 
 
 class SparkplugSink(Sink):
-    """Publishes records as an edge node.
+    """Publishes records as an edge node; what is in the outbox when it is born is historical."""
 
-    Parameters
-    ----------
-    latest_seq
-        Tells the highest sequence number in the outbox: what is there when we are born is historical.
-    """
-
-    def __init__(self, entry: SparkplugOutput, log: Log, *, device: str, latest_seq: Callable[[], int]) -> None:
-        self._entry, self._log, self._latest_seq = entry, log, latest_seq
+    def __init__(self, entry: SparkplugOutput, device: Device) -> None:
+        self._entry, self._log, self._latest_seq = entry, device.log, device.latest_seq
         self._lock = threading.RLock()  # a birth must not come between a number and its message
         self._bd_seq = -1
         self._seq = 0
@@ -49,8 +42,8 @@ class SparkplugSink(Sink):
         self.connection = Connection(
             entry,
             where=f"output {entry.name}",
-            client_id=entry.client_id or f"{device}-{entry.name}",
-            log=log,
+            client_id=entry.client_id or f"{device.name}-{entry.name}",
+            log=device.log,
             greet=self._greet,
             hear=self._hear,
             will=self._next_death,
