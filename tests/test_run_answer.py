@@ -55,6 +55,7 @@ def test_a_score_has_all_that_belongs_to_it(answerer, scorer):
         "observed_at": "2026-01-01T00:00:00.000000Z",
         "scored_at": "2026-01-01T00:16:40.000000Z",
         "likelihood": "almost no chance",
+        "missing": ["emi_in_phase", "emi_quadrature"],
         "decision": {"alarm": False, "operating_point": "balanced", "threshold": 0.5},
         "device": "mast",
         "model": "sensor_threat",
@@ -140,6 +141,7 @@ def test_what_was_known_of_the_place_goes_into_the_score_and_stands_beside_it(sc
         ("somewhere", "2026-02-01T00:00:00Z", "not an H3 cell"),
         ([1], "2026-02-01T00:00:00Z", "not an H3 cell"),
         (CELL, "2026-01-01T00:00:00Z", "until 2026-01-01"),
+        (None, "2026-02-01T00:00:00Z", "none given"),
     ],
 )
 def test_a_place_that_is_lost_or_a_prior_out_of_date_is_said_and_costs_no_score(scorer, cell, until, said):

@@ -7,7 +7,7 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import log
+from math import isnan, log
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from threat_scorer.reasons import Reasons
 from threat_scorer.records import RecordError, parse_record, record_id
 from threat_scorer.run.clock import Moment, iso, parse_iso
 from threat_scorer.run.config import Position
+from threat_scorer.run.degrade import Watch
 from threat_scorer.run.outbox import Entry
 from threat_scorer.run.toml_fields import ConfigError
 from threat_scorer.stream import LONGEST_LINE_BYTES, TooLong, shortest
@@ -85,6 +86,8 @@ class Answerer:
         Which scores come with reasons; ``alarms`` are those at or above the operating point.
     position
         Where the device stands, for records without a position; None for one that moves.
+    watch
+        Looks for faults of the sensor; None to look for none.
     """
 
     def __init__(
@@ -98,10 +101,12 @@ class Answerer:
         prior: Prior | None = None,
         reasons: Literal["all", "alarms", "none"] = "all",
         position: Position | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._model, self._source, self._prior = model, source, prior
         self._point = operating_point(model.contract, point)
         contract = model.contract
+        self._watch = watch
         self._position = None if position is None else asdict(position)
         self._horizon_s = None if contract.horizon_days is None else contract.horizon_days * 86_400.0
         self._reasons = Reasons(contract) if reasons != "none" else None
@@ -158,6 +163,7 @@ class Answerer:
         return hashlib.blake2b(of.encode() + b"\n" + (line or b""), digest_size=16).hexdigest()
 
     def _score(self, record: Mapping[str, Any], key: str, moment: Moment) -> tuple[dict[str, Any], float]:
+        contract = self._model.contract
         values, outside = self._model.reader.read(record)
         identity = record_id(record, 0) if "id" in record else key
         if identity != _safe_id({"id": identity}):
@@ -186,6 +192,10 @@ class Answerer:
             said["prior_doubt"] = doubt
         if outside:
             said["out_of_range"] = list(outside)
+        if missing := [entry.name for entry, value in zip(contract.inputs, values, strict=True) if isnan(value)]:
+            said["missing"] = missing
+        if self._watch and (faults := self._watch.see(values, outside)):
+            said["degraded"] = list(faults)
         return {**said, **self._of, **self._tail}, shown
 
     def _reasons_for(self, values: list[float], prior: float | None, *, alarm: bool | None) -> dict[str, Any]:
@@ -216,8 +226,10 @@ class Answerer:
     def _prior_at(self, record: Mapping[str, Any], moment: Moment) -> tuple[float | None, str | None]:
         """Return the log-odds of the record's cell beforehand, and what is wrong: it costs no score."""
         cell = record.get("cell")
-        if cell is None or self._prior is None:
+        if self._prior is None:
             return None, None
+        if cell is None:
+            return None, "cell: none given, the base rate stands for it"
         try:
             prior = self._prior.at(cell)
         except (RecordError, TypeError, ValueError):

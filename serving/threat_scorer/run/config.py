@@ -87,6 +87,24 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Degrade:
+    """When an input of a sensor is at fault."""
+
+    stuck_after: int = limited(2, 10**9, 100)
+    """The same value in so many records, one after the other."""
+    missing_after: int = limited(1, 10**9, 20)
+    """Nothing in so many records, of an input that was there before."""
+    background_records: int = limited(10, 10**6, 500)
+    """So many first records make the background."""
+    drift_records: int = limited(10, 10**6, 500)
+    """The late mean, which is compared with the background's, looks back about so far."""
+    drift_deviations: float = limited(0.1, 100, 1.0)
+    """How far it may depart, in standard deviations of the background."""
+    steady: tuple[str, ...] = ()
+    """Inputs that may well stand still or be moved, as the height of a mast: neither stuck nor drifting."""
+
+
+@dataclass(frozen=True)
 class Log:
     """Lines on stderr."""
 
@@ -115,6 +133,7 @@ class Config:
     queue: Queue = Queue()
     outbox: OutboxLimits = OutboxLimits()
     health: Health = Health()
+    degrade: Degrade = Degrade()
     log: Log = Log()
     http: Http | None = None
     position: Position | None = None
@@ -123,6 +142,11 @@ class Config:
     def status_file(self) -> Path:
         """Where health is written."""
         return self.state / "status.json"
+
+    @property
+    def background_file(self) -> Path:
+        """Where the backgrounds of the sensors are kept; without it they are learnt again."""
+        return self.state / "background.json"
 
     @property
     def outbox_file(self) -> Path:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from threat_scorer import strict_json
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config import Config
+from threat_scorer.run.degrade import Watch
 from threat_scorer.run.meter import Meter
 from threat_scorer.run.outbox import Outbox
 from threat_scorer.run.outputs import Delivery
@@ -49,6 +50,8 @@ class Checks:
     meter: Meter
     troubles: Mapping[str, Callable[[], str | None]]
     """What is wrong with the connection of an input, by its name."""
+    watches: Mapping[str, Watch]
+    """Of the sensors, by the input's name."""
 
     def all(self) -> list[Check]:
         """Return every check, in a fixed order."""
@@ -64,6 +67,7 @@ class Checks:
             *self._temperatures(),
             *(self._input(name, at) for name, at in self.meter.inputs.items()),
             *(self._connection(name, trouble()) for name, trouble in self.troubles.items()),
+            *(self._sensor(name, watch) for name, watch in self.watches.items()),
             *(self._output(delivery) for delivery in self.deliveries),
         ]
 
@@ -124,6 +128,9 @@ class Checks:
         silent_s = boottime() - last
         quiet = silent_s > limits.get(name, float("inf"))
         return Check(f"input {name}", "warning" if quiet else "ok", f"silent for {silent_s:.0f} s")
+
+    def _sensor(self, name: str, watch: Watch) -> Check:
+        return Check(f"sensor {name}", "warning" if watch.faults else "ok", "; ".join(watch.faults) or "no fault seen")
 
     def _connection(self, name: str, trouble: str | None) -> Check:
         return Check(f"connection {name}", "warning" if trouble else "ok", trouble or "stands")

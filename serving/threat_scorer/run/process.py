@@ -18,6 +18,7 @@ from threat_scorer.run.answer import Answerer
 from threat_scorer.run.clock import Clock, boottime
 from threat_scorer.run.config import HTTP, Config, Http
 from threat_scorer.run.config_peers import AnyInput, FileInput, MqttInput, StdinInput
+from threat_scorer.run.degrade import Watch, keep_backgrounds, read_backgrounds
 from threat_scorer.run.health import Checks, worst, write_status
 from threat_scorer.run.inputs import FollowedFile, follow_file, read_stdin
 from threat_scorer.run.listener import listen, serve
@@ -65,6 +66,12 @@ class Process:
         models = {entry.name: entry.model for entry in config.input}
         if config.http and config.http.model:
             models[HTTP] = config.http.model
+        backgrounds = read_backgrounds(config.background_file)
+        self._watches = {
+            name: Watch([entry.name for entry in contract.inputs], config.degrade, backgrounds.get(name, {}))
+            for name, model in models.items()
+            if not (contract := scorer.model(model).contract).horizon_days
+        }
         answerers = {
             name: Answerer(
                 scorer.model(model),
@@ -74,7 +81,8 @@ class Process:
                 point=config.operating_point,
                 reasons=config.reasons,
                 position=config.position,
-                prior=None if scorer.contracts[model].horizon_days else scorer.prior,
+                prior=scorer.prior if name in self._watches else None,
+                watch=self._watches.get(name),
             )
             for name, model in models.items()
         }
@@ -104,7 +112,15 @@ class Process:
         self._troubles: dict[str, Callable[[], str | None]] = {}
         expires_at = release.ends_at.timestamp() if release else None
         self._checks = Checks(
-            config, scorer.bundle, expires_at, self._queue, self._outbox, self._deliveries, self._meter, self._troubles
+            config,
+            scorer.bundle,
+            expires_at,
+            self._queue,
+            self._outbox,
+            self._deliveries,
+            self._meter,
+            self._troubles,
+            self._watches,
         )
         self._stop_inputs, self._stop_worker, self._stop_outputs = (threading.Event() for _ in range(3))
         self._failed: list[str] = []
@@ -209,9 +225,11 @@ class Process:
 
     def _write_status(self, state: str) -> None:
         try:
+            if any(watch.learnt for watch in self._watches.values()):
+                keep_backgrounds(self._config.background_file, self._watches)
             write_status(self._config.status_file, self._checks.all(), every_s=self._config.health.every_s, state=state)
         except OSError as error:  # a full disk must not end the scoring
-            self._log.warning("cannot write the status file", error=error.strerror)
+            self._log.warning("cannot write status or background", error=error.strerror)
 
 
 def _load(config: Config, log: Log) -> tuple[Scorer, Release | None]:

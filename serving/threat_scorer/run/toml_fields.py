@@ -56,6 +56,8 @@ def read_table(kind: Any, value: Any, where: str, folder: Path) -> Any:
 
 
 def _read(kind: Any, value: Any, where: str, folder: Path, limits: Mapping[str, Any]) -> Any:
+    if get_origin(kind) is tuple and not limits:
+        return _read_words(value, where)
     if get_origin(kind) is tuple:
         return _read_entries(limits["kinds"], value, where, folder)
     if get_origin(kind) is UnionType:
@@ -88,6 +90,12 @@ def _read_entries(kinds: Mapping[str, type], value: Any, where: str, folder: Pat
         rest = {key: part for key, part in entry.items() if key != "kind"}
         entries.append(read_table(kinds[chosen], rest, f"{where}[{i}]", folder))
     return tuple(entries)
+
+
+def _read_words(value: Any, where: str) -> tuple[str, ...]:
+    if type(value) is not list or not all(type(word) is str and word for word in value):
+        raise ConfigError(f"{where}: got {value!r}; expected a list of texts")
+    return tuple(value)
 
 
 def _words(kind: Any) -> str:
