@@ -248,6 +248,8 @@ class Evaluate:
 
     area_shares: list[Share]
     alarm_shares: list[Share]
+    logistic_ridge: Annotated[float, Ge(0)]
+    """Penalty of the logistic regression that the area model is held against."""
     calibration_bins: Annotated[int, Ge(2)]
     bootstrap_samples: Annotated[int, Ge(100)]
     seed: int

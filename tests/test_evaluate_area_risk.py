@@ -19,7 +19,9 @@ from pipeline.params import Evaluate
 from pipeline.splits import Instants, LeakError, Origin
 
 ORIGINS = ("2021-01-01", "2021-02-26", "2021-04-23")
-SETTINGS = Evaluate(area_shares=[0.05], alarm_shares=[0.1], calibration_bins=5, bootstrap_samples=200, seed=7)
+SETTINGS = Evaluate(
+    area_shares=[0.05], alarm_shares=[0.1], logistic_ridge=1.0, calibration_bins=5, bootstrap_samples=200, seed=7
+)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +137,7 @@ def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label_28d"].to_numpy(zero_copy_only=False) == 1
     origins = origins_of(cutoffs)
-    arguments = {"linear": ["label_log1p_decay14d_ring0"], "horizon_days": 28, "fitted": fitted()["params"]}
+    arguments = {"ridge": 1.0, "horizon_days": 28, "fitted": fitted()["params"]}
     before = baselines.probabilities(table, outcome, cutoffs, origins, **arguments)
     tested = [origin for origin in origins if origin.tested]
     spoken_of = np.concatenate([np.full(int(origin.block.sum()), n) for n, origin in enumerate(tested)])

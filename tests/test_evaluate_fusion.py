@@ -10,7 +10,9 @@ from pipeline.params import Evaluate
 from pipeline.simulate import sensors
 from threat_scorer.prior import fuse
 
-SETTINGS = Evaluate(area_shares=[0.01], alarm_shares=[0.05, 0.1], calibration_bins=10, bootstrap_samples=100, seed=7)
+SETTINGS = Evaluate(
+    area_shares=[0.01], alarm_shares=[0.05, 0.1], logistic_ridge=1.0, calibration_bins=10, bootstrap_samples=100, seed=7
+)
 LANES, ALARMS = 40, 6_000
 
 

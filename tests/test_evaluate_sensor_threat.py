@@ -13,7 +13,9 @@ from pipeline.params import Evaluate
 from pipeline.report.sensor_results import sensor_tables
 from pipeline.run_facts import subsets
 
-SETTINGS = Evaluate(area_shares=[0.01], alarm_shares=[0.05, 0.1], calibration_bins=5, bootstrap_samples=100, seed=7)
+SETTINGS = Evaluate(
+    area_shares=[0.01], alarm_shares=[0.05, 0.1], logistic_ridge=1.0, calibration_bins=5, bootstrap_samples=100, seed=7
+)
 ROWS = 360
 
 

@@ -238,8 +238,7 @@ def test_every_feature_is_float32_described_and_finite_where_the_baseline_reads_
         assert rows.table[name].type == pa.float32()
     for name in rows.linear:
         assert np.isfinite(rows.table[name].to_numpy()).all(), name
-    assert "label_log1p_decay14d_ring0" in rows.linear
-    assert "label_log1p_decay14d_theatre" not in rows.linear
+    assert rows.linear == {"hawkes_log_events_per_day"}
 
 
 def test_the_order_of_the_rows_of_the_tables_changes_nothing() -> None:

@@ -70,8 +70,8 @@ def evaluate(
             outcome,
             cutoffs,
             origins,
-            linear=list(fit["baseline"]["weights"]),
             horizon_days=horizon,
+            ridge=settings.logistic_ridge,
             fitted=fit["params"],
         ),
     }

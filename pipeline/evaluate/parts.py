@@ -12,7 +12,8 @@ from pipeline.evaluate.metrics import Floats, Mask
 LEAST_POSITIVES = 10
 """A part with fewer rows that an event followed is not measured: its figures would say nothing."""
 
-_VISITED = re.compile(r"(?:patrol|search|clearance)_log1p_decay(\d+)d_ring0")
+EFFORT = re.compile(r"(?:patrol|search|clearance)_log1p_decay(\d+)d_ring(\d+)")
+"""Features that say where people looked."""
 
 
 def parts(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray, *, horizon_days: int) -> dict[str, Mask]:
@@ -57,7 +58,8 @@ def measurable(some: Mask, outcome: Mask) -> bool:
 
 def _exposure(tested: pa.Table) -> dict[str, Mask]:
     """Return the rows by how much the cell was visited, as the features with the longest memory know it."""
-    found = {name: int(match[1]) for name in tested.column_names if (match := _VISITED.fullmatch(name))}
+    effort = {name: match for name in tested.column_names if (match := EFFORT.fullmatch(name))}
+    found = {name: int(match[1]) for name, match in effort.items() if match[2] == "0"}
     if not found:
         return {}
     longest = [name for name, half_life in found.items() if half_life == max(found.values())]

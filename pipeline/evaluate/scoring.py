@@ -6,6 +6,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.evaluate.metrics import Floats
@@ -40,20 +41,31 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> 
         Record of the fit: ``features``, ``baseline`` and ``calibration``.
     """
     names: list[str] = fit["features"]
-    matrix = np.column_stack([rows[name].to_numpy() for name in names])
+    matrix = _matrix(rows, names)
     baseline = LogLinear(**fit["baseline"])
-    slope, intercept = fit["calibration"]["slope"], fit["calibration"]["intercept"]
     linear = [names.index(name) for name in baseline.weights]
-    raw = baseline.log_odds(matrix[:, linear]) + np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1))
-
     # the last column is the trees' own mean: the same for all rows
     added = np.asarray(booster.predict(matrix, pred_contrib=True, num_iteration=-1), dtype=np.float64)[:, :-1]
     added[:, linear] += matrix[:, linear].astype(np.float64) * np.array(list(baseline.weights.values()))
-    added = slope * (added - added.mean(axis=0))
+    added = fit["calibration"]["slope"] * (added - added.mean(axis=0))
     families = tuple(dict.fromkeys(family(name) for name in names))
     belongs = np.array([families.index(family(name)) for name in names])
     member = (belongs[:, None] == np.arange(len(families))).astype(np.float64)
-    return Scores(slope * raw + intercept, families, added @ member)
+    return Scores(log_odds(rows, booster, fit), families, added @ member)
+
+
+def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:
+    """Return the model's calibrated log-odds of rows, shape (n,); the arguments are those of `score`."""
+    names: list[str] = fit["features"]
+    matrix = _matrix(rows, names)
+    baseline = LogLinear(**fit["baseline"])
+    smooth = baseline.log_odds(matrix[:, [names.index(name) for name in baseline.weights]])
+    trees = np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1))
+    return np.asarray(fit["calibration"]["slope"] * (smooth + trees) + fit["calibration"]["intercept"])
+
+
+def _matrix(rows: pa.Table, names: list[str]) -> npt.NDArray[np.float32]:
+    return np.column_stack([rows[name].to_numpy() for name in names])
 
 
 def family(feature: str) -> str:

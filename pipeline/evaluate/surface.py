@@ -14,7 +14,8 @@ from scipy.special import expit
 
 from pipeline.cli import StageError
 from pipeline.evaluate import uncertainty
-from pipeline.evaluate.scoring import Scores, score
+from pipeline.evaluate.parts import EFFORT
+from pipeline.evaluate.scoring import Scores, log_odds, score
 from pipeline.marking import Marking
 from pipeline.params import Evaluate, midnight
 from pipeline.tables import UTC as UTC_MICROSECONDS
@@ -30,6 +31,7 @@ SCHEMA = pa.schema(
         pa.field("probability", pa.float64(), nullable=False),
         pa.field("probability_low", pa.float64(), nullable=False),
         pa.field("probability_high", pa.float64(), nullable=False),
+        pa.field("probability_even_effort", pa.float64(), nullable=False),
         pa.field("drivers", pa.list_(pa.struct([("family", pa.string()), ("log_odds", pa.float64())])), nullable=False),
         pa.field("originator", pa.string(), nullable=False),
         pa.field("releasable_to", pa.list_(pa.string()), nullable=False),
@@ -95,7 +97,7 @@ def validity(day: date, cutoffs: list[datetime], fit: Mapping[str, Any]) -> Vali
 def known_by(cutoff: datetime, calibration: pa.Table, held_out: pa.Table, *, horizon_days: int) -> pa.Table:
     """Return the rows that the model had not seen and whose horizon had ended by a cutoff.
 
-    The rows of the calibration block count for every cutoff, for the model itself rests on them. Outcomes are those
+    The rows that calibrate the first origin of the test count for every cutoff. Outcomes are those
     that are known today: a report that came late counts.
     """
     ended = pc.less_equal(held_out["cutoff"], pa.scalar(cutoff - timedelta(days=horizon_days), UTC_MICROSECONDS))
@@ -139,6 +141,7 @@ def build(
         "probability": expit(scores.log_odds),
         "probability_low": low,
         "probability_high": high,
+        "probability_even_effort": expit(log_odds(even_effort(rows), booster, fit)),
         "drivers": pa.array(drivers(scores), SCHEMA.field("drivers").type),
     }
     same = {
@@ -152,6 +155,19 @@ def build(
     everywhere = {name: pa.array([value] * rows.num_rows, SCHEMA.field(name).type) for name, value in same.items()}
     table = pa.table({**columns, **everywhere}).select(SCHEMA.names).cast(SCHEMA)
     return Surface(table, valid, int(fit["horizon_days"]), marking, simulated)
+
+
+def even_effort(rows: pa.Table) -> pa.Table:
+    """Return the rows as if patrols, searches and clearance had gone to every cell alike: at their mean of the rows.
+
+    What is found follows where people look. A planner who looks where the risk is high, and takes what is found there
+    for the next risk, makes a hot spot confirm itself; who looks by the risk at even effort does not.
+    """
+    for place, name in enumerate(rows.column_names):
+        if EFFORT.match(name):
+            mean = np.full(rows.num_rows, rows[name].to_numpy().mean(dtype=np.float64), dtype=np.float32)
+            rows = rows.set_column(place, name, pa.array(mean))
+    return rows
 
 
 def drivers(scores: Scores) -> list[list[dict[str, Any]]]:

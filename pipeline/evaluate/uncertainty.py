@@ -12,7 +12,7 @@ from pipeline.evaluate.metrics import Floats, Mask
 
 METHOD = (
     "95 % block bootstrap, by cutoff, of the line from the model's log-odds to the outcomes known by then "
-    "(calibration block and held-out cutoffs), widened where need be to take in the model's own probability"
+    "(the rows that calibrate and held-out cutoffs), widened where need be to take in the model's own probability"
 )
 
 

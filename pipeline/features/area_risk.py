@@ -1,6 +1,5 @@
 """Incidents, observations and places -> a row for each cutoff and cell: labels, and features known at the cutoff."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,8 +21,6 @@ from pipeline.tables import UTC
 from threat_scorer.features import Feature
 
 KEY = ("cutoff", "cell")
-# the level of the whole theatre is left to the trees: a line would carry it on beyond what was seen
-_LINEAR = re.compile(r"(label|explosion)_log1p_(?!.*_theatre$)|hawkes_")
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class AreaRows:
     """`KEY`; for each horizon a label, the trust in it and who reported it; the features; by cutoff and cell."""
     features: list[Feature]
     linear: set[str]
-    """Names of the features that the log-linear baseline reads: the history of the label and of explosions."""
+    """Names of the features that the model's own baseline reads: the rate that a self-exciting process foretells."""
     counts: dict[str, int]
     """Cells, cutoffs, and the label events that no row can hold."""
 
@@ -70,8 +67,7 @@ def build(
     said = _labels(events, cutoffs, task, cells=len(cells))
     table = _table(cells, cutoffs, said, described, matrix, task.horizons_days)
     counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
-    linear = {feature.name for feature in described if _LINEAR.match(feature.name)}
-    return AreaRows(table, described, linear, {**counts, **events.left_out})
+    return AreaRows(table, described, {families.HAWKES}, {**counts, **events.left_out})
 
 
 def _families(

@@ -1,6 +1,6 @@
 """Events and places -> families of features: what each column is, and its values at one cutoff after another.
 
-Counts are stored as log1p: trees see the same order, and the log-linear baseline a scale on which risk is additive.
+Counts are stored as log1p: trees see the same order, and a logistic regression a scale on which risk is additive.
 """
 
 import math
