@@ -20,9 +20,27 @@ def comparison(*, high: float = -0.0005, **more: Any) -> dict[str, Any]:
         "rows": 23544,
         "positives": 923,
         "models": {
-            "lightgbm": {"roc_auc": 0.93, "pr_auc": 0.41, "log_loss": 0.1176, "pai_1pct": 16.474},
-            "base_rate": {"roc_auc": 0.5, "pr_auc": 0.05, "log_loss": 0.17, "pai_1pct": 1.0},
-            "decayed_counts": {"roc_auc": 0.9, "pr_auc": 0.4, "log_loss": 0.119, "pai_1pct": 15.0},
+            "lightgbm": {
+                "roc_auc": 0.93,
+                "pr_auc": 0.41,
+                "log_loss": 0.1176,
+                "observed_over_expected": 1.1,
+                "pai_1pct": 16.474,
+            },
+            "base_rate": {
+                "roc_auc": 0.5,
+                "pr_auc": 0.05,
+                "log_loss": 0.17,
+                "observed_over_expected": 0.9,
+                "pai_1pct": 1.0,
+            },
+            "decayed_counts": {
+                "roc_auc": 0.9,
+                "pr_auc": 0.4,
+                "log_loss": 0.119,
+                "observed_over_expected": 1.2,
+                "pai_1pct": 15.0,
+            },
         },
         "best_baseline": "decayed_counts",
         "log_loss_difference": difference,
@@ -38,8 +56,8 @@ def feature(name: str, meaning: str) -> dict[str, Any]:
 def test_every_model_stands_on_a_line_with_its_metrics_and_the_interval() -> None:
     page = results.results({"simulated": {"area_risk": {"28d": comparison(oracle_share=0.865)}}})
     assert "## simulated: area risk, 28d" in page
-    assert "| **lightgbm** | 0.9300 | 0.4100 | 0.1176 | 16.47 |  |" in page
-    assert "| decayed_counts | 0.9000 | 0.4000 | 0.1190 | 15.00 | -0.00140 [-0.00240, -0.00050] |" in page
+    assert "| **lightgbm** | 0.9300 | 0.4100 | 0.1176 | 1.10 | 16.47 |  |" in page
+    assert "| decayed_counts | 0.9000 | 0.4000 | 0.1190 | 1.20 | 15.00 | -0.00140 [-0.00240, -0.00050] |" in page
     assert "86.5% of the oracle's gain" in page
     # the lowest log-loss first
     assert page.index("**lightgbm** |") < page.index("decayed_counts |") < page.index("base_rate |")
@@ -54,7 +72,7 @@ def test_an_interval_that_holds_zero_is_said_to_do_so() -> None:
 def test_the_parts_of_the_rows_are_listed() -> None:
     found = comparison(subsets={"cells_ever_hit": comparison()})
     page = results.results({"d": {"area_risk": {"28d": found}}})
-    assert "| cells ever hit | 23,544 | 923 | 0.1176 | decayed_counts | 0.1190 |" in page
+    assert "| cells ever hit | 23,544 | 923 | 1.10 | 0.1176 | decayed_counts | 0.1190 |" in page
 
 
 def test_features_that_differ_in_numbers_stand_on_one_line() -> None:

@@ -14,7 +14,9 @@ METRICS = {
     "brier": "Brier",
     "ece": "ECE",
     "observed_over_expected": "obs./exp.",
+    "observed_over_expected_1pct": "obs./exp. 1 %",
     "hit_rate_1pct": "hits 1 %",
+    "hit_rate_1pct_within_1": "or next to",
     "hit_rate_5pct": "hits 5 %",
     "pai_1pct": "PAI 1 %",
     "pei_1pct": "PEI 1 %",
@@ -30,10 +32,12 @@ RESULTS = f"""\
 {GENERATED}
 
 Every model is measured on the same rows, after everything that it learned from. **lightgbm** is the shipped model
-(log-linear baseline, trees and calibration). The last column is the log-loss of the shipped model less that of the
+(a smooth baseline, trees and calibration). The last column is the log-loss of the shipped model less that of the
 line's model, with its 95 % interval by paired block bootstrap (blocks: cutoffs for area risk, groups for alarms):
-below zero, the shipped model is better. PAI and PEI are means over cutoffs; `obs./exp.` is the number of events over
-the sum of the probabilities. A level that has moved since the training shows there: it is not corrected afterwards.
+below zero, the shipped model is better. `obs./exp.` is the number of events over the sum of the probabilities, of all
+rows or of the cells that rank in the highest 1 %; *or next to* counts an event in the next cell as caught too. Models
+of area risk, the baselines too, are fitted anew at rolling origins. Parts of the rows: *exposure* is how much patrols,
+searches and clearance visited a cell; a *partner* part leaves out the events that this partner did not report.
 """
 
 FEATURES = f"""\
@@ -42,10 +46,10 @@ FEATURES = f"""\
 {GENERATED}
 
 All are computed from what was known at the cutoff, or measured at the alarm. `*` stands for the numbers in the columns
-beside it: half-lives or windows in days, and rings of neighbours (0 is the cell itself).
+beside it: half-lives or windows in days, and rings of neighbours (0 is the cell itself) or spreads of a kernel.
 """
 
-_NUMBERED = re.compile(r"(?P<kind>decay|last|ring)(?P<number>[\d.]+)")
+_NUMBERED = re.compile(r"(?P<kind>decay|last|ring|spread)(?P<number>[\d.]+)")
 
 
 def results(evaluations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -79,7 +83,7 @@ def features(catalogues: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     for model, datasets in catalogues.items():
         counts = ", ".join(f"{len(catalogue['features'])} in {name}" for name, catalogue in datasets.items())
         lines += [f"## {model}".replace("_", " "), "", f"{counts}.", ""]
-        lines += ["| feature | days | rings | unit | meaning | from | datasets |", "| --- " * 7 + "|"]
+        lines += ["| feature | days | rings, spreads | unit | meaning | from | datasets |", "| --- " * 7 + "|"]
         grouped: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
         for dataset, catalogue in datasets.items():
             for feature in catalogue["features"]:
@@ -115,12 +119,20 @@ def _comparison(found: Mapping[str, Any]) -> Iterator[str]:
 def _parts(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if not parts:
         return []
-    lines = ["| part of the rows | rows | events | lightgbm | best baseline | | difference |"]
-    lines.append("| --- | ---: | ---: | ---: | --- | ---: | ---: |")
+    lines = ["| part of the rows | rows | events | obs./exp. | lightgbm | best baseline | | difference |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
     for name, part in parts.items():
         loss = {model: part["models"][model]["log_loss"] for model in (SHIPPED, part["best_baseline"])}
         ours, theirs = (_number(value) for value in loss.values())
-        cells = [name.replace("_", " "), f"{part['rows']:,}", f"{part['positives']:,}", ours, part["best_baseline"]]
+        ratio = _number(part["models"][SHIPPED]["observed_over_expected"])
+        cells = [
+            name.replace("_", " "),
+            f"{part['rows']:,}",
+            f"{part['positives']:,}",
+            ratio,
+            ours,
+            part["best_baseline"],
+        ]
         lines.append(f"| {' | '.join(cells)} | {theirs} | {_interval(part['log_loss_difference'])} |")
     return [*lines, ""]
 
@@ -155,13 +167,14 @@ def _feature_line(pattern: str, group: Sequence[tuple[str, Mapping[str, Any]]]) 
     days, rings = set[float](), set[float]()
     for _, feature in group:
         for found in _NUMBERED.finditer(feature["name"]):
-            (rings if found["kind"] == "ring" else days).add(float(found["number"]))
+            (rings if found["kind"] in ("ring", "spread") else days).add(float(found["number"]))
     first = group[0][1]
     meaning = first["meaning"]
     if rings:
         meaning = re.sub(
             r",? *(in the cell|summed over the cells \S+ steps away)$", ", in the cell or the ring", meaning
         )
+    meaning = re.sub(r"deviation is [\d.]+ times", "deviation is * times", meaning)
     if days:
         meaning = re.sub(r"(halved every|of the last) [\d.]+ days", r"\1 * days", meaning)
     where = ", ".join(dict.fromkeys(dataset for dataset, _ in group))

@@ -83,6 +83,13 @@ def _calibrated(part: str, skill: Mapping[str, float], rules: Review) -> Iterato
         f"observed/expected {ratio:.2f}",
         f"{low:g} to {high:g}",
     )
+    if (highest := skill.get("observed_over_expected_1pct")) is not None:
+        yield Finding(
+            f"{part}: as many as expected where it warns most",
+            low <= highest <= high,
+            f"observed/expected {highest:.2f} in the highest 1 % of cells",
+            f"{low:g} to {high:g}",
+        )
 
 
 def _nowhere_worse_than_baselines(part: str, found: Mapping[str, Any], rules: Review) -> Iterator[Finding]:
