@@ -133,7 +133,8 @@ def skill(merged, separate, folder):
     Recall is of the most pairs that any grouping gives in which all may be shown to each other's originators.
     """
     truth = store.read_table(folder / "truth/reports.parquet").to_pylist()
-    event = {(row["raw_file"], row["record_id"]): row["event_id"] for row in truth}
+    # invented reports have no event: no two of them are of one
+    event = {(row["raw_file"], row["record_id"]): row["event_id"] for row in truth if row["event_id"] is not None}
     marks, events, groups = {}, defaultdict(list), defaultdict(set)
     for row in separate.filter(pc.is_null(separate["superseded_at"])).to_pylist():
         report = (row["raw_file"], row["record_id"])
