@@ -135,10 +135,24 @@ def test_a_folder_that_cannot_be_is_said(tmp_path):
         Outbox(tmp_path / "file/outbox.sqlite", outputs=["out"], limit_bytes=10**6, when_full="oldest")
 
 
-def test_every_commit_waits_for_the_disk(open_outbox):
+def test_what_was_put_waits_for_the_disk_and_what_was_delivered_need_not(open_outbox):
     outbox = open_outbox()
-    assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    said: list[str] = []
+    outbox._db.set_trace_callback(said.append)
+    (seq,) = outbox.put([entry(1)])
+    assert (said[0], said[1], said[-1]) == ("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE", "COMMIT")
+    assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL, after the commit still
+    said.clear()
+    outbox.delivered("out", seq)
+    assert (said[0], said[-1]) == ("PRAGMA synchronous = NORMAL", "COMMIT")
     assert outbox._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_latest_time_is_kept_now_and_then(open_outbox):
+    outbox = open_outbox()
+    for number, latest in enumerate((100.0, 105.0, 111.0, 50.0)):
+        outbox.put([entry(number)], latest=latest)
+    assert float(outbox.fact("latest")) == 111.0
 
 
 STEPS = st.lists(

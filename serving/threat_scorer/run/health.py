@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -102,7 +101,8 @@ class Checks:
         return Check("outbox", level, said)
 
     def _disk(self) -> Check:
-        free_mib = shutil.disk_usage(self.config.state).free / 2**20
+        disk = os.statvfs(self.config.state)
+        free_mib = disk.f_bavail * disk.f_frsize / 2**20
         low = free_mib < self.config.health.disk_free_warn_mib
         return Check("disk", "warning" if low else "ok", f"{free_mib:.0f} MiB free")
 

@@ -15,6 +15,10 @@ from typing import Literal
 
 WhenFull = Literal["oldest", "lowest", "refuse"]
 
+CACHE_KIB = 256
+"""Of the file's pages in memory: records pass through it once."""
+LATEST_EVERY_S = 10.0
+"""How much newer the latest believed time must be to be kept anew."""
 ROW_BYTES = 96
 """What a row costs on disk besides its key and body, about."""
 
@@ -103,6 +107,7 @@ class Outbox:
         self.bytes, self.depth = self._db.execute(
             f"SELECT coalesce(sum(length(body) + length(key) + {ROW_BYTES}), 0), count(*) FROM outbox"
         ).fetchone()
+        self._latest = float(self.fact("latest"))
         self.stream: str = self.fact("stream")
         """Names this file: where it changes, the sequence begins anew."""
 
@@ -118,7 +123,7 @@ class Outbox:
         positions
             How far inputs have been read with these entries, by the input's name.
         latest
-            Latest believed time, kept for the next start.
+            Latest believed time, kept for the next start, to `LATEST_EVERY_S`.
 
         Returns
         -------
@@ -140,9 +145,12 @@ class Outbox:
                 self._count("accepted", accepted)
                 self._count("repeated", len(entries) - accepted)
                 self._make_room()
-                self._db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", (positions or {}).items())
-                if latest:
+                if positions:
+                    self._db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", positions.items())
+                if keep_latest := latest > self._latest + LATEST_EVERY_S:
                     self._db.execute("INSERT OR REPLACE INTO fact VALUES ('latest', ?)", (repr(latest),))
+            if keep_latest:
+                self._latest = latest
             self._arrived.notify_all()
             return numbers
 
@@ -168,12 +176,14 @@ class Outbox:
     def delivered(self, output: str, seq: int) -> None:
         """Note that `output` has all records up to `seq`; those that every output has are deleted.
 
+        The power may go before the disk has it: then they are delivered again.
+
         Raises
         ------
         OutboxError
             The disk failed: they will be delivered again.
         """
-        with self._lock, self._transaction():
+        with self._lock, self._transaction(flushed=False):
             self._db.execute("UPDATE delivered SET seq = max(seq, ?) WHERE output = ?", (seq, output))
             (done,) = self._db.execute("SELECT min(seq) FROM delivered").fetchone()
             self._delete("seq <= ?", done)
@@ -262,21 +272,23 @@ class Outbox:
         self._count("dropped", len(doomed))
 
     def _delete(self, where: str, seq: int) -> None:
-        size, count = self._db.execute(
-            f"SELECT coalesce(sum(length(body) + length(key) + {ROW_BYTES}), 0), count(*) FROM outbox WHERE {where}",
-            (seq,),
-        ).fetchone()
-        self._db.execute(f"DELETE FROM outbox WHERE {where}", (seq,))
-        self.bytes -= size
-        self.depth -= count
+        deleted = self._db.execute(
+            f"DELETE FROM outbox WHERE {where} RETURNING length(body) + length(key) + {ROW_BYTES}", (seq,)
+        ).fetchall()
+        self.bytes -= sum(size for (size,) in deleted)
+        self.depth -= len(deleted)
 
     def _count(self, name: str, more: int) -> None:
+        if not more:
+            return
         self._db.execute("UPDATE counted SET value = value + ? WHERE name = ?", (more, name))
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, *, flushed: bool = True) -> Iterator[None]:
+        """Do what is inside wholly or not at all, and wait for the disk unless it need not be `flushed`."""
         before = self.bytes, self.depth
         try:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if flushed else 'NORMAL'}")
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
@@ -292,6 +304,7 @@ class Outbox:
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_size_limit = 4194304")
