@@ -54,7 +54,7 @@ def main() -> None:
 
 def measure(given: argparse.Namespace, folder: Path) -> tuple[list[float], float]:
     """Return the milliseconds of each record after the warm-up, rising, and the scorer's resident MiB."""
-    broker = Broker(folder)
+    broker = Broker(folder, keeps=False)
     broker.start()
     process = _start(given, folder, broker)
     client = Client(broker, "sensor", "scores", "here")

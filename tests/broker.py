@@ -88,9 +88,12 @@ def free_port() -> int:
 
 
 class Broker:
-    """A Mosquitto that takes only clients with a certificate and keeps sessions across a restart."""
+    """A Mosquitto that takes only clients with a certificate.
 
-    def __init__(self, folder: Path) -> None:
+    With `keeps`, sessions and messages outlive a restart: it writes them down at every change.
+    """
+
+    def __init__(self, folder: Path, *, keeps: bool = True) -> None:
         self.authority = Authority(folder / "pki")
         self.port = free_port()
         pem, key = self.authority.issue("broker")
@@ -98,8 +101,9 @@ class Broker:
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\ncafile {self.authority.ca}\ncertfile {pem}\nkeyfile {key}\n"
             "require_certificate true\nuse_identity_as_username true\nallow_anonymous false\n"
-            f"persistence true\npersistence_location {folder}/\nautosave_interval 1\nautosave_on_changes true\n"
-            "max_queued_messages 0\nuser root\n"
+            + (f"persistence true\npersistence_location {folder}/\n" if keeps else "")
+            + "autosave_interval 1\nautosave_on_changes true\n"
+            "max_queued_messages 0\nset_tcp_nodelay true\nuser root\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -137,6 +141,9 @@ class Client:
         pem, key = broker.authority.issue(name)
         self._client.tls_set(str(broker.authority.ca), str(pem), str(key))
         self._client.reconnect_delay_set(1, 1)
+        self._client.on_socket_open = lambda _client, _data, there: there.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )
         self._client.on_message = lambda _client, _data, message: self.heard.append(message)
         self._client.on_connect = lambda client, *_: (
             client.subscribe([(topic, 1) for topic in topics]) if topics else self._ready.set()
