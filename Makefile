@@ -49,6 +49,16 @@ bench: $(VENV)/ready ## measure, side by side with other tools (takes minutes)
 soak: $(VENV)/ready ## kill the running scorer 500 times under load, and count what arrived (takes minutes)
 	@python -m threat_scorer.run.soak --bundle models/$(DATASET)/bundle --model sensor_threat
 
+.PHONY: fuzz
+fuzz: $(VENV)/ready ## change what a device reads in random ways for ten minutes; only typed refusals may come of it
+	@python tests/fuzz.py --seconds 600 --seed $$(date +%s)
+
+.PHONY: audit
+audit: $(VENV)/ready ## list what the device installs (dist/sbom.json) and ask for known weaknesses (needs a network)
+	@mkdir -p dist
+	@cyclonedx-py requirements --output-reproducible --of JSON -o dist/sbom.json serving/requirements.lock
+	@pip-audit --disable-pip --require-hashes --progress-spinner off -r serving/requirements.lock
+
 .PHONY: lock
 lock: $(VENV)/ready ## resolve the dependencies again into requirements.lock
 	uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -1,4 +1,4 @@
-"""A port for other programs: ``/healthz``, ``/readyz``, ``/metrics`` and ``POST /v1/score``.
+"""A port for other programs: ``/healthz``, ``/readyz``, ``/metrics``, ``/openapi.json`` and ``POST /v1/score``.
 
 Python's own server, held within bounds: a few connections at a time, each with one request, of limited size, and cut
 off after a while whatever it does. Other pages in a browser cannot use it: it answers only to its own name, and takes
@@ -11,6 +11,7 @@ import queue as queues
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
 
@@ -31,6 +32,8 @@ LONGEST_S = 15.0
 """A connection is cut off after so long, however alive it is."""
 SCORED_WITHIN_S = 10.0
 JSON, JSON_LINES = "application/json", "application/x-ndjson"
+METHODS = {"/healthz": "GET", "/readyz": "GET", "/metrics": "GET", "/openapi.json": "GET", "/v1/score": "POST"}
+OPENAPI = Path(__file__).with_name("openapi.json")
 NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 
@@ -136,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         checks = self.server.checks
-        if not self._from_here():
+        if not self._from_here() or not self._allowed("GET"):
             return
         if self.path == "/healthz":
             self._say(503 if checks.wedged() else 200, "text/plain", b"wedged\n" if checks.wedged() else b"alive\n")
@@ -146,16 +149,32 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/metrics":
             self._say(200, "text/plain; version=0.0.4; charset=utf-8", to_prometheus(checks).encode())
         else:
-            self._fail(404, "expected /healthz, /readyz, /metrics or POST /v1/score")
+            self._say(200, JSON, OPENAPI.read_bytes())
 
     def do_POST(self) -> None:
-        if not self._from_here():
+        if not self._from_here() or not self._allowed("POST"):
             return
-        if self.path != "/v1/score" or self.server.config.model is None:
-            self._fail(404, "expected /v1/score" if self.server.config.model else "scoring here is not configured")
-            return
-        if (lines := self._read_lines()) is not None:
+        if self.server.config.model is None:
+            self._fail(404, "scoring here is not configured")
+        elif (lines := self._read_lines()) is not None:
             self._score(lines)
+
+    def _other(self) -> None:
+        if self._from_here():
+            self._allowed(self.command)
+
+    do_HEAD = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_QUERY = _other
+
+    def _allowed(self, method: str) -> bool:
+        path = self.path.partition("?")[0]
+        if (expected := METHODS.get(path)) == method:
+            self.path = path
+            return True
+        if expected is None:
+            self._fail(404, f"expected one of {', '.join(METHODS)}")
+        else:
+            self._fail(405, f"got {method}; expected {expected}", Allow=expected)
+        return False
 
     def _from_here(self) -> bool:
         """Refuse what a page in a browser could send under another name of this address."""
@@ -186,6 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         return lines
 
     def _score(self, lines: list[bytes]) -> None:
+        one = self.headers.get_content_type() == JSON
         outcomes: queues.SimpleQueue[Outcome] = queues.SimpleQueue()
         until = boottime() + SCORED_WITHIN_S
         for number, line in enumerate(lines, start=1):
@@ -197,18 +217,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         done.sort(key=lambda outcome: outcome.number)
         stream = self.server.checks.outbox.stream
-        turned_away = all(outcome.entry is None for outcome in done)
-        self._say(503 if turned_away else 200, JSON_LINES, b"".join(_line(outcome, stream) for outcome in done))
+        status = 503 if all(outcome.entry is None for outcome in done) else 200
+        if one and status == 200 and done[0].entry and done[0].entry.probability is None:
+            status = 422
+        kind = JSON if one else JSON_LINES
+        self._say(status, kind, b"".join(_line(outcome, stream) for outcome in done))
 
-    def _fail(self, status: int, error: str) -> None:
-        self._say(status, JSON, json.dumps({"error": error}).encode() + b"\n")
+    def _fail(self, status: int, error: str, **headers: str) -> None:
+        self._say(status, JSON, json.dumps({"error": error}).encode() + b"\n", **headers)
 
-    def _say(self, status: int, kind: str, body: bytes) -> None:
+    def _say(self, status: int, kind: str, body: bytes, **headers: str) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Say nothing: a request may hold what must not be in a log."""
