@@ -85,9 +85,13 @@ class AreaTask:
 
 @dataclass(frozen=True, config=STRICT)
 class SensorTask:
-    """What `sensor_threat` reads: the kinds of sensor, each declared under `modalities`."""
+    """What `sensor_threat` reads: the kinds of sensor, each declared under `modalities`.
+
+    `group_area_m2` is the ground searched in each group, where it is known and the same for all.
+    """
 
     modalities: Annotated[list[str], MinLen(1)]
+    group_area_m2: Positive | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -225,13 +229,16 @@ class AreaBoosting(Boosting):
 class SensorBoosting(Boosting):
     """Fit of `sensor_threat`: whole groups are held out, at most `folds` times to score them.
 
-    Inside each of those fits, `tuning_folds` times to choose the number of rounds and to calibrate.
+    Inside each of those fits, `tuning_folds` times to choose the number of rounds, to calibrate, and to set the
+    intervals and the limit of what is like training.
     """
 
     max_rounds: Count
     early_stopping_rounds: Count
     folds: Annotated[int, Ge(2)]
     tuning_folds: Annotated[int, Ge(2)]
+    interval_level: Share
+    false_flags: Share
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -250,6 +257,7 @@ class Evaluate:
     alarm_shares: list[Share]
     logistic_ridge: Annotated[float, Ge(0)]
     """Penalty of the logistic regression that the area model is held against."""
+    alarms_per_m2: list[Positive]
     calibration_bins: Annotated[int, Ge(2)]
     bootstrap_samples: Annotated[int, Ge(100)]
     seed: int
@@ -260,7 +268,10 @@ class Export:
     """Which form goes to the field, and how hard the parity gate tries to tell it from its booster."""
 
     form: Literal["field", "large_categories"]
+    inputs: Literal["matrix", "named"]
     reasons: bool
+    on_novel: Literal["flag", "abstain"]
+    log_odds_limit: Positive
     golden_rows: Count
     random_rows: Count
     adversarial_rows: Count

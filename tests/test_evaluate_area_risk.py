@@ -20,7 +20,13 @@ from pipeline.splits import Instants, LeakError, Origin
 
 ORIGINS = ("2021-01-01", "2021-02-26", "2021-04-23")
 SETTINGS = Evaluate(
-    area_shares=[0.05], alarm_shares=[0.1], logistic_ridge=1.0, calibration_bins=5, bootstrap_samples=200, seed=7
+    area_shares=[0.05],
+    alarm_shares=[0.1],
+    logistic_ridge=1.0,
+    alarms_per_m2=[],
+    calibration_bins=5,
+    bootstrap_samples=200,
+    seed=7,
 )
 
 

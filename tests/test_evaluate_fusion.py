@@ -11,7 +11,13 @@ from pipeline.simulate import sensors
 from threat_scorer.prior import fuse
 
 SETTINGS = Evaluate(
-    area_shares=[0.01], alarm_shares=[0.05, 0.1], logistic_ridge=1.0, calibration_bins=10, bootstrap_samples=100, seed=7
+    area_shares=[0.01],
+    alarm_shares=[0.05, 0.1],
+    alarms_per_m2=[0.1],
+    logistic_ridge=1.0,
+    calibration_bins=10,
+    bootstrap_samples=100,
+    seed=7,
 )
 LANES, ALARMS = 40, 6_000
 

@@ -17,6 +17,7 @@ from pipeline.evaluate.metrics import (
     skill,
     threshold_of_detection,
 )
+from pipeline.params import Evaluate
 
 OUTCOME = np.array([False, False, True, True])
 PROBABILITY = np.array([0.1, 0.4, 0.35, 0.8])
@@ -171,17 +172,27 @@ def test_curves_begin_and_end_where_they_should() -> None:
     assert table["rows"].to_pylist() == [500] * 10
 
 
+def settings(bins: int = 5) -> Evaluate:
+    return Evaluate(
+        area_shares=[], alarm_shares=[0.1], alarms_per_m2=[0.1], calibration_bins=bins, bootstrap_samples=200, seed=1
+    )
+
+
 def test_metrics_under_weights_are_those_of_the_repeated_rows() -> None:
     random = np.random.default_rng(2)
     probability = np.round(random.random(400), 1)  # with ties
     outcome = random.random(400) < probability
     weight = random.integers(0, 4, 400)
-    rows = intervals._Rows(outcome, probability, np.arange(400), bins=1, alarm_shares=[0.1])
+    rows = intervals._Rows(outcome, probability, np.arange(400), settings(bins=2), area_m2=400.0)
     repeated, happened = np.repeat(probability, weight), np.repeat(outcome, weight)
     expected = skill(happened, repeated, bins=1)
-    del expected["observed_over_expected"]
+    del expected["ece"], expected["observed_over_expected"]
     expected["pd_at_far_0.1"] = detection_at_false_alarms(happened, repeated, share=0.1)
-    assert rows.measured(weight.astype(np.float64)) == pytest.approx(expected)
+    clutter = (~happened).sum()
+    expected["pd_at_alarms_per_m2_0.1"] = detection_at_false_alarms(happened, repeated, share=40 / clutter)
+    measured = rows.measured(weight.astype(np.float64))
+    del measured["ece"]  # its bins are of the rows as they were
+    assert measured == pytest.approx(expected)
 
 
 def test_an_interval_over_groups_is_as_wide_as_the_groups_differ() -> None:
@@ -191,12 +202,10 @@ def test_an_interval_over_groups_is_as_wide_as_the_groups_differ() -> None:
     even = np.where(outcome, 0.7, 0.3) + random.normal(0, 0.2, 1200).clip(-0.29, 0.29)
     uneven = np.where(group < 6, even, 0.5)  # half the groups cannot be told apart at all
     found = {
-        name: intervals.over_groups(outcome, probability, group, bins=5, alarm_shares=[0.1], samples=300, seed=1)[
-            "roc_auc"
-        ]
+        name: intervals.over_groups(outcome, probability, group, settings())["roc_auc"]
         for name, probability in {"even": even, "uneven": uneven}.items()
     }
     width = {name: interval["high"] - interval["low"] for name, interval in found.items()}
     assert width["uneven"] > 2 * width["even"] > 0
-    one = intervals.over_groups(outcome, even, np.zeros(1200), bins=5, alarm_shares=[0.1], samples=100, seed=1)
+    one = intervals.over_groups(outcome, even, np.zeros(1200), settings())
     assert one["roc_auc"]["low"] == one["roc_auc"]["high"] == pytest.approx(skill(outcome, even, bins=5)["roc_auc"])

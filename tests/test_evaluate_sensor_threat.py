@@ -1,5 +1,7 @@
 """Evaluation of the sensor model: whole groups held out for every model, and thresholds that keep their promise."""
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,16 +9,28 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from pipeline.cli import StageError
-from pipeline.evaluate import oracle, sensor_baselines, sensor_threat
+from pipeline.evaluate import caution, oracle, sensor_baselines, sensor_threat
+from pipeline.evaluate.group_skill import group_skill
 from pipeline.evaluate.metrics import UndefinedMetricError
-from pipeline.params import Evaluate
+from pipeline.params import Evaluate, Measured
 from pipeline.report.sensor_results import sensor_tables
 from pipeline.run_facts import subsets
 
 SETTINGS = Evaluate(
-    area_shares=[0.01], alarm_shares=[0.05, 0.1], logistic_ridge=1.0, calibration_bins=5, bootstrap_samples=100, seed=7
+    area_shares=[0.01],
+    alarm_shares=[0.05, 0.1],
+    logistic_ridge=1.0,
+    alarms_per_m2=[0.1],
+    calibration_bins=5,
+    bootstrap_samples=100,
+    seed=7,
 )
 ROWS = 360
+FIT = {"interval": {"level": 0.9}, "novelty": {"false_flags": 0.02}, "params": {"tuning_folds": 3}}
+MEASURED = {
+    name: Measured(unit="1", low=-4.0, high=4.0, required=name == "voltage", meaning=name)
+    for name in ("voltage", "emi")
+}
 
 
 def made() -> tuple[pa.Table, pa.Table]:
@@ -44,6 +58,8 @@ def made() -> tuple[pa.Table, pa.Table]:
             "group_id": group,
             "fold": group,
             "log_odds": voltage**2 - 1,
+            "interval_low": voltage**2 - 2,
+            "interval_high": voltage**2,
             "log_odds_random_split": 1.1 * voltage**2 - 1,
             "log_odds_without_emi": 0.5 * voltage**2 - 1 + random.normal(size=ROWS),
         },
@@ -53,7 +69,15 @@ def made() -> tuple[pa.Table, pa.Table]:
 
 def evaluate(rows: pa.Table, held: pa.Table, truth: pa.Table | None = None) -> dict:
     return sensor_threat.evaluate(
-        rows, held, SETTINGS, measured=["voltage", "emi"], name="magnetometer", truth=truth
+        rows,
+        held,
+        FIT,
+        SETTINGS,
+        measured=MEASURED,
+        optional=[["emi"]],
+        group_area_m2=300.0,
+        name="magnetometer",
+        truth=truth,
     ).metrics
 
 
@@ -97,6 +121,39 @@ def test_the_page_of_results_shows_what_flatters_and_what_is_missing(found: dict
     shown = f"| the same, without emi | {skill['roc_auc']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}] |"
     assert any(line.startswith(shown) for line in lines)
     assert sensor_tables({"models": {}}) == []
+
+
+def test_intervals_and_false_flags_are_counted_by_group(found: dict) -> None:
+    held, flags = found["magnetometer"]["intervals"], found["magnetometer"]["novelty"]
+    assert "oracle_held" not in held
+    # the outcomes were drawn from the middle of the intervals
+    assert held["bins_held"] == held["groups_held"] == 1
+    assert flags["false_flags"]["low"] <= flags["false_flags"]["value"] <= flags["worst_group"]
+    assert flags["false_flags"]["value"] < 0.06
+    shifted = flags["planted"]["one input off by five deviations"]
+    assert 0.3 < shifted["novel"]["value"] <= shifted["novel_or_out_of_range"] <= 1
+    page = "\n".join(sensor_tables(found["magnetometer"]))
+    assert f"| sign reversed | {flags['planted']['sign reversed']['novel']['value']:.3f} [" in page
+
+
+def test_intervals_that_lie_beside_the_truth_hold_none_of_it() -> None:
+    said, group = np.linspace(-2, 2, 200), np.arange(200) % 4
+    outcome = np.arange(200) % 2 == 0
+    found = caution.intervals(said, said + 1, outcome, said, group, SETTINGS, level=0.9, truth=said + 2)
+    assert found["oracle_held"]["value"] == 0
+    assert found["mean_width"] == pytest.approx((expit(said + 1) - expit(said)).mean())
+    assert found["bins_held"] < 1
+
+
+def test_detection_at_false_alarms_per_square_metre_is_that_share_of_the_clutter() -> None:
+    outcome = np.array([True, False, True, False, True, False, True, False])
+    probability = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    group = np.array(list("aabbaabb"))
+    rates = dataclasses.replace(SETTINGS, alarms_per_m2=[0.05, 0.1, 0.2], calibration_bins=2)
+    found = group_skill(outcome, probability, group, rates, group_area_m2=10.0)
+    # 20 m² in two groups: one, two and four false alarms are let pass
+    assert found["pd_at_alarms_per_m2"] == {"0.05": 0.5, "0.1": 0.75, "0.2": 1.0}
+    assert "pd_at_alarms_per_m2" not in group_skill(outcome, probability, group, rates)
 
 
 def test_operating_points_detect_what_their_name_says(found: dict) -> None:

@@ -1,6 +1,7 @@
 """The gate against planted faults: whatever is changed in an exported file, the gate ends the export and says where."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import lightgbm as lgb
 import numpy as np
@@ -92,8 +93,9 @@ def a_leaf_changed(model: ModelProto, reference: Reference) -> None:
 
 
 def calibration_lost(model: ModelProto, reference: Reference) -> None:
-    for name, value in (("calibration_slope", 1.0), ("calibration_intercept", 0.0)):
-        constant(model, name).CopyFrom(helper.make_tensor(name, 11, [], [value]))
+    without = build(reference.forest, replace(STAGES, calibration=None), name="model")
+    for name in ("tree_slopes", "baseline_weights", "intercept"):
+        constant(model, name).CopyFrom(constant(without, name))
 
 
 def baseline_weights_moved(model: ModelProto, reference: Reference) -> None:

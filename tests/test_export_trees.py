@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto
 
-from pipeline.export.graph import FORMS, build
+from pipeline.export.graph import build
+from pipeline.export.nodes import FORMS
 from pipeline.export.parity import Reference, check, run, session
 from pipeline.export.rows import Columns, adversarial_rows, threshold_rows
 from pipeline.export.stages import Baseline, Calibration, Stages

@@ -29,7 +29,9 @@ BOOSTING = {
     "num_threads": 1,
 }
 AREA = AreaBoosting(**BOOSTING, rounds=[10, 40], rehearsals=2, most_negatives=10_000)
-SENSOR = SensorBoosting(**BOOSTING, max_rounds=60, early_stopping_rounds=10, folds=6, tuning_folds=3)
+SENSOR = SensorBoosting(
+    **BOOSTING, max_rounds=60, early_stopping_rounds=10, folds=6, tuning_folds=3, interval_level=0.9, false_flags=0.05
+)
 COLUMNS = Columns(names=("a", "b", "c"), linear=("a", "b"))
 
 

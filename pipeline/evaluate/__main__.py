@@ -43,8 +43,11 @@ def _evaluate() -> None:
         found = sensor_threat.evaluate(
             table,
             held_out,
+            store.read_json(folder / "fit.json"),
             declared.evaluate,
-            measured=list(declared.measured(given.dataset)),
+            measured=declared.measured(given.dataset),
+            optional=list(declared.optional_modalities(given.dataset).values()),
+            group_area_m2=declared.sensor_task(given.dataset).group_area_m2,
             name="_".join(declared.sensor_task(given.dataset).modalities),
             truth=_truth(paths, "detections"),
         )

@@ -10,14 +10,21 @@ import pyarrow.compute as pc
 from scipy.special import expit
 
 from pipeline.evaluate.bootstrap import mean_difference
-from pipeline.evaluate.intervals import over_groups
-from pipeline.evaluate.metrics import Floats, Mask, row_log_loss, skill
+from pipeline.evaluate.group_skill import group_skill
+from pipeline.evaluate.metrics import Floats, Mask, row_log_loss
 from pipeline.params import Evaluate
 from threat_scorer.prior import fuse
 
 
 def evaluate(
-    rows: pa.Table, truth: pa.Table, log_odds: Floats, outcome: Mask, group: npt.NDArray[Any], settings: Evaluate
+    rows: pa.Table,
+    truth: pa.Table,
+    log_odds: Floats,
+    outcome: Mask,
+    group: npt.NDArray[Any],
+    settings: Evaluate,
+    *,
+    group_area_m2: float | None = None,
 ) -> dict[str, Any]:
     """Return the skill of `threat_scorer.prior.fuse` where the prior of each alarm is known for certain.
 
@@ -30,6 +37,8 @@ def evaluate(
         ``log_odds_with_prior``, the oracle's.
     log_odds
         Of the sensor model that had not seen the alarm's group, shape (n,).
+    group_area_m2
+        See `group_skill`.
 
     Returns
     -------
@@ -49,18 +58,7 @@ def evaluate(
     loss = {name: row_log_loss(outcome, values) for name, values in probability.items()}
     return {
         "models": {
-            name: {
-                **skill(outcome, values, bins=settings.calibration_bins),
-                "intervals": over_groups(
-                    outcome,
-                    values,
-                    group,
-                    bins=settings.calibration_bins,
-                    alarm_shares=settings.alarm_shares,
-                    samples=settings.bootstrap_samples,
-                    seed=settings.seed,
-                ),
-            }
+            name: group_skill(outcome, values, group, settings, group_area_m2=group_area_m2)
             for name, values in probability.items()
         },
         "log_loss_differences": {

@@ -1,6 +1,5 @@
 """Outcomes, probabilities and groups -> an interval of each metric, had other groups been met."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,17 +7,16 @@ import numpy.typing as npt
 
 from pipeline.evaluate.bootstrap import COVERAGE
 from pipeline.evaluate.metrics import Floats, Mask, row_log_loss
+from pipeline.params import Evaluate
 
 
 def over_groups(
     outcome: Mask,
     probability: Floats,
     group: npt.NDArray[Any],
+    settings: Evaluate,
     *,
-    bins: int,
-    alarm_shares: Sequence[float],
-    samples: int,
-    seed: int,
+    area_m2: float | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return the percentile interval of each metric under a bootstrap of whole groups.
 
@@ -29,19 +27,21 @@ def over_groups(
     ----------
     outcome, probability, group
         Of each row, shape (n,).
-    bins
-        Of the calibration error, with the edges of all rows.
-    alarm_shares
-        Shares of false alarms at which the probability of detection is wanted.
+    settings
+        The bins of the calibration error have the edges of all rows.
+    area_m2
+        Ground searched in all groups, the same in each; None where nobody knows.
 
     Returns
     -------
     dict
-        ``low`` and ``high`` by the metric's name, as in `metrics.skill`, and ``pd_at_far_<share>``.
+        ``low`` and ``high`` by the metric's name, as in `metrics.skill`, ``pd_at_far_<share>``, and where the area is
+        known ``pd_at_alarms_per_m2_<rate>``.
     """
     names, number = np.unique(group, return_inverse=True)
-    rows = _Rows(outcome, probability, number, bins=bins, alarm_shares=alarm_shares)
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=samples)
+    rows = _Rows(outcome, probability, number, settings, area_m2=area_m2)
+    even = np.full(len(names), 1 / len(names))
+    drawn = np.random.default_rng(settings.seed).multinomial(len(names), even, size=settings.bootstrap_samples)
     hazards, alarms = drawn @ np.bincount(number, weights=outcome), drawn @ np.bincount(number)
     found = [rows.measured(times) for times in drawn[(hazards > 0) & (hazards < alarms)].astype(np.float64)]
     edges = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
@@ -57,15 +57,18 @@ class _Rows:
         outcome: Mask,
         probability: Floats,
         group: npt.NDArray[np.int64],
+        settings: Evaluate,
         *,
-        bins: int,
-        alarm_shares: Sequence[float],
+        area_m2: float | None,
     ) -> None:
+        bins = settings.calibration_bins
         falling = np.argsort(-probability, kind="stable")
         probability, outcome, group = probability[falling], outcome[falling], group[falling]
         self._group, self._hazard = group, outcome.astype(np.float64)
         self._last_of_ties = np.flatnonzero(np.append(np.diff(probability) != 0, True))
-        self._alarm_shares = alarm_shares
+        self._alarm_shares = settings.alarm_shares
+        rates = [] if area_m2 is None else settings.alarms_per_m2
+        self._most_false = {rate: rate * (area_m2 or 0.0) for rate in rates}
         excess = probability - outcome
         self._rows = np.bincount(group)
         self._loss = np.bincount(group, weights=row_log_loss(outcome, probability))
@@ -89,4 +92,8 @@ class _Rows:
             "brier": float(times @ self._squares / alarms[-1]),
             "ece": float(np.abs(times @ self._excess).sum() / alarms[-1]),
             **{f"pd_at_far_{share:g}": float(detected[alarmed <= share].max()) for share in self._alarm_shares},
+            **{
+                f"pd_at_alarms_per_m2_{rate:g}": float(detected[np.append(0.0, clutter) <= most].max())
+                for rate, most in self._most_false.items()
+            },
         }

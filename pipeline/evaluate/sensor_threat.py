@@ -1,28 +1,23 @@
 """Held-out log-odds of alarms -> metrics against baselines that were held out of the same groups."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
 from pipeline.cli import StageError
-from pipeline.evaluate import curves, fusion, oracle, sensor_baselines
+from pipeline.evaluate import caution, curves, fusion, oracle, sensor_baselines
 from pipeline.evaluate.comparison import ORACLE, SHIPPED, compare
 from pipeline.evaluate.evaluation import Evaluation
-from pipeline.evaluate.intervals import over_groups
-from pipeline.evaluate.metrics import (
-    Floats,
-    Mask,
-    UndefinedMetricError,
-    detection_at_false_alarms,
-    skill,
-    threshold_of_detection,
-)
-from pipeline.params import Evaluate
+from pipeline.evaluate.group_skill import group_skill
+from pipeline.evaluate.metrics import Floats, Mask, UndefinedMetricError, threshold_of_detection
+from pipeline.params import Evaluate, Measured
+
+Names = npt.NDArray[Any]
 
 DETECTION_POLICIES = {"pd_90": 0.90, "pd_95": 0.95}
 """Operating points: the share of the hazards that raise an alarm."""
@@ -31,9 +26,12 @@ DETECTION_POLICIES = {"pd_90": 0.90, "pd_95": 0.95}
 def evaluate(
     table: pa.Table,
     held_out: pa.Table,
+    fit: Mapping[str, Any],
     settings: Evaluate,
     *,
-    measured: Sequence[str],
+    measured: Mapping[str, Measured],
+    optional: Sequence[Sequence[str]],
+    group_area_m2: float | None,
     name: str,
     truth: pa.Table | None,
 ) -> Evaluation:
@@ -45,8 +43,14 @@ def evaluate(
         What `features` wrote, sorted by detection.
     held_out
         What `train` wrote.
+    fit
+        The record of the fit: its ``interval``, ``novelty`` and ``params``.
     measured
-        The inputs, which the baseline reads.
+        The inputs, in order, which the baselines read.
+    optional
+        Inputs of each modality that an alarm may lack.
+    group_area_m2
+        See `group_skill`.
     name
         Of the part of the metrics: the modalities.
     truth
@@ -72,20 +76,46 @@ def evaluate(
     }
     if truth is not None:
         probability[ORACLE] = oracle.of_alarms(rows, truth)
-    measured_skill = {model: _skill(outcome, values, group, settings) for model, values in probability.items()}
+
+    def skill(values: Floats) -> dict[str, Any]:
+        found = group_skill(outcome, values, group, settings, group_area_m2=group_area_m2)
+        return _with_worst_group(found, outcome, values, group)
+
+    measured_skill = {model: skill(values) for model, values in probability.items()}
     found = compare(outcome, probability, measured_skill, group, settings)
     found["groups"] = len(np.unique(group))
     found["without"] = {
-        column.removeprefix(_WITHOUT): _skill(outcome, _probability(held_out, column), group, settings)
+        column.removeprefix(_WITHOUT): skill(_probability(held_out, column))
         for column in held_out.column_names
         if column.startswith(_WITHOUT)
     }
     found["random_split"] = {
         "flattering": "models saw other alarms of the same group, as none in the field has",
-        "skill": {SHIPPED: _skill(outcome, _probability(held_out, "log_odds_random_split"), group, settings)},
+        "skill": {SHIPPED: skill(_probability(held_out, "log_odds_random_split"))},
     }
+    log_odds = held_out["log_odds"].to_numpy()
+    found["intervals"] = caution.intervals(
+        held_out["interval_low"].to_numpy(),
+        held_out["interval_high"].to_numpy(),
+        outcome,
+        log_odds,
+        group,
+        settings,
+        level=fit["interval"]["level"],
+        truth=None if truth is None else np.asarray(logit(probability[ORACLE])),
+    )
+    found["novelty"] = caution.novelties(
+        inputs,
+        measured,
+        fold,
+        group,
+        settings,
+        optional=optional,
+        false_flags=fit["novelty"]["false_flags"],
+        folds=fit["params"]["tuning_folds"],
+    )
     if truth is not None:
-        found["fusion"] = fusion.evaluate(rows, truth, held_out["log_odds"].to_numpy(), outcome, group, settings)
+        found["fusion"] = fusion.evaluate(rows, truth, log_odds, outcome, group, settings, group_area_m2=group_area_m2)
     points = {
         policy: threshold_of_detection(outcome, probability[SHIPPED], share=share)
         for policy, share in DETECTION_POLICIES.items()
@@ -108,28 +138,11 @@ def _probability(held_out: pa.Table, column: str) -> Floats:
     return np.asarray(expit(held_out[column].to_numpy()))
 
 
-def _skill(outcome: Mask, probability: Floats, group: npt.NDArray[Any], settings: Evaluate) -> dict[str, Any]:
-    by_group = roc_auc_by_group(outcome, probability, group)
-    return {
-        **skill(outcome, probability, bins=settings.calibration_bins),
-        "roc_auc_worst_group": min(by_group.values()),
-        "pd_at_far": {
-            f"{share:g}": detection_at_false_alarms(outcome, probability, share=share)
-            for share in settings.alarm_shares
-        },
-        "intervals": over_groups(
-            outcome,
-            probability,
-            group,
-            bins=settings.calibration_bins,
-            alarm_shares=settings.alarm_shares,
-            samples=settings.bootstrap_samples,
-            seed=settings.seed,
-        ),
-    }
+def _with_worst_group(skill: dict[str, Any], outcome: Mask, probability: Floats, group: Names) -> dict[str, Any]:
+    return {**skill, "roc_auc_worst_group": min(roc_auc_by_group(outcome, probability, group).values())}
 
 
-def roc_auc_by_group(outcome: Mask, probability: Floats, group: npt.NDArray[Any]) -> dict[str, float]:
+def roc_auc_by_group(outcome: Mask, probability: Floats, group: Names) -> dict[str, float]:
     """Return the ROC-AUC within each group that has both outcomes.
 
     Raises

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline import cli, params, store
 from pipeline.export import describe, graph, parity, rows
+from pipeline.export.nodes import FORMS
 from pipeline.export.stages import Stages, held
 from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.paths import DatasetPaths
@@ -23,12 +24,19 @@ def main() -> None:
     arguments.add_argument("--reference", type=Path, metavar="FILE", help="also write the form in double there")
     given = arguments.parse_args()
     settings, paths, model = params.load(), DatasetPaths(given.dataset), given.model
-    fitted = _read(paths, model)
-    reference, real, form = fitted.reference, fitted.rows, graph.FORMS[settings.export.form]
+    fitted = _read(paths, model, limit=settings.export.log_odds_limit)
+    reference, real, form = fitted.reference, fitted.rows, FORMS[settings.export.form]
     columns, chances = rows.Columns.of(real), np.random.default_rng(settings.export.seed)
 
     typical = held(real).mean(axis=0) if settings.export.reasons else None
-    exported = graph.build(reference.forest, reference.stages, name=model, form=settings.export.form, typical=typical)
+    exported = graph.build(
+        reference.forest,
+        reference.stages,
+        name=model,
+        form=settings.export.form,
+        named=settings.export.inputs == "named",
+        typical=typical,
+    )
     passed = parity.check(
         exported,
         reference,
@@ -67,7 +75,7 @@ def main() -> None:
     if given.reference:
         double = graph.build(reference.forest, reference.stages, name=model, form="reference")
         gate_rows = _gate_rows(fitted, columns, settings.export, chances)
-        tolerance = graph.FORMS["reference"].tolerance
+        tolerance = FORMS["reference"].tolerance
         parity.check(double, reference, gate_rows, operating_points={}, tolerance=tolerance)
         _write(double.SerializeToString(deterministic=True), given.reference)
 
@@ -89,13 +97,15 @@ class _Fitted:
     booster_digest: str
 
 
-def _read(paths: DatasetPaths, model: str) -> _Fitted:
+def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
     folder = paths.model(model)
     fit, text = store.read_json(folder / "fit.json"), (folder / "model.txt").read_text(encoding="utf-8")
     catalogue = store.read_json(paths.catalogue(model))["features"]
     names = [feature["name"] for feature in catalogue]
     try:
-        forest, stages = parse(text), Stages.of(fit, names)
+        forest = parse(text)
+        # the area model is the prior: it takes none
+        stages = Stages.of(fit, names, takes_prior=model == "sensor_threat", limit=limit)
     except (ModelNotExportable, ValueError) as error:
         raise cli.StageError(f"{folder}: {error}") from None
     describe.agree_on_features(

@@ -10,12 +10,13 @@ import numpy as np
 from onnx import ModelProto, helper
 
 from pipeline.cli import StageError
+from pipeline.export.outputs import as_read
 from pipeline.export.parity import run, session
 from pipeline.export.rows import Rows
 from pipeline.params import Params
 from threat_scorer import contract as contracts
 from threat_scorer import golden as goldens
-from threat_scorer.contract import Contract, Input, Marking
+from threat_scorer.contract import Caution, Contract, Input, Marking
 from threat_scorer.features import assemble
 from threat_scorer.golden import Golden
 
@@ -53,6 +54,8 @@ def contract(
         features=tuple(feature["name"] for feature in catalogue),
         operating_points=dict(operating_points),
         base_rate=float(fit["base_rate"]),
+        takes_prior=model == "sensor_threat",
+        caution=_caution(params, fit),
         horizon_days=fit.get("horizon_days"),
         training_data_digest=fit["features_digest"],
         booster_digest=booster_digest,
@@ -75,8 +78,13 @@ def golden(model: ModelProto, contract: Contract, made: Rows) -> Golden:
     """
     inputs = {entry.name: made[:, contract.features.index(entry.name)] for entry in contract.inputs}
     _, features = assemble(contract.model, inputs)
-    probability, log_odds = run(session(model), features)
-    return Golden(features, probability.astype(np.float32), log_odds.astype(np.float32))
+    opened = session(model)
+    probability, log_odds = run(opened, features)
+    caution = None
+    if contract.caution:
+        interval, novelty = opened.run(["interval", "novelty"], {**as_read(opened, features), "assess": np.array(True)})
+        caution = np.concatenate([interval, novelty], axis=1)
+    return Golden(features, probability.astype(np.float32), log_odds.astype(np.float32), caution)
 
 
 def described(model: ModelProto, contract: Contract, golden: Golden) -> bytes:
@@ -100,6 +108,16 @@ def agree_on_features(named: Mapping[str, Sequence[str]]) -> None:
                 else f"feature {column} is {names[column]!r}, expected {expected[column]!r}"
             )
             raise StageError(f"{where}: {difference}, as in {first}; run features and train again")
+
+
+def _caution(params: Params, fit: Mapping[str, Any]) -> Caution | None:
+    if "interval" not in fit or "novelty" not in fit:
+        return None
+    return Caution(
+        interval_level=fit["interval"]["level"],
+        false_flags=fit["novelty"]["false_flags"],
+        abstains=params.export.on_novel == "abstain",
+    )
 
 
 def _measured(params: Params, dataset: str) -> tuple[Input, ...]:

@@ -36,12 +36,12 @@ def leaf_twin(model: ModelProto, forest: Forest) -> ModelProto:
     before = list(model.graph.node)[: list(model.graph.node).index(trees)]  # what prepares the trees' input
     nodes = [*before, twin]
     used = {name for node in nodes for name in node.input}
-    features = model.graph.input[0]
-    kind = features.type.tensor_type.elem_type
+    features = [entry for entry in model.graph.input if entry.name in used]
+    kind = features[0].type.tensor_type.elem_type
     graph = helper.make_graph(
         nodes,
         f"{model.graph.name}_leaves",
-        [features],
+        features,
         [helper.make_tensor_value_info(TREES, kind, ["rows", forest.n_trees])],
         [constant for constant in model.graph.initializer if constant.name in used],
     )

@@ -1,16 +1,20 @@
 """Rows of alarms -> the sensor model, and log-odds for each alarm from a model that never saw its group."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from sklearn.model_selection import GroupKFold
 
+from pipeline import novelty, venn_abers
 from pipeline.cli import StageError
 from pipeline.params import SensorBoosting
 from pipeline.train import boosting
 from pipeline.train.model import Columns, Fit, Floats, Mask, Matrix
+from pipeline.venn_abers import IntervalTable
 from threat_scorer.features import assemble
 
 Strings = npt.NDArray[np.str_]
@@ -23,11 +27,20 @@ HELD_OUT = pa.schema(
         pa.field("fold", pa.string(), nullable=False),
         pa.field("label", pa.int8(), nullable=False),
         pa.field("log_odds", pa.float64(), nullable=False),
+        pa.field("interval_low", pa.float64(), nullable=False),
+        pa.field("interval_high", pa.float64(), nullable=False),
         pa.field("log_odds_random_split", pa.float64(), nullable=False),
     ]
 )
-"""And ``log_odds_without_<modality>`` for each modality that a record may lack."""
+"""And ``log_odds_without_<modality>`` for each modality that a record may lack. The interval's ends are log-odds."""
 KEY = ("detection_id",)
+
+
+@dataclass(frozen=True)
+class SensorFit(Fit):
+    """A fitted sensor model and the interval around what it says."""
+
+    interval: IntervalTable
 
 
 def train(
@@ -61,6 +74,14 @@ def train(
     matrix, outcome = columns.of(known), known["label"].to_numpy() == 1
     groups = known["group_id"].to_numpy(zero_copy_only=False).astype(np.str_)
     found = fit(matrix, outcome, groups, columns, settings)
+    usual = novelty.fit(
+        np.column_stack([known[name].to_numpy().astype(np.float64) for name in measured]),
+        measured,
+        groups,
+        optional=list(optional.values()),
+        false_flags=settings.false_flags,
+        folds=settings.tuning_folds,
+    )
     as_seen = {
         "log_odds": matrix,
         **{f"log_odds_without_{modality}": _without(inputs, known, measured) for modality, inputs in optional.items()},
@@ -69,19 +90,22 @@ def train(
     _, at_random = held_out(
         matrix, outcome, _at_random(outcome, settings), columns, settings, as_seen={"log_odds_random_split": matrix}
     )
-    scored = {"fold": fold, **log_odds, **at_random}
+    scored = {**at_random, "fold": fold, **log_odds}
     rows = {name: known[name] for name in ("detection_id", "group_id", "label")}
     schema = HELD_OUT
     for modality in optional:
         schema = schema.append(pa.field(f"log_odds_without_{modality}", pa.float64(), nullable=False))
-    return found, pa.table({**rows, **scored}, schema=schema)
+    details = {**found.details, "interval": found.interval.to_json(), "novelty": usual.to_json()}
+    scored = {name: scored[name] for name in schema.names if name not in rows}
+    return dataclasses.replace(found, details=details), pa.table({**rows, **scored}, schema=schema)
 
 
-def fit(matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settings: SensorBoosting) -> Fit:
+def fit(matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settings: SensorBoosting) -> SensorFit:
     """Fit the sensor model on all rows.
 
     A few folds of whole groups each choose a number of trees for a model of the others; the model has their median, and
-    is calibrated on what those models, with so many trees, say of the groups that they had not seen.
+    is calibrated on what those models, with so many trees, say of the groups that they had not seen. The interval comes
+    of the same.
 
     Parameters
     ----------
@@ -107,12 +131,15 @@ def fit(matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settin
     for (model, _), (_, held) in zip(fitted, folds, strict=True):
         unseen[held] = model.log_odds(matrix[held], rounds=rounds)
     final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds)
-    return Fit(
-        model=final.calibrated(unseen, outcome),
+    model = final.calibrated(unseen, outcome)
+    calibrated = model.calibration.slope * unseen + model.calibration.intercept
+    return SensorFit(
+        model=model,
         best_iteration=rounds,
         rows=len(outcome),
         positives=int(outcome.sum()),
         details={"groups": sorted(set(groups.tolist()))},
+        interval=venn_abers.fit(calibrated, outcome, groups, level=settings.interval_level),
     )
 
 
@@ -139,15 +166,17 @@ def held_out(
     fold : list of str, length n
         The groups that were held out together with the row's.
     log_odds : dict of ndarray of float64, shape (n,)
-        By the name in `as_seen`.
+        By the name in `as_seen`; and ``interval_low`` and ``interval_high`` around those of `matrix`.
     """
     fold = np.empty(len(outcome), dtype=np.object_)
-    log_odds = {name: np.empty(len(outcome)) for name in as_seen}
+    log_odds = {name: np.empty(len(outcome)) for name in (*as_seen, "interval_low", "interval_high")}
     for seen, held in _folds(outcome, groups, settings.folds):
-        model = fit(matrix[seen], outcome[seen], groups[seen], columns, settings).model
+        found = fit(matrix[seen], outcome[seen], groups[seen], columns, settings)
         fold[held] = "+".join(np.unique(groups[held]))
         for name, rows in as_seen.items():
-            log_odds[name][held] = model.log_odds(rows[held])
+            log_odds[name][held] = found.model.log_odds(rows[held])
+        low, high = found.interval.of(found.model.log_odds(matrix[held]))
+        log_odds["interval_low"][held], log_odds["interval_high"][held] = low, high
     return fold.tolist(), log_odds
 
 

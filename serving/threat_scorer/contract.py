@@ -16,7 +16,7 @@ from threat_scorer.strict_json import JSONError
 KEY = "threat_scorer_contract"
 """Key of the contract in the ONNX file's ``metadata_props``."""
 
-VERSION = 1
+VERSION = 2
 
 TLP = ("CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED")
 """Traffic Light Protocol 2.0, from the least to the most restrictive."""
@@ -69,6 +69,18 @@ class Marking:
 
 
 @dataclass(frozen=True)
+class Caution:
+    """How a model doubts itself: its outputs `interval` and `novelty`, given when asked for."""
+
+    interval_level: float
+    """Share of groups (soils, lanes) never seen whose probability the interval is meant to hold."""
+    false_flags: float
+    """Share of alarms of groups held out that were called novel."""
+    abstains: bool
+    """Whether a record unlike the training gets no probability."""
+
+
+@dataclass(frozen=True)
 class Contract:
     """Everything a device must know of a model besides its graph."""
 
@@ -83,6 +95,10 @@ class Contract:
     """Probability at and above which a policy calls an alarm, by the policy's name."""
     base_rate: float
     """Share of positives in the training rows."""
+    takes_prior: bool
+    """Whether the log-odds of the record's place may be given, to be fused with the model's own."""
+    caution: Caution | None
+    """None where the model says neither interval nor novelty."""
     horizon_days: int | None
     """Period ahead that the probability speaks of; None where it speaks of the record itself."""
     training_data_digest: str
@@ -90,6 +106,11 @@ class Contract:
     params_digest: str
     marking: Marking
     version: int = VERSION
+
+    @property
+    def abstains(self) -> bool:
+        """Whether what is unlike the training gets no probability."""
+        return self.caution is not None and self.caution.abstains
 
     def to_json(self) -> str:
         """Return the contract as JSON, the same bytes for the same contract."""
@@ -134,6 +155,10 @@ class Contract:
         for name, point in self.operating_points.items():
             _expect(0 <= point <= 1, f"operating point {name}", point, "0 to 1")
         _expect(0 < self.base_rate < 1, "base_rate", self.base_rate, "between 0 and 1")
+        if self.caution:
+            for name in ("interval_level", "false_flags"):
+                share = getattr(self.caution, name)
+                _expect(0 < share < 1, f"caution {name}", share, "between 0 and 1")
         _expect(self.horizon_days is None or self.horizon_days > 0, "horizon_days", self.horizon_days, "over 0")
         _expect(self.marking.tlp in TLP, "marking tlp", self.marking.tlp, f"one of {', '.join(TLP)}")
 

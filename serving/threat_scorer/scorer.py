@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,11 @@ from threat_scorer.bundle import BundleError, BundleFiles, read_bundle
 from threat_scorer.contract import Contract, Input
 from threat_scorer.features import Float32Array, to_float32
 from threat_scorer.manifest import Release
-from threat_scorer.model import Model
+from threat_scorer.model import NOVEL, Model, Number
 from threat_scorer.prior import Posterior, Prior, fuse
 from threat_scorer.records import RecordError, near_miss
+
+Flag = TypeVar("Flag", bool, npt.NDArray[np.bool_])
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Scores:
     """Shape (n,)."""
     out_of_range: dict[str, npt.NDArray[np.bool_]]
     """For each input with a value outside the contract's range: which rows, shape (n,)."""
+    caution: "Caution[Float32Array, npt.NDArray[np.bool_]] | None" = None
+    """None where it was not asked for."""
 
 
 class Score(NamedTuple):
@@ -40,6 +45,23 @@ class Score(NamedTuple):
     log_odds: float
     out_of_range: tuple[str, ...]
     """Inputs whose value lies outside the contract's range."""
+    caution: "Caution[float, bool] | None" = None
+    """None where it was not asked for."""
+
+
+class Caution(NamedTuple, Generic[Number, Flag]):
+    """How far a score is to be trusted: of one record, or arrays of shape (n,)."""
+
+    low: Number
+    """Lower end of the probability's interval."""
+    high: Number
+    """Upper end."""
+    novelty: Number
+    """How unlike the training; over 1 for no more alarms of a new group than the contract's `false_flags`."""
+    novel: Flag
+    """Unlike the training: its novelty is over 1, or a value is out of range."""
+    abstained: Flag
+    """Novel, and the model's policy is to abstain then: probability, log-odds and interval are NaN."""
 
 
 class Scorer:
@@ -123,7 +145,14 @@ class Scorer:
             known = ", ".join(self._models)
             raise BundleError(f"{self.bundle}: no model {name!r}; expected one of {known}") from None
 
-    def score(self, model: str, columns: Mapping[str, npt.ArrayLike]) -> Scores:
+    def score(
+        self,
+        model: str,
+        columns: Mapping[str, npt.ArrayLike],
+        *,
+        prior_log_odds: npt.ArrayLike | None = None,
+        cautious: bool = False,
+    ) -> Scores:
         """Score n rows, given by column.
 
         Parameters
@@ -133,11 +162,16 @@ class Scorer:
         columns
             Inputs by name, in any order, n values each. A missing value is NaN or None; a whole optional column
             may be left out. Other columns are refused.
+        prior_log_odds
+            Of each row's place, as `Prior.at` gives them, to be fused with what the model says; NaN where unknown:
+            then the base rate of the training stands in, and the model speaks alone.
+        cautious
+            Whether intervals and novelty are wanted too. A model whose policy is to abstain always looks.
 
         Raises
         ------
         BundleError
-            No such model.
+            No such model, or it has no intervals.
         RecordError
             A required column is missing, or a column is not an input.
         FeatureError
@@ -145,30 +179,51 @@ class Scorer:
         """
         chosen = self.model(model)
         arrays = _complete(chosen.contract.inputs, columns)
-        probability, log_odds = chosen.score(arrays)
         outside = {
             entry.name: rows
             for entry in chosen.contract.inputs
             if (rows := _outside(arrays[entry.name], *entry.limits)).any()
         }
-        return Scores(model, self.bundle, chosen.contract.simulated, probability, log_odds, outside)
+        if not _looks(chosen.contract, cautious):
+            probability, log_odds = chosen.score(arrays, prior_log_odds)
+            return Scores(model, self.bundle, chosen.contract.simulated, probability, log_odds, outside)
+        found = chosen.assess(arrays, prior_log_odds)
+        novel = np.logical_or.reduce([found.novelty > NOVEL, *outside.values()])
+        abstained = novel & chosen.contract.abstains
+        probability, log_odds, low, high = (np.where(abstained, np.float32(np.nan), values) for values in found[:4])
+        caution = Caution(low, high, found.novelty, novel, abstained)
+        return Scores(model, self.bundle, chosen.contract.simulated, probability, log_odds, outside, caution)
 
-    def score_record(self, model: str, record: Mapping[str, Any]) -> Score:
+    def score_record(
+        self,
+        model: str,
+        record: Mapping[str, Any],
+        *,
+        prior_log_odds: float | None = None,
+        cautious: bool = False,
+    ) -> Score:
         """Score one record, a mapping of input names to numbers, in microseconds.
 
         Keys that are no input are left alone, as a record carries more than a model reads; one that looks like an
-        input misspelt is refused.
+        input misspelt is refused. `prior_log_odds` and `cautious` as for `score`.
 
         Raises
         ------
         BundleError
-            No such model.
+            No such model, or it has no intervals.
         RecordError
             A required input is missing, or a value is not a number.
         """
         chosen = self.model(model)
         values, outside = chosen.reader.read(record)
-        return Score(*chosen.score_row(values), outside)
+        if not _looks(chosen.contract, cautious or prior_log_odds is not None):
+            return Score(*chosen.score_row(values), outside)
+        found = chosen.assess_row(values, prior_log_odds)
+        novel = found.novelty > NOVEL or bool(outside)
+        if novel and chosen.contract.abstains:
+            return Score(nan, nan, outside, Caution(nan, nan, found.novelty, novel=True, abstained=True))
+        caution = Caution(found.low, found.high, found.novelty, novel, abstained=False)
+        return Score(found.probability, found.log_odds, outside, caution)
 
     def posterior(self, model: str, log_odds: float, *, cell: int | str) -> Posterior:
         """Put a score and the area prior of its place together.
@@ -191,6 +246,12 @@ class Scorer:
         """
         prior = self.prior.at(cell) if self.prior else None
         return fuse(log_odds, prior, base_rate=self.model(model).contract.base_rate)
+
+
+def _looks(contract: Contract, asked: bool) -> bool:
+    if asked and contract.caution is None:
+        raise BundleError(f"{contract.model}: no intervals, novelty or fusion in its contract")
+    return asked or contract.abstains
 
 
 def _complete(inputs: tuple[Input, ...], columns: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.float64]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from threat_scorer.model import Model
+from threat_scorer.model import NOVEL, Model
 from threat_scorer.records import RecordError, parse_record, record_id
 
 CHUNK_BYTES = 2**16
@@ -102,8 +102,13 @@ def _answer(lines: list[bytes | TooLong], first: int, model: Model, bundle: str)
             answers.append(answer)
             scored.append(answer)
             rows.append(values)
-    for answer, probability in zip(scored, _probabilities(rows, model), strict=True):
-        answer["probability"] = probability
+    for answer, said in zip(scored, _scores(rows, model), strict=True):
+        answer |= said
+        if said.get("novel") or (model.contract.caution and "out_of_range" in answer):
+            answer["novel"] = True
+            if model.contract.abstains:
+                answer |= {"probability": None, "abstained": True}
+                del answer["interval"]
     return answers
 
 
@@ -126,15 +131,27 @@ def _read(line: bytes | TooLong, number: int, model: Model, bundle: str) -> tupl
     return answer, values
 
 
-def _probabilities(rows: list[list[float]], model: Model) -> list[float]:
+def _scores(rows: list[list[float]], model: Model) -> list[dict[str, Any]]:
+    """Return what is said of each row: the probability, and where the model has them its interval and novelty."""
     if not rows:
         return []
+    columns = dict(zip((entry.name for entry in model.contract.inputs), np.array(rows, np.float64).T, strict=True))
+    if model.contract.caution is None:
+        # one row alone, as a live feed has it, is quicker by itself
+        found = [model.score_row(rows[0])[0]] if len(rows) == 1 else model.score(columns)[0]
+        return [{"probability": shortest(np.float32(value))} for value in found]
     if len(rows) == 1:
-        return [shortest(np.float32(model.score_row(rows[0])[0]))]
-    columns = np.array(rows, dtype=np.float64).T
-    inputs = [entry.name for entry in model.contract.inputs]
-    probability, _ = model.score(dict(zip(inputs, columns, strict=True)))
-    return [shortest(value) for value in probability]
+        return [_said(*model.assess_row(rows[0]))]
+    return [_said(*map(float, assessed)) for assessed in zip(*model.assess(columns), strict=True)]
+
+
+def _said(probability: float, log_odds: float, low: float, high: float, novelty: float) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "probability": shortest(np.float32(probability)),
+        "interval": [shortest(np.float32(end)) for end in (low, high)],
+        "novelty": shortest(np.float32(novelty)),
+    }
+    return {**said, "novel": True} if novelty > NOVEL else said
 
 
 def shortest(value: np.float32) -> float:

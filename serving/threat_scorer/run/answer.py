@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from threat_scorer.contract import Contract
-from threat_scorer.model import Model, ScoringError
+from threat_scorer.model import NOVEL, Model, ScoringError
 from threat_scorer.prior import Prior, fuse
 from threat_scorer.reasons import Reasons
 from threat_scorer.records import RecordError, parse_record, record_id
@@ -169,16 +169,15 @@ class Answerer:
         if identity != _safe_id({"id": identity}):
             raise RecordError(f"id: got {reprlib.repr(identity)}; expected at most {LONGEST_ID} characters, or 64 bits")
         observed, doubtful = _observed(record, moment)
-        probability, log_odds = self._model.score_row(values)
+        prior, doubt = self._prior_at(record, moment)
+        probability, log_odds, caution = self._scored(values, outside, prior)
         said: dict[str, Any] = {"type": "score", "id": identity, "input": self._source, "observed_at": observed}
         said |= {"scored_at": iso(moment.at), **_time_doubt(moment.uncertain or doubtful)}
         parts: dict[str, Any] = {"sensor_log_odds": _rounded(log_odds)}
-        prior, doubt = self._prior_at(record, moment)
         if prior is not None:
-            probability = fuse(log_odds, prior, base_rate=self._model.contract.base_rate).probability
             parts["prior_log_odds"] = _rounded(prior)
         shown = _rounded(probability)
-        said |= {"probability": shown, "likelihood": likelihood(shown), "parts": parts}
+        said |= {"probability": shown, "likelihood": likelihood(shown), "parts": parts, **caution}
         alarm = None
         if self._point:
             name, threshold = self._point
@@ -222,6 +221,24 @@ class Answerer:
                 return {"position_doubt": f"{name}: not within {low} to {high}"}
             found[name] = value
         return {"position": found}
+
+    def _scored(
+        self, values: list[float], outside: tuple[str, ...], prior: float | None
+    ) -> tuple[float, float, dict[str, Any]]:
+        """Return the probability, the model's own log-odds, and how far they are to be trusted."""
+        probability, log_odds = self._model.score_row(values)
+        contract = self._model.contract
+        if prior is not None:
+            probability = fuse(log_odds, prior, base_rate=contract.base_rate).probability
+        if contract.caution is None:
+            return probability, log_odds, {}
+        found = self._model.assess_row(values, prior)
+        novel = found.novelty > NOVEL or bool(outside)
+        novelty = _rounded(found.novelty)
+        if novel and contract.abstains:
+            raise ScoringError(f"abstained: unlike the training (novelty {novelty}, out of range {list(outside)})")
+        caution = {"interval": [_rounded(found.low), _rounded(found.high)], "novelty": novelty}
+        return probability, log_odds, {**caution, **({"novel": True} if novel else {})}
 
     def _prior_at(self, record: Mapping[str, Any], moment: Moment) -> tuple[float | None, str | None]:
         """Return the log-odds of the record's cell beforehand, and what is wrong: it costs no score."""
