@@ -43,6 +43,9 @@ class Bounds:
         return self
 
 
+WORLD = Bounds(south_deg=-90, north_deg=90, west_deg=-180, east_deg=180)
+
+
 @dataclass(frozen=True, config=STRICT)
 class Theatre:
     """The ground: its bounds and the H3 cells that cover it."""
@@ -87,11 +90,17 @@ class AreaTask:
 class SensorTask:
     """What `sensor_threat` reads: the kinds of sensor, each declared under `modalities`.
 
-    `group_area_m2` is the ground searched in each group, where it is known and the same for all.
+    `group_area_m2` is the ground searched in each group, where it is known and the same for all. Where nobody knows
+    which records hang together, `random_groups` says into how many random groups they are parted: results flatter then.
     """
 
     modalities: Annotated[list[str], MinLen(1)]
     group_area_m2: Positive | None = None
+    random_groups: Annotated[int, Ge(6)] | None = None
+    baseline_ridge: Annotated[float, Ge(0)] | None = None
+    """In place of that of `train.sensor_threat`."""
+    rounds: Count | None = None
+    """Number of trees, where there are too few rows to choose it."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -112,14 +121,28 @@ class Linkage:
 
 @dataclass(frozen=True, config=STRICT)
 class Dataset:
-    """One theatre: sources, ground, and the tasks that it has data for; without `linkage` no reports are joined."""
+    """One theatre: sources, ground, and the tasks that it has data for; without `linkage` no reports are joined.
+
+    Sensors alone need no ground: without `theatre`, positions may be anywhere.
+    """
 
     simulated: bool
     sources: list[str]
-    theatre: Theatre
+    theatre: Theatre | None = None
     linkage: Linkage | None = None
     area_risk: AreaTask | None = None
     sensor_threat: SensorTask | None = None
+
+    @model_validator(mode="after")
+    def _has_ground_to_predict(self) -> "Dataset":
+        if self.area_risk is not None and self.theatre is None:
+            raise ValueError("area_risk: got no theatre beside it; expected its bounds and cells")
+        return self
+
+    @property
+    def bounds(self) -> Bounds:
+        """The box in which positions may lie."""
+        return WORLD if self.theatre is None else self.theatre.bounds
 
     @property
     def models(self) -> list[ModelName]:
@@ -129,7 +152,7 @@ class Dataset:
 
     @model_validator(mode="after")
     def _border_is_a_source(self) -> "Dataset":
-        name = self.theatre.border
+        name = self.theatre.border if self.theatre else None
         if name is not None and name not in self.sources:
             raise ValueError(f"theatre.border is {name!r}; expected one of the sources{nearest(name, self.sources)}")
         return self
@@ -321,6 +344,19 @@ class Params:
                 f"params.yaml: datasets has no {name!r}{nearest(name, self.datasets)} "
                 f"(known: {', '.join(self.datasets)})"
             ) from None
+
+    def theatre(self, name: str) -> Theatre:
+        """Return the ground of a dataset.
+
+        Raises
+        ------
+        DeclarationError
+            It has none.
+        """
+        theatre = self.dataset(name).theatre
+        if theatre is None:
+            raise DeclarationError(f"params.yaml: datasets.{name} has no theatre; expected its bounds and cells")
+        return theatre
 
     def area_task(self, name: str) -> AreaTask:
         """Return what `area_risk` predicts in a dataset.

@@ -333,6 +333,6 @@ def test_a_row_scored_without_a_modality_shows_nothing_of_it() -> None:
 
 def test_the_random_split_ignores_groups_and_keeps_the_share_of_hazards() -> None:
     outcome = np.arange(600) % 4 == 0
-    groups = sensor_threat._at_random(outcome, SENSOR)
+    groups = sensor_threat._at_random(outcome, 6, 7)
     assert [outcome[groups == group].sum() for group in np.unique(groups)] == [25] * 6
     assert len(set(zip(groups.tolist(), groups_of(6, 600).tolist(), strict=True))) == 36

@@ -114,6 +114,14 @@ def evaluate(
         false_flags=fit["novelty"]["false_flags"],
         folds=fit["params"]["tuning_folds"],
     )
+    if repeats := [column for column in held_out.column_names if column.startswith("log_odds_repeat_")]:
+        right = [float(((held_out[column].to_numpy() > 0) == outcome).mean()) for column in repeats]
+        found["repeated"] = {
+            "flattering": "rows were parted at random, as nobody knows which hang together",
+            "repeats": len(right),
+            "accuracy": float(np.mean(right)),
+            "spread": float(np.std(right)),
+        }
     if truth is not None:
         found["fusion"] = fusion.evaluate(rows, truth, log_odds, outcome, group, settings, group_area_m2=group_area_m2)
     points = {

@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _area_risk(declared: params.Params, paths: DatasetPaths, dataset: str) -> None:
-    theatre, task = declared.dataset(dataset).theatre, declared.area_task(dataset)
+    theatre, task = declared.theatre(dataset), declared.area_task(dataset)
     incidents, observations, places = (
         _table(paths.tables / f"{name}.parquet") for name in ("incidents", "observations", "places")
     )
@@ -44,7 +44,8 @@ def _area_risk(declared: params.Params, paths: DatasetPaths, dataset: str) -> No
 
 def _sensor_threat(declared: params.Params, paths: DatasetPaths, dataset: str) -> None:
     detections = _table(paths.tables / "detections.parquet")
-    rows = sensor_threat.build(detections, declared.measured(dataset))
+    random_groups = declared.sensor_task(dataset).random_groups
+    rows = sensor_threat.build(detections, declared.measured(dataset), random_groups=random_groups)
     schema = sensor_threat.schema(rows.features)
     store.write_table(rows.table, paths.features("sensor_threat"), schema=schema, sort_by=sensor_threat.KEY)
     marking = most_restrictive(detections)

@@ -28,7 +28,7 @@ class SensorRows:
     counts: dict[str, int]
 
 
-def build(detections: pa.Table, measured: Mapping[str, Measured]) -> SensorRows:
+def build(detections: pa.Table, measured: Mapping[str, Measured], *, random_groups: int | None = None) -> SensorRows:
     """Build the rows of the sensor model from the latest versions of the detections.
 
     Parameters
@@ -37,6 +37,9 @@ def build(detections: pa.Table, measured: Mapping[str, Measured]) -> SensorRows:
         `tables.detections` of the measured features, all versions; a withdrawn detection is none.
     measured
         Inputs of the model in order.
+    random_groups
+        Into how many groups that mean nothing the rows are parted, each with its part of every outcome; None where the
+        detections have groups of their own.
     """
     latest = detections.filter(pc.is_null(detections["superseded_at"]))
     names, matrix = assemble("sensor_threat", {name: latest[name].to_numpy() for name in measured})
@@ -47,7 +50,7 @@ def build(detections: pa.Table, measured: Mapping[str, Measured]) -> SensorRows:
     rows = {
         "detection_id": latest["detection_id"],
         "record_id": latest["record_id"],
-        "group_id": latest["group_id"],
+        "group_id": latest["group_id"] if random_groups is None else _at_random(outcome, random_groups),
         "observed_at": latest["observed_at"],
         "label": label,
         **{name: np.ascontiguousarray(matrix[:, j]) for j, name in enumerate(names)},
@@ -75,6 +78,14 @@ def schema(features: Sequence[Feature]) -> pa.Schema:
             *(pa.field(feature.name, pa.float32()) for feature in features),
         ]
     )
+
+
+def _at_random(outcome: pa.Array, count: int) -> pa.Array:
+    words = outcome.to_numpy(zero_copy_only=False).astype(np.str_)
+    places = np.lexsort((np.random.default_rng(0).random(len(words)), words))
+    groups = np.empty(len(words), dtype=np.int64)
+    groups[places] = np.arange(len(words)) % count
+    return pa.array([f"random {group:02}" for group in groups])
 
 
 def _never_missing(measured: Mapping[str, Measured]) -> set[str]:

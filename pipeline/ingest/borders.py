@@ -57,7 +57,7 @@ class Border:
         return distance_km * 1000
 
 
-def border_of(theatre: Theatre, *, sources: Path, raw: Path) -> Border | None:
+def border_of(theatre: Theatre | None, *, sources: Path, raw: Path) -> Border | None:
     """Read the border that a theatre names from its source's file under `raw`; None where it names none.
 
     Raises
@@ -67,7 +67,7 @@ def border_of(theatre: Theatre, *, sources: Path, raw: Path) -> Border | None:
     SourceError
         As `read_border`.
     """
-    if theatre.border is None:
+    if theatre is None or theatre.border is None:
         return None
     path = sources / f"{theatre.border}.yaml"
     mapping = read_mapping(path, measured=())

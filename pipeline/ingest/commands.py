@@ -10,9 +10,7 @@ from pipeline.ingest.borders import border_of
 from pipeline.ingest.mapping import read_mapping
 from pipeline.ingest.retry import retry
 from pipeline.ingest.sources import Source
-from pipeline.params import Bounds, Params
-
-WORLD = Bounds(south_deg=-90, north_deg=90, west_deg=-180, east_deg=180)
+from pipeline.params import WORLD, Params
 
 
 def main(arguments: list[str]) -> None:
@@ -55,13 +53,13 @@ def source_of(path: Path, dataset: str | None, settings: Params) -> Source:
                 f"{path}: position.place.source: {mapping.gazetteer!r} belongs to a dataset; name one by --dataset"
             )
         return Source(name, mapping, WORLD, every, {})
-    theatre, measured = settings.dataset(dataset).theatre, settings.measured(dataset)
+    entry, measured = settings.dataset(dataset), settings.measured(dataset)
     where = paths.DatasetPaths(dataset)
     mapping = read_mapping(path, measured=measured)
     wanted = [mapping.gazetteer] if mapping.gazetteer is not None else []
     gazetteers = stage.ingested_gazetteers(wanted, where.staging)
-    border = None if mapping.table == "places" else border_of(theatre, sources=paths.SOURCES, raw=where.raw)
-    return Source(name, mapping, theatre.bounds, measured, gazetteers, border)
+    border = None if mapping.table == "places" else border_of(entry.theatre, sources=paths.SOURCES, raw=where.raw)
+    return Source(name, mapping, entry.bounds, measured, gazetteers, border)
 
 
 def retry_dataset(dataset: str, *, only: str | None) -> None:

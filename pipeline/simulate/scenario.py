@@ -66,10 +66,9 @@ def make_scenario(simulate: Simulate, dataset: Dataset) -> Scenario:
     ValueError
         The dataset has no `area_risk`, which gives the theatre its dates.
     """
-    if dataset.area_risk is None:
+    if dataset.area_risk is None or dataset.theatre is None:
         raise ValueError("a simulated dataset needs area_risk: its dates are the theatre's")
-    size = SIZES[simulate.size]
-    bounds = dataset.theatre.bounds
+    size, bounds = SIZES[simulate.size], dataset.bounds
     return Scenario(
         size=size,
         seed=simulate.seed,

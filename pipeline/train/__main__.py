@@ -1,5 +1,7 @@
 """``python -m pipeline.train --dataset NAME --model NAME``: data/features -> models."""
 
+import dataclasses
+
 from pipeline import cli, params, store
 from pipeline.paths import DatasetPaths
 from pipeline.train import area_risk, sensor_threat
@@ -25,13 +27,16 @@ def main() -> None:
         fit, held_out, calibration = area_risk.train(table, columns, declared.area_task(given.dataset), settings)
         predicted = {"heldout": held_out, "calibration": calibration}
     else:
-        settings = declared.train.sensor_threat
+        task, settings = declared.sensor_task(given.dataset), declared.train.sensor_threat
+        if task.baseline_ridge is not None:
+            settings = dataclasses.replace(settings, baseline_ridge=task.baseline_ridge)
         fit, held_out = sensor_threat.train(
             table,
             columns,
             settings,
             measured=list(declared.measured(given.dataset)),
             optional=declared.optional_modalities(given.dataset),
+            task=task,
         )
         predicted = {"heldout": held_out}
     folder, digest = paths.model(given.model), store.digest(paths.features(given.model))

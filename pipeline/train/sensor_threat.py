@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold
 
 from pipeline import novelty, venn_abers
 from pipeline.cli import StageError
-from pipeline.params import SensorBoosting
+from pipeline.params import SensorBoosting, SensorTask
 from pipeline.train import boosting
 from pipeline.train.model import Columns, Fit, Floats, Mask, Matrix
 from pipeline.venn_abers import IntervalTable
@@ -32,8 +32,14 @@ HELD_OUT = pa.schema(
         pa.field("log_odds_random_split", pa.float64(), nullable=False),
     ]
 )
-"""And ``log_odds_without_<modality>`` for each modality that a record may lack. The interval's ends are log-odds."""
+"""And ``log_odds_without_<modality>`` for each modality that a record may lack. The interval's ends are log-odds.
+
+Where groups mean nothing, ``log_odds_repeat_<n>`` as well.
+"""
 KEY = ("detection_id",)
+
+REPEATS, REPEAT_FOLDS = 10, 5
+"""How often, where there are no groups, the rows are parted anew, and in how many parts: as is usual on small sets."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ def train(
     *,
     measured: Sequence[str],
     optional: Mapping[str, Sequence[str]],
+    task: SensorTask | None = None,
 ) -> tuple[Fit, pa.Table]:
     """Fit the model on all rows of known outcome, and score each by a model that never saw its group.
 
@@ -61,6 +68,8 @@ def train(
         The inputs, in order.
     optional
         Inputs of each modality that a record may lack.
+    task
+        Its `random_groups` and `rounds` count here; without it, groups are real and the rounds are chosen.
 
     Returns
     -------
@@ -73,7 +82,8 @@ def train(
     known = table.filter(table["label"].is_valid())
     matrix, outcome = columns.of(known), known["label"].to_numpy() == 1
     groups = known["group_id"].to_numpy(zero_copy_only=False).astype(np.str_)
-    found = fit(matrix, outcome, groups, columns, settings)
+    random_groups, rounds = (task.random_groups, task.rounds) if task else (None, None)
+    found = fit(matrix, outcome, groups, columns, settings, rounds=rounds)
     usual = novelty.fit(
         np.column_stack([known[name].to_numpy().astype(np.float64) for name in measured]),
         measured,
@@ -86,21 +96,39 @@ def train(
         "log_odds": matrix,
         **{f"log_odds_without_{modality}": _without(inputs, known, measured) for modality, inputs in optional.items()},
     }
-    fold, log_odds = held_out(matrix, outcome, groups, columns, settings, as_seen=as_seen)
+    fold, log_odds = held_out(matrix, outcome, groups, columns, settings, as_seen=as_seen, rounds=rounds)
     _, at_random = held_out(
-        matrix, outcome, _at_random(outcome, settings), columns, settings, as_seen={"log_odds_random_split": matrix}
+        matrix,
+        outcome,
+        _at_random(outcome, settings.folds, settings.seed),
+        columns,
+        settings,
+        as_seen={"log_odds_random_split": matrix},
+        rounds=rounds,
     )
-    scored = {**at_random, "fold": fold, **log_odds}
+    repeats = {
+        f"log_odds_repeat_{n}": _repeat(matrix, outcome, columns, settings, groups=random_groups, seed=n, rounds=rounds)
+        for n in range(REPEATS if random_groups else 0)
+    }
+    scored = {**at_random, **repeats, "fold": fold, **log_odds}
     rows = {name: known[name] for name in ("detection_id", "group_id", "label")}
     schema = HELD_OUT
-    for modality in optional:
-        schema = schema.append(pa.field(f"log_odds_without_{modality}", pa.float64(), nullable=False))
+    for name in (*(f"log_odds_without_{modality}" for modality in optional), *repeats):
+        schema = schema.append(pa.field(name, pa.float64(), nullable=False))
     details = {**found.details, "interval": found.interval.to_json(), "novelty": usual.to_json()}
     scored = {name: scored[name] for name in schema.names if name not in rows}
     return dataclasses.replace(found, details=details), pa.table({**rows, **scored}, schema=schema)
 
 
-def fit(matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settings: SensorBoosting) -> SensorFit:
+def fit(
+    matrix: Matrix,
+    outcome: Mask,
+    groups: Strings,
+    columns: Columns,
+    settings: SensorBoosting,
+    *,
+    rounds: int | None = None,
+) -> SensorFit:
     """Fit the sensor model on all rows.
 
     A few folds of whole groups each choose a number of trees for a model of the others; the model has their median, and
@@ -115,6 +143,8 @@ def fit(matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settin
         Whether there was a hazard, shape (n,).
     groups
         Soil, lane or site of each row, shape (n,).
+    rounds
+        Number of trees; None to choose it.
 
     Raises
     ------
@@ -122,13 +152,19 @@ def fit(matrix: Matrix, outcome: Mask, groups: Strings, columns: Columns, settin
         There are fewer than two groups, or rows of one class only once a fold is held out.
     """
     folds = list(_folds(outcome, groups, settings.tuning_folds))
-    fitted = [
-        boosting.fit_until_best((matrix[seen], outcome[seen]), (matrix[held], outcome[held]), columns, settings)
-        for seen, held in folds
-    ]
-    rounds = int(np.median([best for _, best in fitted]))
+    if rounds is None:
+        fitted, best = zip(
+            *(
+                boosting.fit_until_best((matrix[seen], outcome[seen]), (matrix[held], outcome[held]), columns, settings)
+                for seen, held in folds
+            ),
+            strict=True,
+        )
+        rounds = int(np.median(best))
+    else:
+        fitted = tuple(boosting.fit(matrix[seen], outcome[seen], columns, settings, rounds=rounds) for seen, _ in folds)
     unseen = np.empty(len(outcome))
-    for (model, _), (_, held) in zip(fitted, folds, strict=True):
+    for model, (_, held) in zip(fitted, folds, strict=True):
         unseen[held] = model.log_odds(matrix[held], rounds=rounds)
     final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds)
     model = final.calibrated(unseen, outcome)
@@ -151,6 +187,7 @@ def held_out(
     settings: SensorBoosting,
     *,
     as_seen: Mapping[str, Matrix],
+    rounds: int | None = None,
 ) -> tuple[list[str], dict[str, Floats]]:
     """Score each row by a model for which `fit` never saw the row's group, not even to choose or to calibrate.
 
@@ -171,7 +208,7 @@ def held_out(
     fold = np.empty(len(outcome), dtype=np.object_)
     log_odds = {name: np.empty(len(outcome)) for name in (*as_seen, "interval_low", "interval_high")}
     for seen, held in _folds(outcome, groups, settings.folds):
-        found = fit(matrix[seen], outcome[seen], groups[seen], columns, settings)
+        found = fit(matrix[seen], outcome[seen], groups[seen], columns, settings, rounds=rounds)
         fold[held] = "+".join(np.unique(groups[held]))
         for name, rows in as_seen.items():
             log_odds[name][held] = found.model.log_odds(rows[held])
@@ -188,11 +225,27 @@ def _without(missing: Sequence[str], rows: pa.Table, measured: Sequence[str]) ->
     )[1]
 
 
-def _at_random(outcome: Mask, settings: SensorBoosting) -> Strings:
+def _repeat(
+    matrix: Matrix,
+    outcome: Mask,
+    columns: Columns,
+    settings: SensorBoosting,
+    *,
+    groups: int | None,
+    seed: int,
+    rounds: int | None,
+) -> Floats:
+    """Return what is said of each row when the rows are parted at random into `REPEAT_FOLDS`."""
+    parted = _at_random(outcome, groups or REPEAT_FOLDS, seed)
+    some = dataclasses.replace(settings, folds=REPEAT_FOLDS)
+    return held_out(matrix, outcome, parted, columns, some, as_seen={"log_odds": matrix}, rounds=rounds)[1]["log_odds"]
+
+
+def _at_random(outcome: Mask, count: int, seed: int) -> Strings:
     """Return groups that mean nothing, of equal size and each with its part of the hazards."""
-    places = np.lexsort((np.random.default_rng(settings.seed).random(len(outcome)), outcome))
+    places = np.lexsort((np.random.default_rng(seed).random(len(outcome)), outcome))
     groups = np.empty(len(outcome), dtype=np.int64)
-    groups[places] = np.arange(len(outcome)) % settings.folds
+    groups[places] = np.arange(len(outcome)) % count
     return groups.astype(np.str_)
 
 

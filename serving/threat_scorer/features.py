@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from threat_scorer.formulas import (
+    BAND_INTERVALS,
     SPLINE_INTERVALS,
     SPLINES,
+    band_hats,
     emi_polar,
     voltage_dipole_compensated,
     voltage_splines,
@@ -216,6 +218,19 @@ def _spline_features() -> tuple[Feature, ...]:
     )
 
 
+BANDS = tuple(f"band_{n:02}" for n in range(1, 61))
+"""Inputs of a sonar: energy in bands of rising frequency."""
+
+
+def _hat_features() -> tuple[Feature, ...]:
+    source = "linear B-spline, de Boor 1978"
+    return tuple(
+        Feature(f"{band}_hat_{knot}", "1", f"B-spline of the energy of band {band[-2:]} around {knot / 3:.2g}", source)
+        for band in BANDS
+        for knot in range(BAND_INTERVALS + 1)
+    )
+
+
 DERIVED: dict[str, tuple[Derived, ...]] = {
     "area_risk": (),
     "sensor_threat": (
@@ -242,6 +257,7 @@ DERIVED: dict[str, tuple[Derived, ...]] = {
             ("emi_in_phase", "emi_quadrature"),
             emi_polar,
         ),
+        Derived(_hat_features(), BANDS, band_hats, is_basis=True),
     ),
 }
 """Derived features by model, in the order in which they follow the inputs."""

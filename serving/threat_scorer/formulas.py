@@ -15,6 +15,8 @@ Number = TypeVar("Number", float, npt.NDArray[np.float64])
 SPLINE_INTERVALS = 10
 """Parts of the voltage's scale in each of which its curve is one parabola."""
 SPLINES = SPLINE_INTERVALS + 2
+BAND_INTERVALS = 3
+"""Parts of a band's scale in each of which its curve is a straight line."""
 
 
 def voltage_dipole_compensated(voltage: Number, height: Number) -> tuple[Number]:
@@ -75,6 +77,33 @@ def _quadratic_pieces(part: Number) -> tuple[Number, Number, Number]:
     """Return the three B-splines that are not 0 in an interval, a `part` of the way (0 to 1) into it."""
     rest = 1.0 - part
     return 0.5 * (rest * rest), 0.5 + part * rest, 0.5 * (part * part)
+
+
+def band_hats(*energies: Number) -> Sequence[Number]:
+    """Return the linear B-splines of each band's energy, with knots at thirds of its scale.
+
+    A weighted sum of them is a curve of straight pieces (de Boor 1978): an echo may be told by a band that is neither
+    loud nor silent. Beyond the scale the curve stays as at its end.
+
+    Parameters
+    ----------
+    energies
+        Of each band, 0 to 1: floats, or arrays of shape (n,).
+
+    Returns
+    -------
+    sequence of 4 floats a band, or of arrays of shape (n,)
+        Band after band; the four of a band sum to 1.
+    """
+    return [hat for energy in energies for hat in _hats(energy)]
+
+
+def _hats(energy: Number) -> Sequence[Number]:
+    if isinstance(energy, float):  # numpy takes twenty times as long for one number; NaN stands first, to be kept
+        place = min(max(energy, 0.0), 1.0) * BAND_INTERVALS
+        return [max(1.0 - abs(place - knot), 0.0) for knot in range(BAND_INTERVALS + 1)]
+    places = np.clip(energy, 0.0, 1.0) * BAND_INTERVALS
+    return [np.maximum(1.0 - np.abs(places - knot), 0.0) for knot in range(BAND_INTERVALS + 1)]
 
 
 def emi_polar(in_phase: Number, quadrature: Number) -> tuple[Number, Number]:
