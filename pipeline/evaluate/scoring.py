@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.evaluate.metrics import Floats
+from pipeline.feature_families import by_family
 from pipeline.loglinear import LogLinear
 
 
@@ -48,10 +49,7 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> 
     added = np.asarray(booster.predict(matrix, pred_contrib=True, num_iteration=-1), dtype=np.float64)[:, :-1]
     added[:, linear] += matrix[:, linear].astype(np.float64) * np.array(list(baseline.weights.values()))
     added = fit["calibration"]["slope"] * (added - added.mean(axis=0))
-    families = tuple(dict.fromkeys(family(name) for name in names))
-    belongs = np.array([families.index(family(name)) for name in names])
-    member = (belongs[:, None] == np.arange(len(families))).astype(np.float64)
-    return Scores(log_odds(rows, booster, fit), families, added @ member)
+    return Scores(log_odds(rows, booster, fit), *by_family(names, added))
 
 
 def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:
@@ -66,14 +64,3 @@ def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) 
 
 def _matrix(rows: pa.Table, names: list[str]) -> npt.NDArray[np.float32]:
     return np.column_stack([rows[name].to_numpy() for name in names])
-
-
-def family(feature: str) -> str:
-    """Return what a feature's name speaks of, without its half-life and ring.
-
-    Examples
-    --------
-    >>> family("patrol_log1p_decay365d_ring1"), family("road_distance_m")
-    ('patrol', 'road_distance_m')
-    """
-    return feature.split("_log1p")[0]

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.feature_families import by_family
+
 Matrix = npt.NDArray[np.float32]
 
 ROWS_AT_ONCE = 256
@@ -27,17 +29,6 @@ class Reasons:
         """Return the families with the mean size of what they add, log-odds, the largest first."""
         size = np.abs(self.added).mean(axis=0, dtype=np.float64)
         return sorted(zip(self.families, size.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-
-
-def family(feature: str) -> str:
-    """Return what a feature's name speaks of, without its half-life and ring.
-
-    Examples
-    --------
-    >>> family("patrol_log1p_decay365d_ring1"), family("road_distance_m")
-    ('patrol', 'road_distance_m')
-    """
-    return feature.split("_log1p")[0]
 
 
 def reasons(onnx: Path, rows: pa.Table, features: Sequence[str]) -> Reasons | None:
@@ -61,12 +52,10 @@ def reasons(onnx: Path, rows: pa.Table, features: Sequence[str]) -> Reasons | No
     session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     if "contributions" not in [output.name for output in session.get_outputs()]:
         return None
-    families = tuple(dict.fromkeys(family(name) for name in features))
-    belongs = np.array([families.index(family(name)) for name in features])
-    member = (belongs[:, None] == np.arange(len(families))).astype(np.float32)
     parts = []
     for batch in rows.select(list(features)).to_batches(max_chunksize=ROWS_AT_ONCE):
         matrix = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in features])
         (added,) = session.run(["contributions"], {"features": matrix, "explain": np.array([True])})
-        parts.append(added @ member)
+        families, sums = by_family(features, added)
+        parts.append(sums)
     return Reasons(families, np.concatenate(parts))
