@@ -57,6 +57,8 @@ HEADLINES = ("numeric, 200 x 31", "numeric, 500 x 63")
 """The models behind the ratios `bare_session` and `lightgbm_single`; all others have keys with their own names."""
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 7}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+SERVICE = {**ENVIRONMENT, "PYTHONOPTIMIZE": "2"}
+"""As in the systemd unit."""
 
 
 @dataclass(frozen=True)
@@ -336,7 +338,7 @@ def _running(device: Path, case: Case, records: list[dict[str, float]]) -> tuple
         f'[[input]]\nkind = "stdin"\nmodel = "{case.model}"\n[[output]]\nkind = "file"\npath = "scores.jsonl"\n'
     )
     command = [sys.executable, "-m", "threat_scorer.cli", "run", "--config", str(config)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=SERVICE)
     assert process.stdin
     lines = [json.dumps(record).encode() + b"\n" for record in records]
     with process.stdin as pipe:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import os
 import reprlib
-import uuid
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -158,7 +158,7 @@ class Answerer:
 
     def _key(self, line: bytes | None, place: str | None) -> str:
         if line is None and place is None:
-            return uuid.uuid4().hex
+            return os.urandom(16).hex()
         of = json.dumps([*self._of.values(), self._source if line is None else "", place if line is None else ""])
         return hashlib.blake2b(of.encode() + b"\n" + (line or b""), digest_size=16).hexdigest()
 

@@ -4,9 +4,9 @@ One SQLite file in WAL mode with ``synchronous=FULL``: when `Outbox.put` has ret
 only then may they be acknowledged. How far each input was read is committed together with what came of it.
 """
 
+import os
 import sqlite3
 import threading
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -232,7 +232,7 @@ class Outbox:
             self._db.execute("DELETE FROM delivered WHERE output = ?", (name,))
         for name in ("accepted", "repeated", "dropped"):
             self._db.execute("INSERT OR IGNORE INTO counted VALUES (?, 0)", (name,))
-        facts = {"stream": uuid.uuid4().hex[:12], "latest": "0.0"}
+        facts = {"stream": os.urandom(6).hex(), "latest": "0.0"}
         self._db.executemany("INSERT OR IGNORE INTO fact VALUES (?, ?)", facts.items())
         if self._when_full == "lowest":
             self._db.execute("CREATE INDEX IF NOT EXISTS by_probability ON outbox (probability, seq)")

@@ -23,7 +23,6 @@ from threat_scorer.run.config_peers import AnyInput, FileInput, MqttInput, Stdin
 from threat_scorer.run.degrade import Watch, keep_backgrounds, read_backgrounds
 from threat_scorer.run.health import Checks, worst, write_status
 from threat_scorer.run.inputs import FollowedFile, follow_file, read_stdin
-from threat_scorer.run.listener import listen, serve
 from threat_scorer.run.log import Log
 from threat_scorer.run.meter import Meter
 from threat_scorer.run.outbox import Outbox
@@ -183,6 +182,8 @@ class Process:
             reader = MqttReader(entry, queue, self._log, device=self._config.device)
             self._troubles[entry.name] = lambda: reader.connection.error
             return entry.name, lambda: reader.read(stop)
+        from threat_scorer.run.listener import listen, serve
+
         server = listen(entry)
         return entry.name, lambda: serve(entry.name, server, queue, stop, self._log)
 
