@@ -13,27 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from threat_scorer.run.outbox_file import open_file, put_aside
+
 WhenFull = Literal["oldest", "lowest", "refuse"]
 
-CACHE_KIB = 256
-"""Of the file's pages in memory: records pass through it once."""
 LATEST_EVERY_S = 10.0
 """How much newer the latest believed time must be to be kept anew."""
 ROW_BYTES = 96
 """What a row costs on disk besides its key and body, about."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- AUTOINCREMENT: no number is ever given twice
-    key TEXT NOT NULL UNIQUE,
-    probability REAL,
-    body BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS delivered (output TEXT PRIMARY KEY, seq INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS position (input TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS counted (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
 
 
 class OutboxError(Exception):
@@ -94,12 +81,12 @@ class Outbox:
         """Where a damaged file was put, if there was one."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = _open(path)
+            self._db = open_file(path)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise OutboxError(f"{path}: cannot be opened: {error}") from None
-            self.damaged = _put_aside(path)
-            self._db = _open(path)
+            self.damaged = put_aside(path)
+            self._db = open_file(path)
         except OSError as error:
             raise OutboxError(f"{path}: cannot be made: {error.strerror}") from None
         with self._transaction():
@@ -299,33 +286,6 @@ class Outbox:
             if isinstance(error, sqlite3.Error):
                 raise OutboxError(f"the disk did not take the records: {error}") from None
             raise
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    try:
-        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA journal_size_limit = 4194304")
-        (said,) = db.execute("PRAGMA quick_check").fetchone()
-        if said != "ok":
-            raise sqlite3.DatabaseError(said)
-        db.executescript(_SCHEMA)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _put_aside(path: Path) -> Path:
-    n = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
-        n += 1
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return aside
 
 
 def to_line(row: Row, stream: str) -> bytes:
