@@ -94,6 +94,24 @@ def test_the_hats_of_a_band_are_a_curve_of_straight_pieces() -> None:
     assert not np.isnan(row[first + 4 :]).any()
 
 
+def test_energy_and_shape_of_a_window_are_its_moments_alone_and_among_others() -> None:
+    energies = np.random.default_rng(1).random((5, 60))
+    energies[1] = 0
+    names, matrix = assemble("sensor_threat", dict(zip(BANDS, energies.T, strict=True)))
+    first = names.index("band_energy")
+    at = (np.arange(60) + 0.5) / 60
+    used = energies.astype(np.float32).astype(np.float64)
+    for row in (0, 2):
+        centroid = np.average(at, weights=used[row])
+        spread = np.sqrt(np.average((at - centroid) ** 2, weights=used[row]))
+        np.testing.assert_allclose(matrix[row, first : first + 3], [used[row].mean(), centroid, spread], rtol=1e-6)
+    np.testing.assert_array_equal(matrix[1, first : first + 3], 0)
+    row, alone = np.empty(len(names), np.float32), RowAssembler("sensor_threat", BANDS)
+    for n in range(5):
+        alone(energies[n].tolist(), row)
+        np.testing.assert_array_equal(row, matrix[n])
+
+
 def test_random_groups_each_have_their_part_of_every_outcome() -> None:
     outcome = pa.array(["hazard", "clutter", "clutter"] * 40)
     groups = np.array(_at_random(outcome, 10).to_pylist())

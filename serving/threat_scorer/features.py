@@ -20,6 +20,7 @@ from threat_scorer.formulas import (
     emi_polar,
     voltage_dipole_compensated,
     voltage_splines,
+    window_shape,
 )
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -256,6 +257,15 @@ DERIVED: dict[str, tuple[Derived, ...]] = {
             ),
             ("emi_in_phase", "emi_quadrature"),
             emi_polar,
+        ),
+        Derived(
+            (
+                Feature("band_energy", "1", "mean energy over the bands", "definition of the mean"),
+                Feature("band_centroid", "1", "where the energy lies in the bands, 0 to 1", "centroid, Peeters 2004"),
+                Feature("band_spread", "1", "how far the energy spreads around that", "spread, Peeters 2004"),
+            ),
+            BANDS,
+            window_shape,
         ),
         Derived(_hat_features(), BANDS, band_hats, is_basis=True),
     ),

@@ -106,6 +106,34 @@ def _hats(energy: Number) -> Sequence[Number]:
     return [np.maximum(1.0 - np.abs(places - knot), 0.0) for knot in range(BAND_INTERVALS + 1)]
 
 
+def window_shape(*energies: Number) -> tuple[Number, Number, Number]:
+    """Return energy, centroid and spread of a signature: a window of bands, or of samples one after the other.
+
+    The mean energy, and the first two moments of how it lies along the window (spectral centroid and spread: Peeters,
+    "A large set of audio features for sound description", IRCAM 2004), as shares of the window's length. A silent
+    window has its centroid and spread at 0.
+
+    Parameters
+    ----------
+    energies
+        In the window's order: floats, or arrays of shape (n,).
+    """
+    # one after the other, for one alarm as for many: sums in another order would differ in the last bit
+    total = first = second = energies[0] * 0.0
+    for place, energy in enumerate(energies):
+        at = (place + 0.5) / len(energies)
+        total, first, second = total + energy, first + energy * at, second + energy * (at * at)
+    centroid = first / (total + _NO_RESPONSE)
+    variance = second / (total + _NO_RESPONSE) - centroid * centroid
+    return total / len(energies), centroid, _square_root(_not_negative(variance))
+
+
+def _not_negative(value: Number) -> Number:
+    # NaN stands first, to be kept
+    held: Number = max(value, 0.0) if isinstance(value, float) else np.maximum(value, 0.0)
+    return held
+
+
 def emi_polar(in_phase: Number, quadrature: Number) -> tuple[Number, Number]:
     """Return the modulus of the complex response, and the cosine of its phase, which helps to tell metals apart.
 
