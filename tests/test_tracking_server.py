@@ -1,13 +1,17 @@
 """The same calls against a real MLflow server: runs, models, registry and decisions over HTTP."""
 
+import contextlib
+import importlib.util
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +22,19 @@ from pipeline import tracking
 WAIT_S = 300.0
 
 
-@pytest.fixture(scope="module")
-def server(empty_mlflow: Path, tmp_path_factory):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def server(request, empty_mlflow: Path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    database = shutil.copy(empty_mlflow, folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"]
-    command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--allowed-hosts", f"127.0.0.1:{port}"]
-    with (folder / "log").open("wb") as log:
+    with contextlib.ExitStack() as running:
+        if request.param == "sqlite":
+            store = f"sqlite:///{shutil.copy(empty_mlflow, folder)}"
+        else:
+            store = running.enter_context(postgresql(tmp_path_factory.mktemp("postgresql")))
+        port = _free_port()
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
+        command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", "1", "--allowed-hosts", f"127.0.0.1:{port}"]
+        log = running.enter_context((folder / "log").open("wb"))
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         try:
             address = f"http://127.0.0.1:{port}"
@@ -37,6 +43,65 @@ def server(empty_mlflow: Path, tmp_path_factory):
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """Start a PostgreSQL of our own on a free port, with Debian's binaries, and return the address of a database."""
+    places = [*map(str, Path("/usr/lib/postgresql").glob("*/bin")), os.environ["PATH"]]
+    initdb, postgres = (shutil.which(name, path=os.pathsep.join(places)) for name in ("initdb", "postgres"))
+    if not initdb or not postgres or importlib.util.find_spec("psycopg2") is None:
+        pytest.skip("PostgreSQL or psycopg2 is not installed")
+    # it will not run as root: an administrator's test drops to a user who owns nothing else
+    as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    data = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))  # short, and reachable for that user
+    try:
+        if as_user:
+            os.chown(data, 65534, 65534)
+        made = [
+            *as_user,
+            initdb,
+            "-D",
+            str(data / "db"),
+            "-U",
+            "mlflow",
+            "-A",
+            "trust",
+            "--no-sync",
+            "--locale=C.UTF-8",
+        ]
+        subprocess.run(made, check=True, capture_output=True, cwd="/")
+        port = _free_port()
+        options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(data), "-F"]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*as_user, postgres, "-D", str(data / "db"), *options], cwd="/", stdout=log, stderr=log
+            )
+            try:
+                _wait_for_port(port, process, folder / "log")
+                yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _wait_for_port(port: int, process: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        with socket.socket() as asking:
+            if asking.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, log.read_text()[-3000:]
+        time.sleep(0.2)
+    raise AssertionError(f"no PostgreSQL on port {port}: {log.read_text()[-3000:]}")
 
 
 def _wait(address: str, process: subprocess.Popen, log: Path) -> None:

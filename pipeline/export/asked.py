@@ -72,15 +72,14 @@ def _add_interval(branch: Graph, stages: Stages, table: IntervalTable, own: str)
     above = branch.add("Greater", own, edges, output="edges_below")
     ones = branch.add("Cast", above, output="edges_below_as_numbers", to=TensorProto.INT64)
     step = branch.add("ReduceSum", ones, branch.second_axis(), output="interval_step", keepdims=0)
-    ends = branch.constant("interval_ends", np.stack([table.low, table.high], axis=1), np.float64)
-    found = branch.add("Gather", ends, step, output="interval_found")
-    sides = branch.constant("interval_sides", [[-1.0, 1.0]], np.float64)
-    # what the model says lies inside: the lower end is at most that, the upper one at least
-    away = branch.add("Sub", found, own, output="interval_from_own")
-    outward = branch.add("Mul", away, sides, output="interval_outward")
-    held = branch.add("Max", outward, branch.nothing(), output="interval_outward_held")
-    reach = branch.add("Mul", held, sides, output="interval_reach")
-    log_odds = branch.add("Add", own, reach, output="interval_log_odds")
+    # what the model says lies inside; never by its difference to an end, which loses digits where it is large
+    ends = []
+    for name, values, bound in (("low", table.low, "Min"), ("high", table.high, "Max")):
+        found = branch.add(
+            "Gather", branch.constant(f"interval_{name}", values[:, None], np.float64), step, output=f"{name}_found"
+        )
+        ends.append(branch.add(bound, found, own, output=f"{name}_end"))
+    log_odds = branch.add("Concat", *ends, output="interval_log_odds", axis=1)
     if stages.base_log_odds is not None:
         shift = branch.add("Sub", "offset", "intercept", output="prior_shift")
         log_odds = branch.add("Add", log_odds, shift, output="interval_fused")
