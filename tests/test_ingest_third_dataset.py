@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from datetime import date, timedelta
@@ -89,8 +90,8 @@ def project(tmp_path: Path, empty_mlflow: Path) -> Project:
     entry = yaml.safe_dump({"harbour": ENTRY}, default_flow_style=False)
     indented = "".join(f"  {line}\n" for line in entry.splitlines())
     project.edit("params.yaml", "\ndatasets:\n", f"\ndatasets:\n{indented}")
-    for key, long, short in (("random_rows", 20000, 500), ("adversarial_rows", 5000, 200)):
-        project.edit("params.yaml", f"{key}: {long}\n", f"{key}: {short}\n")
+    settings = project.root / "params.yaml"
+    settings.write_text(re.sub(r"\b(random|adversarial)_rows: \d+", r"\1_rows: 500", settings.read_text()))
     lines = []
     for name, content in files().items():
         path = tmp_path / "mirror" / name
