@@ -2,24 +2,14 @@
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
+import chromium
 import pytest
+from chromium import needs_chromium
 from project import Project
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
-HEADLESS = (
-    str(CHROMIUM),
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # Chromium's own curiosity ends here
-)
+pytestmark = needs_chromium
 
 SEEN = """
 <script>
@@ -51,15 +41,9 @@ def browse(page: str, folder: Path, *, planted: str = "") -> tuple[dict, str, se
     """Open a page and let it be used; return what was seen, the console's lines, and the addresses asked for."""
     file, log = folder / "page.html", folder / "net.json"
     file.write_text(page.replace("</body>", SEEN.replace("PLANTED", planted)))
-    options = [f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--enable-logging=stderr"]
+    recorded = [f"--log-net-log={log}", "--enable-logging=stderr"]
     window = ["--window-size=500,900", "--virtual-time-budget=5000"]
-    done = subprocess.run(
-        [*HEADLESS, *options, *window, "--dump-dom", file.as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+    done = chromium.run(file.as_uri(), folder / "profile", *recorded, *window, "--dump-dom")
     (seen,) = re.findall(r'<script type="application/json" id="seen">(.*?)</script>', done.stdout, re.DOTALL)
     console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
     starts = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
@@ -124,6 +108,5 @@ def test_a_narrow_screen_needs_no_sideways_scrolling_and_everything_has_a_name(u
 def test_it_prints(page, tmp_path) -> None:
     file, printed = tmp_path / "page.html", tmp_path / "page.pdf"
     file.write_text(page)
-    command = [*HEADLESS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={printed}", file.as_uri()]
-    subprocess.run(command, capture_output=True, check=True, timeout=120)
+    chromium.run(file.as_uri(), tmp_path / "profile", f"--print-to-pdf={printed}")
     assert len(re.findall(rb"/Type ?/Page\b", printed.read_bytes())) > 1

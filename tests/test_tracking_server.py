@@ -1,4 +1,4 @@
-"""The same calls against a real MLflow server: runs, models, registry and decisions over HTTP."""
+"""The same calls against a real MLflow server: runs, models, registry and decisions over HTTP, and in its own pages."""
 
 import contextlib
 import importlib.util
@@ -14,7 +14,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import chromium
 import pytest
+from chromium import needs_chromium
+from mlflow import MlflowClient
 from project import ROOT
 
 from pipeline import tracking
@@ -119,12 +122,18 @@ def _wait(address: str, process: subprocess.Popen, log: Path) -> None:
 REVIEW = """
 import finished_stages
 from finished_stages import MODEL
-from pipeline import tracking
+from pyarrow import csv
+from pipeline import store, tracking
+from pipeline.evaluate import figures
+from pipeline.paths import DatasetPaths
 from pipeline.review import decide, ledger, registry, reviewers
 reviewers.make_key("reviewer-1")
 placed = []
 for seed in (1, 2):
     dataset = finished_stages.write(seed=seed, noise=1.0)
+    folder = DatasetPaths(dataset).evaluation(MODEL)
+    plot = figures.draw("reliability", csv.read_csv(folder / "reliability.csv"), title="a test")
+    store.write_bytes(plot, folder / "reliability.png")
     assert tracking.record_pipeline(dataset) == tracking.record_pipeline(dataset)
     compared = decide.compare(dataset, MODEL)
     placed.append(decide.promote(compared, by="reviewer-1", override=None if compared.verdict.passed else "a test"))
@@ -137,10 +146,14 @@ print("promoted, promoted, rolled back")
 """
 
 
-def test_record_promote_and_roll_back_against_a_server(server, workspace, tmp_path_factory) -> None:
-    (workspace / tracking.DATABASE).unlink()
+@pytest.fixture(scope="module")
+def reviewed(server, tmp_path_factory) -> Path:
+    """Return a project whose two models were recorded, promoted and rolled back on the server."""
+    folder = tmp_path_factory.mktemp("reviewed")
+    shutil.copy(ROOT / "params.yaml", folder)
     done = subprocess.run(
         [sys.executable, "-c", REVIEW],
+        cwd=folder,
         env={
             **os.environ,
             "MLFLOW_TRACKING_URI": server,
@@ -152,8 +165,38 @@ def test_record_promote_and_roll_back_against_a_server(server, workspace, tmp_pa
         check=False,
     )
     assert done.stdout.endswith("promoted, promoted, rolled back\n"), done.stderr[-4000:]
-    assert not (workspace / tracking.DATABASE).exists()
-    assert not (workspace / "mlruns").exists()
+    return folder
+
+
+def test_record_promote_and_roll_back_against_a_server(reviewed) -> None:
+    assert (reviewed / "approvals/ledger.jsonl").exists()
+    assert not (reviewed / tracking.DATABASE).exists()
+    assert not (reviewed / "mlruns").exists()
+
+
+@needs_chromium
+def test_its_pages_show_the_runs_a_plot_and_the_champion(server, reviewed, tmp_path) -> None:
+    def shown(page: str) -> str:
+        options = ["--window-size=1400,1000", "--virtual-time-budget=20000", "--dump-dom"]
+        return chromium.run(f"{server}/#/{page}", tmp_path / "profile", *options).stdout
+
+    client = MlflowClient(server)
+    experiment = client.get_experiment_by_name("simulated").experiment_id
+    newest, *_ = client.search_runs([experiment], "tags.kind = 'model'", order_by=["attributes.start_time DESC"])
+    parent = client.get_run(newest.data.tags["mlflow.parentRunId"])
+    runs = f"experiments/{experiment}/runs"
+    assert parent.info.run_name.startswith("simulated: sensor_threat at ")
+    assert parent.info.run_name in shown(runs)
+
+    artifacts = shown(f"{runs}/{newest.info.run_id}/artifacts/evaluation/reliability.png")
+    assert newest.info.run_name in artifacts
+    assert '<img alt="evaluation/reliability.png" src="blob:' in artifacts
+
+    rows = shown("models/sensor_threat.simulated").split('role="row"')
+    (champion,) = [row for row in rows if 'title="champion"' in row]
+    version = client.get_model_version_by_alias("sensor_threat.simulated", "champion")
+    assert f"Version {version.version}" in champion
+    assert version.tags["model_digest"] in champion
 
 
 def test_the_server_refuses_a_host_that_it_does_not_know(server) -> None:
