@@ -11,6 +11,7 @@ from pipeline import params, store
 from pipeline.evaluate.comparison import compare
 from pipeline.evaluate.metrics import skill
 from pipeline.paths import DatasetPaths
+from pipeline.tables import UTC
 
 ROWS, GROUPS = 600, 12
 MARKING = {"originator": "COMMAND", "releasable_to": ["COMMAND", "MINE_ACTION"], "tlp": "AMBER"}
@@ -70,7 +71,16 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
     }
     total = {key: source[key] for key in ("rows_in", "kept", "merged", "quarantined")}
     store.write_json({"sources": {"sim_command_detections": source}, "total": total}, paths.ingested)
-    detections = pa.table({"detection_id": ids})
+    observed = np.datetime64("2022-01-01", "us") + np.arange(ROWS) * np.timedelta64(1, "h")
+    times = {"observed_at": observed, "available_at": observed + np.timedelta64(12, "h")}
+    detections = pa.table(
+        {
+            "detection_id": ids,
+            "source_id": ["sim_command_detections"] * ROWS,
+            "record_id": ids,
+            **{name: pa.array(column, UTC) for name, column in times.items()},
+        }
+    )
     store.write_table(
         detections, paths.tables / "detections.parquet", schema=detections.schema, sort_by=("detection_id",)
     )

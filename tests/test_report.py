@@ -60,6 +60,25 @@ def test_the_same_files_give_the_same_bytes(declared) -> None:
     assert render.card(first, first.models[0]) == render.card(second, second.models[0])
 
 
+def test_the_page_says_how_fresh_the_data_is_how_far_it_shifted_and_what_is_detected(declared) -> None:
+    metrics = store.read_json(PATHS.evaluation(MODEL) / "metrics.json")
+    shipped = metrics[PART]["models"]["lightgbm"]
+    known = {"pd_at_far": {"0.05": 0.5}, "pd_at_alarms_per_m2": {"0.01": 0.25}}
+    shipped |= {**known, "intervals": {"pd_at_alarms_per_m2_0.01": {"low": 0.125, "high": 0.375}}}
+    store.write_json(metrics, PATHS.evaluation(MODEL) / "metrics.json")
+    found = facts.gather("simulated", declared)
+    page = render.page(found)
+    (fresh,) = found.freshness
+    assert (fresh.records, fresh.silent_days, fresh.median_delay_days) == (600, 0.0, 0.5)
+    assert f"known by {fresh.newest_available} (UTC)" in page
+    assert "<td>600</td><td>2022-01-25</td><td>2022-01-26</td><td>0.0</td><td>0.5</td><td>0.5</td>" in page
+    assert {shift.family for shift in found.models[0].drift} == {"voltage", "height"}
+    assert all(shift.split in page and f"<td>{shift.index:.3f}</td>" in page for shift in found.models[0].drift)
+    assert "PD at 5% of the clutter" in page
+    assert "PD at 0.01 false alarms per m²" in page
+    assert "<td>0.500</td><td>0.250 [0.125, 0.375]</td>" in page
+
+
 def test_the_verdict_is_the_gates(declared) -> None:
     loose = dataclasses.replace(declared.review, ece_at_most=0.5, observed_over_expected=(0.1, 10.0))
     good = render.page(facts.gather("simulated", dataclasses.replace(declared, review=loose)))

@@ -1,11 +1,12 @@
 """The files that the stages left of a dataset -> all that the reviewers' page and the model cards say."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,7 +15,9 @@ from pipeline.cli import StageError
 from pipeline.declarations import DeclarationError
 from pipeline.params import Params
 from pipeline.paths import SOURCES, DatasetPaths
+from pipeline.report.drift import Drift, after_the_last_origin, by_group, drift
 from pipeline.report.drivers import Reasons, reasons
+from pipeline.report.freshness import Freshness, freshness, newest
 from pipeline.report.risk_map import risk_map
 from pipeline.review import evidence, gate
 from pipeline.review.evidence import Evidence
@@ -28,6 +31,9 @@ PLOTS = {
     "precision_recall": "Precision against recall",
 }
 """The plots that are shown first, and what they are."""
+
+KEYS = {"area_risk": ("cutoff", "cell"), "sensor_threat": ("detection_id",)}
+"""Columns that say which row one of a model is."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,8 @@ class ModelFacts:
     plots: tuple[Plot, ...]
     drivers: tuple[tuple[str, float], ...]
     """Families of features and their mean effect, log-odds, the largest first."""
+    drift: tuple[Drift, ...]
+    """Of each family of features, the most shifted first."""
     features: tuple[Mapping[str, str], ...]
     risk_map: Mapping[str, Any] | None
 
@@ -90,6 +98,9 @@ class Facts:
     ingested: Mapping[str, Any]
     sources: Mapping[str, str]
     """What each source is, in the words of its mapping."""
+    cutoff: np.datetime64
+    """The last one that the models were asked at; of sensors alone, when the last row became known."""
+    freshness: tuple[Freshness, ...]
 
 
 def gather(dataset: str, declared: Params) -> Facts:
@@ -101,19 +112,31 @@ def gather(dataset: str, declared: Params) -> Facts:
         A file is missing, or the held-out rows are not the features' rows.
     """
     entry = declared.dataset(dataset)
+    models = tuple(_model(dataset, name, declared) for name in entry.models)
+    tables = DatasetPaths(dataset).tables
+    cutoff = _last_cutoff(models) or newest(tables)
     return Facts(
         dataset=dataset,
         simulated=entry.simulated,
-        models=tuple(_model(dataset, name, declared) for name in entry.models),
+        models=models,
         ingested=store.read_json(DatasetPaths(dataset).ingested),
         sources={name: _about(SOURCES / f"{name}.yaml") for name in entry.sources},
+        cutoff=cutoff,
+        freshness=tuple(freshness(tables, cutoff)),
     )
+
+
+def _last_cutoff(models: Iterable[ModelFacts]) -> np.datetime64 | None:
+    held_out = [model.evidence.held_out for model in models if "cutoff" in model.evidence.held_out.column_names]
+    return max((rows["cutoff"].to_numpy().max() for rows in held_out), default=None)
 
 
 def _model(dataset: str, model: str, declared: Params) -> ModelFacts:
     paths = DatasetPaths(dataset)
     found = evidence.of_files(dataset, model)
-    explained = reasons(paths.onnx(model), _held_out_features(paths, found), found.fit["features"])
+    rows = store.read_table(paths.features(model), columns=[*KEYS[model], *found.fit["features"]])
+    held_out = _held_out_features(rows, found, paths)
+    explained = reasons(paths.onnx(model), held_out, found.fit["features"])
     plots = sorted(
         paths.evaluation(model).glob("*.png"), key=lambda p: (p.stem not in PLOTS, [*PLOTS, p.stem].index(p.stem))
     )
@@ -128,6 +151,7 @@ def _model(dataset: str, model: str, declared: Params) -> ModelFacts:
         ),
         plots=tuple(Plot(_title(plot.stem), b64encode(plot.read_bytes()).decode()) for plot in plots),
         drivers=tuple(explained.mean_effect()) if explained else (),
+        drift=tuple(_drift(rows, held_out, found)),
         features=tuple(store.read_json(paths.catalogue(model))["features"]),
         risk_map=_map(found, explained) if model == "area_risk" else None,
     )
@@ -158,10 +182,19 @@ def _part(name: str, found: Mapping[str, Any]) -> Part:
     )
 
 
-def _held_out_features(paths: DatasetPaths, found: Evidence) -> pa.Table:
+def _drift(rows: pa.Table, held_out: pa.Table, found: Evidence) -> list[Drift]:
+    """Return the shift of the features: after the last origin, or of any group that was held out."""
+    features = found.fit["features"]
+    if found.model == "area_risk":
+        horizon = int(found.fit["horizon_days"])
+        last = after_the_last_origin(rows["cutoff"].to_numpy(), found.held_out, horizon_days=horizon)
+        return drift(rows, features, last)
+    return drift(held_out, features, by_group(found.held_out["fold"].to_numpy()))
+
+
+def _held_out_features(rows: pa.Table, found: Evidence, paths: DatasetPaths) -> pa.Table:
     """Return the features of the held-out rows, in their order."""
-    keys = ["cutoff", "cell"] if found.model == "area_risk" else ["detection_id"]
-    rows = store.read_table(paths.features(found.model), columns=[*keys, *found.fit["features"]])
+    keys = KEYS[found.model]
     wanted = found.held_out[keys[0]]
     rows = rows.filter(pc.is_in(rows[keys[0]], value_set=pc.unique(wanted)))
     for key in keys:

@@ -1,12 +1,14 @@
 """`Facts` -> the reviewers' page and the model cards; the same facts give the same bytes."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from pipeline.report.facts import Facts, ModelFacts, Part
+from pipeline.report.sensor_results import DETECTION
 from pipeline.tables import TLP
 
 COLUMNS = {
@@ -32,6 +34,15 @@ SAYS = {
     "known at the cutoff.",
     "sensor_threat": "The probability that a sensor's alarm is a real hazard, from what the sensor measured.",
 }
+
+SUBSETS = {
+    "region": "By region: quarters of the theatre about its middle",
+    "exposure": "By exposure: whether anybody is known to have patrolled, searched or cleared the cell",
+    "partner": "By partner: rows without an event, and those whose events that partner has reported",
+    "origin": "By time: rows that the model of one origin spoke of",
+}
+"""Headings of the parts of a model's rows, by the word that their names begin with."""
+OTHER = "By what was known of the cell, and the rest"
 
 LIMITS = {
     "area_risk": (
@@ -62,6 +73,8 @@ def page(facts: Facts) -> str:
         js=Markup(_source("page.js")),
         better=better,
         results=lambda part: Markup(results.render(part=part, columns=columns[id(part)])),
+        grouped=grouped,
+        detection=DETECTION,
         limits=[f"{model.evidence.model}: {line}" for model in facts.models for line in LIMITS[model.evidence.model]],
     )
 
@@ -87,6 +100,15 @@ def better(part: Part) -> str:
     if d["low"] > 0:
         return f"worse than the best baseline, {name} ({numbers})."
     return f"not clearly different from the best baseline, {name} ({numbers})."
+
+
+def grouped(subsets: Iterable[Part]) -> dict[str, list[Part]]:
+    """Return the parts of a model's rows under their headings, the headings always in the same order."""
+    found: dict[str, list[Part]] = {heading: [] for heading in (*SUBSETS.values(), OTHER)}
+    for part in subsets:
+        first_word = part.name.split(", ")[-1].split(" ")[0]
+        found[SUBSETS.get(first_word, OTHER)].append(part)
+    return {heading: parts for heading, parts in found.items() if parts}
 
 
 def _strictest(facts: Facts) -> dict[str, Any]:
