@@ -310,6 +310,8 @@ class Review:
     subset_worse_by_at_most: Annotated[float, Ge(0)]
     log_odds_difference_at_most: Positive
     onnx_mib_at_most: Positive
+    row_ms_at_most: Positive
+    session_mib_at_most: Positive
     tlp_at_most: Tlp
     release_to: dict[str, list[str]]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,11 +18,20 @@ from pipeline.evaluate.bootstrap import mean_difference
 from pipeline.evaluate.metrics import row_log_loss
 from pipeline.paths import DatasetPaths
 from pipeline.review import __main__ as command
-from pipeline.review import champion, decide, evidence, gate, ledger, registry, reviewers
+from pipeline.review import budget, champion, decide, evidence, gate, ledger, registry, reviewers
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own deprecations
 NAME = "sensor_threat.simulated"
 RULES, EVALUATE = params.load().review, params.load().evaluate
+
+
+USED = gate.Used(row_ms=0.02, session_mib=20.0)
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch) -> None:
+    """No verdict here hangs on how busy this machine is."""
+    monkeypatch.setattr(budget, "measure", lambda onnx: USED)
 
 
 @pytest.fixture
@@ -45,7 +55,7 @@ def _project(folder):
 
 def broken(challenger, before=None, **limits) -> list[str]:
     rival = champion.rival(challenger, before, EVALUATE) if before else None
-    return gate.judge(challenger, rival, dataclasses.replace(RULES, **limits)).broken
+    return gate.judge(challenger, rival, dataclasses.replace(RULES, **limits), used=USED).broken
 
 
 def changed(found: evidence.Evidence, **skill: float) -> evidence.Evidence:
@@ -63,6 +73,8 @@ def test_each_rule_is_broken_by_what_it_is_there_for(found) -> None:
     assert broken(changed(found, ece=0.11), **limits) == [f"{PART}: calibrated"]
     assert broken(changed(found, observed_over_expected=1.3), **limits) == [f"{PART}: as many as expected"]
     assert broken(found, **limits, onnx_mib_at_most=1e-6) == ["fits the device"]
+    assert broken(found, **limits, row_ms_at_most=0.01) == ["quick enough"]
+    assert broken(found, **limits, session_mib_at_most=19.9) == ["small enough in memory"]
     assert broken(found, **limits, log_odds_difference_at_most=1e-7) == ["ONNX agrees with the booster"]
     assert broken(found, **limits, tlp_at_most="GREEN") == ["TLP allows the field"]
     assert broken(found, **limits, release_to={"simulated": ["MONITOR"]}) == ["releasable to the field's partners"]
@@ -200,7 +212,10 @@ def test_the_command_says_what_was_in_the_field_and_the_version_shows_the_card(r
     assert after.index(line) < after.index("Decided on")
     assert "1 decisions in approvals/ledger.jsonl, all signed" in review("history")
     _tighten_size()
-    assert "FAILS  fits the device" in review("compare", "--model", MODEL)
+    verdict = review("compare", "--model", MODEL)
+    assert "FAILS  fits the device" in verdict
+    assert re.search(r"holds  quick enough +0\.020 ms a row  \(expected: at most 5 ms\)", verdict)
+    assert re.search(r"holds  small enough in memory +20\.0 MiB for the session  \(expected: at most 64 MiB\)", verdict)
 
 
 def _tighten_size() -> None:

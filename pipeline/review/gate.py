@@ -35,6 +35,16 @@ class Rival:
 
 
 @dataclass(frozen=True)
+class Used:
+    """What the device's scorer used for one model, on the machine that measured."""
+
+    row_ms: float
+    """Median time of one row by itself, milliseconds, one thread."""
+    session_mib: float
+    """Most memory that loading the model and scoring added to that of the interpreter and its libraries."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """All findings of a challenger."""
 
@@ -51,8 +61,17 @@ class Verdict:
         return [finding.rule for finding in self.findings if not finding.holds]
 
 
-def judge(challenger: Evidence, rival: Rival | None, rules: Review) -> Verdict:
-    """Return the verdict over a challenger; its rival is None where nothing is in the field yet."""
+def judge(challenger: Evidence, rival: Rival | None, rules: Review, *, used: Used | None = None) -> Verdict:
+    """Return the verdict over a challenger.
+
+    Parameters
+    ----------
+    rival
+        None where nothing is in the field yet.
+    used
+        What it needs of a device; None, and no rule on it, where nobody measured: the reviewers' page, which is the
+        same each time that it is made.
+    """
     parts = list(comparisons(challenger.metrics))
     findings = [Finding("evaluated", bool(parts), f"{len(parts)} comparisons", "at least one")]
     for part, found in parts:
@@ -61,6 +80,8 @@ def judge(challenger: Evidence, rival: Rival | None, rules: Review) -> Verdict:
         findings += _nowhere_worse_than_baselines(part, found, rules)
     if rival is not None:
         findings += _against(challenger, rival, rules)
+    if used is not None:
+        findings += _within_budget(used, rules)
     return Verdict((*findings, *_fit_for_the_field(challenger, rules)))
 
 
@@ -115,6 +136,13 @@ def _against(challenger: Evidence, rival: Rival, rules: Review) -> Iterator[Find
 def _not_worse(rule: str, difference: float, rules: Review) -> Finding:
     margin = rules.subset_worse_by_at_most
     return Finding(rule, difference <= margin, f"log-loss {difference:+.4f}", f"at most {margin:+g}")
+
+
+def _within_budget(used: Used, rules: Review) -> Iterator[Finding]:
+    time, memory = rules.row_ms_at_most, rules.session_mib_at_most
+    yield Finding("quick enough", used.row_ms <= time, f"{used.row_ms:.3f} ms a row", f"at most {time:g} ms")
+    got = f"{used.session_mib:.1f} MiB for the session"
+    yield Finding("small enough in memory", used.session_mib <= memory, got, f"at most {memory:g} MiB")
 
 
 def _fit_for_the_field(challenger: Evidence, rules: Review) -> Iterator[Finding]:
