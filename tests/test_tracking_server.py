@@ -23,6 +23,8 @@ from project import ROOT
 from pipeline import tracking
 
 WAIT_S = 300.0
+PICTURES = os.environ.get("CIED_SCREENSHOTS")
+"""Folder for the pictures of docs/review.md; none are taken where nobody asks, as each would differ by its times."""
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -177,9 +179,12 @@ def test_record_promote_and_roll_back_against_a_server(reviewed) -> None:
 
 @needs_chromium
 def test_its_pages_show_the_runs_a_plot_and_the_champion(server, reviewed, tmp_path) -> None:
-    def shown(page: str) -> str:
-        options = ["--window-size=1400,1000", "--virtual-time-budget=20000", "--dump-dom"]
-        return chromium.run(f"{server}/#/{page}", tmp_path / "profile", *options).stdout
+    def shown(page: str, picture: str | None = None) -> str:
+        address, profile = f"{server}/#/{page}", tmp_path / "profile"
+        options = ["--window-size=1400,900", "--virtual-time-budget=20000"]
+        if PICTURES and picture:
+            chromium.run(address, profile, *options, f"--screenshot={Path(PICTURES).absolute() / picture}")
+        return chromium.run(address, profile, *options, "--dump-dom").stdout
 
     client = MlflowClient(server)
     experiment = client.get_experiment_by_name("simulated").experiment_id
@@ -189,11 +194,11 @@ def test_its_pages_show_the_runs_a_plot_and_the_champion(server, reviewed, tmp_p
     assert parent.info.run_name.startswith("simulated: sensor_threat at ")
     assert parent.info.run_name in shown(runs)
 
-    artifacts = shown(f"{runs}/{newest.info.run_id}/artifacts/evaluation/reliability.png")
+    artifacts = shown(f"{runs}/{newest.info.run_id}/artifacts/evaluation/reliability.png", "mlflow-plot.png")
     assert newest.info.run_name in artifacts
     assert '<img alt="evaluation/reliability.png" src="blob:' in artifacts
 
-    rows = shown("models/sensor_threat.simulated").split('role="row"')
+    rows = shown("models/sensor_threat.simulated", "mlflow-champion.png").split('role="row"')
     (champion,) = [row for row in rows if 'title="champion"' in row]
     version = client.get_model_version_by_alias("sensor_threat.simulated", "champion")
     assert f"Version {version.version}" in champion
