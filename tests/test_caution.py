@@ -166,7 +166,8 @@ def test_prior_interval_and_novelty_are_in_every_form(reference, form: str, name
     [
         ("intercept_less_base_rate", "probability"),
         ("interval_edges", "end of the interval"),
-        ("interval_ends", "end of the interval"),
+        ("interval_low", "end of the interval"),
+        ("interval_high", "end of the interval"),
         ("novelty_mean", "share of the novelty"),
         ("novelty_whitening", "share of the novelty"),
         ("novelty_parts", "share of the novelty"),

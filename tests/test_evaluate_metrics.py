@@ -174,7 +174,13 @@ def test_curves_begin_and_end_where_they_should() -> None:
 
 def settings(bins: int = 5) -> Evaluate:
     return Evaluate(
-        area_shares=[], alarm_shares=[0.1], alarms_per_m2=[0.1], calibration_bins=bins, bootstrap_samples=200, seed=1
+        area_shares=[],
+        alarm_shares=[0.1],
+        alarms_per_m2=[0.1],
+        logistic_ridge=1.0,
+        calibration_bins=bins,
+        bootstrap_samples=200,
+        seed=1,
     )
 
 
