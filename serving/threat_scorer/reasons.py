@@ -53,8 +53,8 @@ class Reasons:
         >>> import numpy as np
         >>> from threat_scorer.contract import Input, Marking
         >>> inputs = Input("voltage", "V", 0, 9, required=True), Input("height", "m", 0, 9, required=False)
-        >>> contract = Contract("area_risk", "d", True, inputs, ("voltage", "height"), {}, 0.1, False, None, None, "", "",
-        ...     "", Marking("a", (), "CLEAR"))
+        >>> contract = Contract("area_risk", "d", True, inputs, ("voltage", "height"), {}, 0.1, False, None, None,
+        ...     "", "", "", Marking("a", (), "CLEAR"))
         >>> Reasons(contract).words([0.4, float("nan")], np.array([1.62, -0.3], np.float32), place=0.05)
         ('voltage 0.4 V raises it strongly (+1.6)', 'height missing lowers it slightly (-0.3)')
         """
