@@ -148,6 +148,8 @@ def _contract(x: np.ndarray) -> Contract:
         features=assemble("area_risk", {entry.name: [0.0] for entry in inputs})[0],
         operating_points={"even": 0.5},
         base_rate=0.5,
+        takes_prior=False,
+        caution=None,
         horizon_days=28,
         training_data_digest=digest,
         booster_digest=digest,
