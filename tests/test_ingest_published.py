@@ -55,7 +55,7 @@ def event(number, **has):
     kind = {"event_type": "Explosions/Remote violence", "sub_event_type": "Remote explosive/landmine/IED"}
     place = {"latitude": 10.5, "longitude": 20.5, "geo_precision": 1, "country": "X"}
     when = {"event_date": "2019-03-04", "time_precision": 1, "timestamp": 1552000000}
-    return {"event_id_cnty": f"XXX{number}", "fatalities": 2, **kind, **place, **when, **has}
+    return {"event_id_cnty": f"COL{number}", "fatalities": 2, **kind, **place, **when, **has}
 
 
 def attack(number, **has):
@@ -156,9 +156,9 @@ def ingest(tmp_path, name):
         (
             "acled",
             [
-                ("XXX1", "explosion", "ied", "day", 5000, 2),
-                ("XXX1", "explosion", "ied", "day", 5000, 3),
-                ("XXX4", "found_cleared", "unknown", "month", 5000, 0),
+                ("COL1", "explosion", "ied", "day", 5000, 2),
+                ("COL1", "explosion", "ied", "day", 5000, 3),
+                ("COL4", "found_cleared", "unknown", "month", 5000, 0),
             ],
             {"excluded": 2, "unmapped_value": 1},
         ),

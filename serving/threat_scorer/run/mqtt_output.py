@@ -1,13 +1,13 @@
 """The outbox -> a topic: each record one message, delivered when the broker has acknowledged it."""
 
 import queue as queues
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
 
 from threat_scorer.run.clock import boottime
-from threat_scorer.run.config_peers import MqttOutput
+from threat_scorer.run.config_peers import MqttOutput, SparkplugOutput
 from threat_scorer.run.mqtt import Connection, Will
 from threat_scorer.run.outbox import Row, to_line
 from threat_scorer.run.outputs import DeliveryError, Device, Sink
@@ -74,21 +74,27 @@ def connected(connection: Connection) -> None:
         raise DeliveryError(connection.error or "not connected")
 
 
-class MqttSink(Sink):
-    """Publishes records."""
+class BrokerSink(Sink):
+    """What every sink at a broker has: the connection, and the broker's answers to what was sent."""
 
-    def __init__(self, entry: MqttOutput, device: Device) -> None:
-        self._entry = entry
-        self._sent: dict[int, int] = {}  # id of a message that is under way -> its sequence number
+    def __init__(
+        self,
+        entry: MqttOutput | SparkplugOutput,
+        device: Device,
+        *,
+        greet: Callable[[paho.Client], None],
+        will: Callable[[], Will | None],
+        hear: Callable[[paho.MQTTMessage], None] = lambda message: None,
+    ) -> None:
         self._answers = Answers()
-        self._availability = Availability(entry.availability)
         self.connection = Connection(
             entry,
             where=f"output {entry.name}",
             client_id=entry.client_id or f"{device.name}-{entry.name}",
             log=device.log,
-            greet=self._availability.greet,
-            will=self._availability.will,
+            greet=greet,
+            hear=hear,
+            will=will,
         )
         self.connection.answers = self._answers.take
 
@@ -100,6 +106,16 @@ class MqttSink(Sink):
     def open(self) -> None:
         """Connect."""
         self.connection.start()
+
+
+class MqttSink(BrokerSink):
+    """Publishes records."""
+
+    def __init__(self, entry: MqttOutput, device: Device) -> None:
+        self._entry = entry
+        self._sent: dict[int, int] = {}  # id of a message that is under way -> its sequence number
+        self._availability = Availability(entry.availability)
+        super().__init__(entry, device, greet=self._availability.greet, will=self._availability.will)
 
     def deliver(self, rows: Sequence[Row], stream: str) -> int:
         """Publish rows and wait until the broker has them all."""

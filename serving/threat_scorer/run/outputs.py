@@ -2,6 +2,7 @@
 
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,12 +35,14 @@ class Device:
     log: Log
 
 
-class Sink:
-    """Where records go."""
+class Sink(ABC):
+    """Where records go; what a kind of sink has no use for does nothing."""
 
     def open(self) -> None:
         """Begin to connect, where that is not left to the first delivery."""
+        return
 
+    @abstractmethod
     def deliver(self, rows: Sequence[Row], stream: str) -> int:
         """Hand over rows; return the sequence number up to which they are safe there.
 
@@ -48,7 +51,6 @@ class Sink:
         OSError, DeliveryError
             None of them is known to be safe.
         """
-        raise NotImplementedError
 
     def idle(self) -> None:
         """Do what is to be done while there is nothing to deliver.
@@ -58,12 +60,15 @@ class Sink:
         OSError, DeliveryError
             The peer is gone.
         """
+        return
 
     def close(self) -> None:
         """Let go of file or peer, after a failure or for good; it is opened again by the next delivery."""
+        return
 
     def leave(self) -> None:
         """Say farewell, where that is usual: the process ends."""
+        return
 
     @property
     def trouble(self) -> str | None:

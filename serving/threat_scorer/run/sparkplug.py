@@ -15,10 +15,10 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from threat_scorer import strict_json
 from threat_scorer.run.clock import boottime, now_ms
 from threat_scorer.run.config_peers import SparkplugOutput
-from threat_scorer.run.mqtt import Connection, Will
-from threat_scorer.run.mqtt_output import ANSWERED_WITHIN_S, CONNECTED_WITHIN_S, Answers, connected
+from threat_scorer.run.mqtt import Will
+from threat_scorer.run.mqtt_output import ANSWERED_WITHIN_S, CONNECTED_WITHIN_S, BrokerSink, connected
 from threat_scorer.run.outbox import Row, to_line
-from threat_scorer.run.outputs import DeliveryError, Device, Sink
+from threat_scorer.run.outputs import DeliveryError, Device
 from threat_scorer.run.sparkplug_payload import BOOLEAN, DOUBLE, INT64, STRING, Metric, PayloadError, decode, encode
 
 NAMESPACE = "spBv1.0"
@@ -27,7 +27,7 @@ METRICS = {"probability": DOUBLE, "likelihood": STRING, "alarm": BOOLEAN, "simul
 """What NDATA holds: the whole record as JSON, and of it what a host shows. A refusal has only `record`."""
 
 
-class SparkplugSink(Sink):
+class SparkplugSink(BrokerSink):
     """Publishes records as an edge node; what is in the outbox when it is born is historical."""
 
     def __init__(self, entry: SparkplugOutput, device: Device) -> None:
@@ -38,26 +38,7 @@ class SparkplugSink(Sink):
         self._born = threading.Event()
         self._born_after = 0
         self._host_at_ms = -1
-        self._answers = Answers()
-        self.connection = Connection(
-            entry,
-            where=f"output {entry.name}",
-            client_id=entry.client_id or f"{device.name}-{entry.name}",
-            log=device.log,
-            greet=self._greet,
-            hear=self._hear,
-            will=self._next_death,
-        )
-        self.connection.answers = self._answers.take
-
-    @property
-    def trouble(self) -> str | None:
-        """What is wrong with the connection."""
-        return self.connection.error
-
-    def open(self) -> None:
-        """Connect."""
-        self.connection.start()
+        super().__init__(entry, device, greet=self._greet, will=self._next_death, hear=self._hear)
 
     def deliver(self, rows: Sequence[Row], stream: str) -> int:
         """Publish rows and wait until the broker has read past them."""
