@@ -14,7 +14,7 @@ from pipeline.declarations import DeclarationError
 from pipeline.ingest import stage
 from pipeline.ingest.borders import border_of, read_border
 from pipeline.ingest.chunk import SourceError
-from pipeline.ingest.mapping import Format
+from pipeline.ingest.entries import Format
 from pipeline.params import Theatre
 from pipeline.simulate.write import write_theatre
 

@@ -13,7 +13,7 @@ from ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, refused
 
 from pipeline.ingest import files, readers
 from pipeline.ingest.chunk import SourceError
-from pipeline.ingest.mapping import Format
+from pipeline.ingest.entries import Format
 
 RECORD = {"id": "1", "type": "blast", "victims": 2, "date": "2020-01-31", "lat": 4.5, "lon": -74.1}
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ingest import moments
-from pipeline.ingest.mapping import Moment
+from pipeline.ingest.entries import Moment
 from pipeline.tables import OCCURRED_PRECISIONS
 
 

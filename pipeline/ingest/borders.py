@@ -12,9 +12,10 @@ from shapely.geometry import shape
 
 from pipeline.declarations import DeclarationError
 from pipeline.ingest.chunk import SourceError
+from pipeline.ingest.entries import Format
 from pipeline.ingest.files import open_utf8
 from pipeline.ingest.geojson import members
-from pipeline.ingest.mapping import Format, read_mapping
+from pipeline.ingest.mapping import read_mapping
 from pipeline.params import Bounds, Theatre
 
 _KM_PER_DEGREE = 111.195

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.ingest import moments, readers
 from pipeline.ingest.chunk import Chunk, Refusal
-from pipeline.ingest.mapping import Field, Moment
+from pipeline.ingest.entries import Field, Moment
 from pipeline.ingest.rows import map_chunk
 from pipeline.ingest.sources import Source
 from pipeline.ingest.values import Columns, Refusals

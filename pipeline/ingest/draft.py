@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from pipeline.ingest import moments, readers
 from pipeline.ingest.chunk import SourceError
+from pipeline.ingest.entries import FINISH, Format, Moment
 from pipeline.ingest.files import MIB
-from pipeline.ingest.mapping import FINISH, Format, Moment
 
 Kind = Literal["csv", "jsonl", "geojson", "parquet", "excel"]
 

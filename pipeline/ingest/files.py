@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.ingest.chunk import SourceError
-from pipeline.ingest.mapping import Format
+from pipeline.ingest.entries import Format
 from pipeline.ingest.undecodable import to_utf8
 
 MIB = 1 << 20

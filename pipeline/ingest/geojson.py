@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from pipeline.ingest.chunk import SourceError
+from pipeline.ingest.entries import GEOMETRY
 from pipeline.ingest.files import MIB
-from pipeline.ingest.mapping import GEOMETRY
 
 
 def features(stream: IO[bytes], path: Path, points: Literal["features", "vertices"]) -> Iterator[dict[str, Any] | str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ingest.mapping import Moment
+from pipeline.ingest.entries import Moment
 from pipeline.tables import OCCURRED_PRECISIONS
 
 US = 1_000_000

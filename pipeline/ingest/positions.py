@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.ingest import mgrs
 from pipeline.ingest.borders import Border
-from pipeline.ingest.mapping import GEOMETRY, Field, Position
+from pipeline.ingest.entries import GEOMETRY, Field, Position
 from pipeline.ingest.values import Columns, Refusals
 from pipeline.params import Bounds
 

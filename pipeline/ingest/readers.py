@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from pipeline.ingest.chunk import Chunk, Refusal, SourceError, row_json
+from pipeline.ingest.entries import Format
 from pipeline.ingest.files import MIB, open_utf8
 from pipeline.ingest.geojson import features, flat
 from pipeline.ingest.header import check_header, distinct
-from pipeline.ingest.mapping import Format
 from pipeline.ingest.workbooks import read_excel, read_parquet
 
 BLOCK = 4 * MIB

@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.ingest import moments
 from pipeline.ingest.chunk import Chunk, Refusal
-from pipeline.ingest.mapping import STATUSES, Field, Known, Mapping, Moment, Occurred, column_type
+from pipeline.ingest.entries import Field, Known, Moment, Occurred
+from pipeline.ingest.mapping import STATUSES, Mapping, column_type
 from pipeline.ingest.positions import place
 from pipeline.ingest.sources import ID_OF, Source
 from pipeline.ingest.values import Columns, Refusals

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest.chunk import Chunk, Refusal, row_json
-from pipeline.ingest.mapping import ANY, BETWEEN, Field, Format
+from pipeline.ingest.entries import ANY, BETWEEN, Field, Format
 from pipeline.ingest.undecodable import PATTERN as UNDECODABLE
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.ingest.chunk import Chunk, SourceError
+from pipeline.ingest.entries import Format
 from pipeline.ingest.files import MIB
 from pipeline.ingest.header import check_header, distinct
-from pipeline.ingest.mapping import Format
 
 ROWS = 65_536
 

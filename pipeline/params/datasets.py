@@ -1,0 +1,193 @@
+"""What is looked at: datasets with their ground and tasks, sensors, trust in reports, the simulated theatre."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, MinLen
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline.declarations import STRICT, nearest
+from pipeline.params.numbers import Count, Fraction, Positive, Share
+from pipeline.tables import CREDIBILITIES, RELIABILITIES, EventType, Hazard
+
+ModelName = Literal["area_risk", "sensor_threat"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Run:
+    """Which dataset the DVC stages are laid out for."""
+
+    dataset: str
+    models: list[ModelName]
+    cut: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class Bounds:
+    """The box that holds the theatre, WGS-84 degrees."""
+
+    south_deg: Annotated[float, Ge(-90), Le(90)]
+    north_deg: Annotated[float, Ge(-90), Le(90)]
+    west_deg: Annotated[float, Ge(-180), Le(180)]
+    east_deg: Annotated[float, Ge(-180), Le(180)]
+
+    @model_validator(mode="after")
+    def _is_a_box(self) -> "Bounds":
+        if self.south_deg >= self.north_deg or self.west_deg >= self.east_deg:
+            raise ValueError("expected south_deg < north_deg and west_deg < east_deg")
+        return self
+
+
+WORLD = Bounds(south_deg=-90, north_deg=90, west_deg=-180, east_deg=180)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Theatre:
+    """The ground: its bounds and the H3 cells that cover it."""
+
+    bounds: Bounds
+    h3_resolution: Annotated[int, Ge(0), Le(15)]
+    within_km: Positive
+    border: str | None = None
+    """The source of places whose polygons hold all that is reported; without it only the bounds do."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Label:
+    """Which incidents count as the event to be predicted; an empty list of sources means all."""
+
+    event_types: Annotated[list[EventType], MinLen(1)]
+    hazards: Annotated[list[Hazard], MinLen(1)]
+    sources: list[str]
+
+
+@dataclass(frozen=True, config=STRICT)
+class AreaTask:
+    """What `area_risk` predicts, and which days it learns from and is tested on (UTC days)."""
+
+    label: Label
+    horizons_days: Annotated[list[Count], MinLen(1)]
+    cutoff_every_days: Count
+    retrain_every_days: Count
+    history_from: date
+    train_from: date
+    test_from: date
+    test_until: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "AreaTask":
+        if not self.history_from <= self.train_from < self.test_from < self.test_until:
+            raise ValueError("expected history_from <= train_from < test_from < test_until")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class SensorTask:
+    """What `sensor_threat` reads: the kinds of sensor, each declared under `modalities`.
+
+    `group_area_m2` is the ground searched in each group, where it is known and the same for all. Where nobody knows
+    which records hang together, `random_groups` says into how many random groups they are parted: results flatter then.
+    """
+
+    modalities: Annotated[list[str], MinLen(1)]
+    group_area_m2: Positive | None = None
+    random_groups: Annotated[int, Ge(6)] | None = None
+    baseline_ridge: Annotated[float, Ge(0)] | None = None
+    """In place of that of `train.sensor_threat`."""
+    rounds: Count | None = None
+    """Number of trees, where there are too few rows to choose it."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Linkage:
+    """When reports of two sources are taken for one event."""
+
+    least_probability: Share
+    coverage: Share
+    """Share of one source's events that the other is thought to report too, before anything is known."""
+    misdated: Share
+    """Share of reports whose date is wrong by more than they state, and then by up to `slack_days`."""
+    slack_days: Positive
+    reach: Positive
+    """Candidates lie within this many standard errors of distance."""
+    around: Positive
+    """The other source's events are counted within this many times the candidates' distance and time."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Dataset:
+    """One theatre: sources, ground, and the tasks that it has data for; without `linkage` no reports are joined.
+
+    Sensors alone need no ground: without `theatre`, positions may be anywhere.
+    """
+
+    simulated: bool
+    sources: list[str]
+    theatre: Theatre | None = None
+    linkage: Linkage | None = None
+    area_risk: AreaTask | None = None
+    sensor_threat: SensorTask | None = None
+
+    @model_validator(mode="after")
+    def _has_ground_to_predict(self) -> "Dataset":
+        if self.area_risk is not None and self.theatre is None:
+            raise ValueError("area_risk: got no theatre beside it; expected its bounds and cells")
+        return self
+
+    @property
+    def bounds(self) -> Bounds:
+        """The box in which positions may lie."""
+        return WORLD if self.theatre is None else self.theatre.bounds
+
+    @property
+    def models(self) -> list[ModelName]:
+        """The models that this dataset can train, in order."""
+        names: tuple[ModelName, ...] = ("area_risk", "sensor_threat")
+        return [name for name in names if getattr(self, name) is not None]
+
+    @model_validator(mode="after")
+    def _border_is_a_source(self) -> "Dataset":
+        name = self.theatre.border if self.theatre else None
+        if name is not None and name not in self.sources:
+            raise ValueError(f"theatre.border is {name!r}; expected one of the sources{nearest(name, self.sources)}")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class Simulate:
+    """The simulated theatre: how large it is, and the seed that makes it another one."""
+
+    size: Literal["small", "theatre", "large"]
+    seed: Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Measured:
+    """One measured feature: its unit, the range in which it is valid, and whether a detection must have it."""
+
+    unit: str
+    low: float
+    high: float
+    required: bool
+    meaning: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class Admiralty:
+    """How far a report is trusted, by the reliability of its source and by the credibility of what it says."""
+
+    reliability: dict[str, Fraction]
+    credibility: dict[int, Fraction]
+
+    @model_validator(mode="after")
+    def _fall_from_the_best_code_to_the_worst(self) -> "Admiralty":
+        for name, weights, codes in (
+            ("reliability", list(self.reliability.items()), RELIABILITIES),
+            ("credibility", list(self.credibility.items()), CREDIBILITIES),
+        ):
+            falling = sorted((weight for _, weight in weights), reverse=True)
+            if weights != list(zip(codes, falling, strict=False)):
+                expected = f"{', '.join(map(str, codes))}, none weighing more than a better one"
+                raise ValueError(f"{name}: expected {expected}; got {weights}")
+        return self

@@ -1,0 +1,130 @@
+"""How each stage works: features, fits, measures, exports, and what a reviewer asks of a model."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le, MinLen
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline.declarations import STRICT
+from pipeline.params.numbers import Count, Fraction, Positive, Share
+from pipeline.tables import Tlp
+
+
+@dataclass(frozen=True, config=STRICT)
+class AreaFeatures:
+    """History features of `area_risk`."""
+
+    half_lives_days: Annotated[list[Positive], MinLen(1)]
+    rings: Annotated[int, Ge(0), Le(10)]
+    spreads_cells: Annotated[list[Positive], MinLen(1)]
+    """Standard deviations of the kernels that smooth over cells, in distances between neighbouring cells."""
+    hawkes_half_lives_days: Annotated[list[Positive], MinLen(1)]
+    """Of what an event triggers, in the self-exciting process."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Features:
+    """What `features` computes."""
+
+    area_risk: AreaFeatures
+
+
+@dataclass(frozen=True, config=STRICT)
+class Boosting:
+    """What both models share: a ridge on the log-linear baseline, LightGBM's parameters under LightGBM's names."""
+
+    baseline_ridge: Annotated[float, Ge(0)]
+    num_leaves: Annotated[int, Ge(2)]
+    learning_rate: Positive
+    min_data_in_leaf: Count
+    lambda_l2: Annotated[float, Ge(0)]
+    feature_fraction: Fraction
+    seed: int
+    num_threads: Count
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class AreaBoosting(Boosting):
+    """Fit of `area_risk`: at each origin, the blocks before it choose the number of rounds and calibrate."""
+
+    rounds: Annotated[list[Count], MinLen(1)]
+    """Numbers of trees to choose from, ascending."""
+    rehearsals: Count
+    """Blocks before each origin."""
+    most_negatives: Count
+    """Rows without an event that a fit learns from; they stand for the others."""
+
+    @model_validator(mode="after")
+    def _rounds_ascend(self) -> "AreaBoosting":
+        if self.rounds != sorted(set(self.rounds)):
+            raise ValueError(f"rounds are {self.rounds}; expected each once, ascending")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class SensorBoosting(Boosting):
+    """Fit of `sensor_threat`: whole groups are held out, at most `folds` times to score them.
+
+    Inside each of those fits, `tuning_folds` times to choose the number of rounds, to calibrate, and to set the
+    intervals and the limit of what is like training.
+    """
+
+    max_rounds: Count
+    early_stopping_rounds: Count
+    folds: Annotated[int, Ge(2)]
+    tuning_folds: Annotated[int, Ge(2)]
+    interval_level: Share
+    false_flags: Share
+
+
+@dataclass(frozen=True, config=STRICT)
+class Train:
+    """How each model is fitted."""
+
+    area_risk: AreaBoosting
+    sensor_threat: SensorBoosting
+
+
+@dataclass(frozen=True, config=STRICT)
+class Evaluate:
+    """How skill is measured."""
+
+    area_shares: list[Share]
+    alarm_shares: list[Share]
+    logistic_ridge: Annotated[float, Ge(0)]
+    """Penalty of the logistic regression that the area model is held against."""
+    alarms_per_m2: list[Positive]
+    calibration_bins: Annotated[int, Ge(2)]
+    bootstrap_samples: Annotated[int, Ge(100)]
+    seed: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class Export:
+    """Which form goes to the field, and how hard the parity gate tries to tell it from its booster."""
+
+    form: Literal["field", "large_categories"]
+    inputs: Literal["matrix", "named"]
+    reasons: bool
+    on_novel: Literal["flag", "abstain"]
+    log_odds_limit: Positive
+    golden_rows: Count
+    random_rows: Count
+    adversarial_rows: Count
+    seed: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class Review:
+    """What a model must show before it goes to the field."""
+
+    ece_at_most: Share
+    observed_over_expected: tuple[Positive, Positive]
+    subset_worse_by_at_most: Annotated[float, Ge(0)]
+    log_odds_difference_at_most: Positive
+    onnx_mib_at_most: Positive
+    row_ms_at_most: Positive
+    session_mib_at_most: Positive
+    tlp_at_most: Tlp
+    release_to: dict[str, list[str]]

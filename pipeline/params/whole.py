@@ -1,0 +1,122 @@
+"""params.yaml -> one frozen dataclass of all its sections; an unknown key or a value out of range is a named error."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
+from pipeline.params.datasets import Admiralty, AreaTask, Dataset, Measured, Run, SensorTask, Simulate, Theatre
+from pipeline.params.stages import Evaluate, Export, Features, Review, Train
+
+
+@dataclass(frozen=True, config=STRICT)
+class Params:
+    """All of params.yaml."""
+
+    run: Run
+    datasets: dict[str, Dataset]
+    simulate: Simulate
+    modalities: dict[str, dict[str, Measured]]
+    admiralty: Admiralty
+    features: Features
+    train: Train
+    evaluate: Evaluate
+    export: Export
+    review: Review
+
+    def dataset(self, name: str) -> Dataset:
+        """Return one dataset's entry.
+
+        Raises
+        ------
+        DeclarationError
+            There is none of that name.
+        """
+        try:
+            return self.datasets[name]
+        except KeyError:
+            raise DeclarationError(
+                f"params.yaml: datasets has no {name!r}{nearest(name, self.datasets)} "
+                f"(known: {', '.join(self.datasets)})"
+            ) from None
+
+    def theatre(self, name: str) -> Theatre:
+        """Return the ground of a dataset.
+
+        Raises
+        ------
+        DeclarationError
+            It has none.
+        """
+        theatre = self.dataset(name).theatre
+        if theatre is None:
+            raise DeclarationError(f"params.yaml: datasets.{name} has no theatre; expected its bounds and cells")
+        return theatre
+
+    def area_task(self, name: str) -> AreaTask:
+        """Return what `area_risk` predicts in a dataset.
+
+        Raises
+        ------
+        DeclarationError
+            The dataset has no such task.
+        """
+        task = self.dataset(name).area_risk
+        if task is None:
+            raise DeclarationError(f"params.yaml: datasets.{name} has no area_risk; expected its label and its days")
+        return task
+
+    def sensor_task(self, name: str) -> SensorTask:
+        """Return what `sensor_threat` reads in a dataset.
+
+        Raises
+        ------
+        DeclarationError
+            The dataset has no such task.
+        """
+        task = self.dataset(name).sensor_threat
+        if task is None:
+            raise DeclarationError(f"params.yaml: datasets.{name} has no sensor_threat; expected its modalities")
+        return task
+
+    def measured(self, name: str) -> dict[str, Measured]:
+        """Return what the sensors of a dataset measure, in the order of its modalities; empty without sensors."""
+        task = self.dataset(name).sensor_threat
+        return {n: m for modality in (task.modalities if task else []) for n, m in self.modalities[modality].items()}
+
+    def optional_modalities(self, name: str) -> dict[str, list[str]]:
+        """Return the inputs of each modality of a dataset that a detection may lack as a whole."""
+        return {
+            modality: list(self.modalities[modality])
+            for modality in self.sensor_task(name).modalities
+            if not any(entry.required for entry in self.modalities[modality].values())
+        }
+
+    @model_validator(mode="after")
+    def _modalities_are_declared(self) -> "Params":
+        for name, dataset in self.datasets.items():
+            for modality in dataset.sensor_threat.modalities if dataset.sensor_threat else []:
+                if modality not in self.modalities:
+                    raise ValueError(
+                        f"datasets.{name}.sensor_threat.modalities names {modality!r}, which is not declared under "
+                        f"modalities{nearest(modality, self.modalities)}"
+                    )
+        return self
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and validate params.yaml."""
+    return read_declaration(path, Params)
+
+
+def midnight(day: date) -> datetime:
+    """Return the UTC instant at which a day begins.
+
+    Examples
+    --------
+    >>> midnight(date(2019, 1, 1)).isoformat()
+    '2019-01-01T00:00:00+00:00'
+    """
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
