@@ -85,7 +85,7 @@ def main() -> None:
     last = FIRST + timedelta(days=given.days)
     task = AreaTask(
         label=Label(event_types=["explosion"], hazards=["mine"], sources=[]),
-        horizons_days=[28],
+        horizon_days=28,
         cutoff_every_days=14,
         retrain_every_days=364,
         history_from=FIRST,
@@ -95,7 +95,7 @@ def main() -> None:
     )
     happened, ground = incidents(cells, given.days), places(cells)
     nothing = tables.OBSERVATIONS.empty_table()
-    settings = declared.train.area_risk
+    settings = declared.train.area_risk["area_risk_28d"]
     steps: dict[str, float] = {}
 
     def timed(name: str, step: Callable[[], Any]) -> Any:
@@ -119,8 +119,8 @@ def main() -> None:
     names = tuple(feature.name for feature in rows.features)
     columns = Columns(names, tuple(name for name in names if name in rows.linear))
     cutoffs = rows.table["cutoff"].to_numpy().astype("datetime64[us]")
-    outcome = rows.table["label_28d"].to_numpy(zero_copy_only=False) == 1
-    origin = splits.origins(cutoffs, task, horizon_days=28, rehearsals=0)[-1]
+    outcome = rows.table["label"].to_numpy(zero_copy_only=False) == 1
+    origin = splits.origins(cutoffs, task, rehearsals=0)[-1]
     learned, count = rolling.thinned(origin.train, outcome, most_negatives=settings.most_negatives, seed=settings.seed)
     matrix = columns.of(rows.table.take(pa.array(learned)))
     model = timed(

@@ -130,8 +130,8 @@ def _train(folder: Path, name: str, *, leaves: int, rounds: int, codes: int) -> 
     exported = build(parse(booster.model_to_string()), Stages(), name="model")
     contract = _contract(x)
     helper.set_model_props(exported, {contracts.KEY: contract.to_json(), goldens.KEY: _golden(exported, x).to_json()})
-    onnx.save(exported, bundle / "area_risk.onnx")
-    return Case(name, bundle, "area_risk", bundle / "model.txt")
+    onnx.save(exported, bundle / "area_risk_28d.onnx")
+    return Case(name, bundle, "area_risk_28d", bundle / "model.txt")
 
 
 def _contract(x: np.ndarray) -> Contract:
@@ -141,11 +141,11 @@ def _contract(x: np.ndarray) -> Contract:
     )
     digest = "sha256:" + "0" * 64
     return Contract(
-        model="area_risk",
+        model="area_risk_28d",
         dataset="benchmark",
         simulated=True,
         inputs=inputs,
-        features=assemble("area_risk", {entry.name: [0.0] for entry in inputs})[0],
+        features=assemble("area_risk_28d", {entry.name: [0.0] for entry in inputs})[0],
         operating_points={"even": 0.5},
         base_rate=0.5,
         takes_prior=False,

@@ -15,16 +15,16 @@ from pipeline.paths import DatasetPaths
 PARAMS = Path("params.yaml")
 
 
-def choose(text: str, *, dataset: str, models: list[params.ModelName], cut: str) -> str:
+def choose(text: str, *, dataset: str, models: list[str], cut: str) -> str:
     r"""Return the text of params.yaml with the three values of `run` replaced, every other character as it was.
 
     Examples
     --------
-    >>> text = "run:\n  dataset: simulated   # which\n  models: [area_risk]\n  cut: none\n"
-    >>> print(choose(text, dataset="colombia", models=["area_risk", "sensor_threat"], cut="none"), end="")
+    >>> text = "run:\n  dataset: simulated   # which\n  models: [sensor_threat]\n  cut: none\n"
+    >>> print(choose(text, dataset="colombia", models=["area_risk_28d", "sensor_threat"], cut="none"), end="")
     run:
       dataset: colombia   # which
-      models: [area_risk, sensor_threat]
+      models: [area_risk_28d, sensor_threat]
       cut: none
     """
     for key, value in {"dataset": dataset, "models": f"[{', '.join(models)}]", "cut": cut}.items():

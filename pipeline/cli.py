@@ -30,5 +30,5 @@ def parser(package: str, purpose: str, *, model: bool) -> argparse.ArgumentParse
     arguments = argparse.ArgumentParser(prog=f"python -m {package}", description=purpose)
     arguments.add_argument("--dataset", required=True, help="an entry of `datasets` in params.yaml")
     if model:
-        arguments.add_argument("--model", required=True, choices=["area_risk", "sensor_threat"])
+        arguments.add_argument("--model", required=True, help="one of the dataset's, such as area_risk_28d")
     return arguments

@@ -12,8 +12,8 @@ class DatasetPaths:
 
     Examples
     --------
-    >>> DatasetPaths("simulated").features("area_risk").as_posix()
-    'data/features/simulated/area_risk.parquet'
+    >>> DatasetPaths("simulated").features("area_risk_28d").as_posix()
+    'data/features/simulated/area_risk_28d.parquet'
     """
 
     dataset: str

@@ -67,7 +67,7 @@ def inputs(paths: DatasetPaths, model: str, fit: Mapping[str, Any]) -> list[Inpu
 
 
 def comparisons(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each part of an evaluation (``28d``, a modality) in which models were compared."""
+    """Yield each part of an evaluation (``theatre``, a modality) in which models were compared."""
     for part, found in metrics.items():
         if isinstance(found, Mapping) and SHIPPED in found.get("models", {}):
             yield part, found
@@ -99,8 +99,8 @@ def model_name(model: str, digest: str, metrics: Mapping[str, Any]) -> str:
     --------
     >>> found = {"models": {"lightgbm": {"log_loss": 0.1176}}, "best_baseline": "last_period"}
     >>> difference = {"value": -0.0014, "low": -0.0024, "high": -0.0005}
-    >>> model_name("area_risk", "sha256:9d62fe790b", {"28d": {**found, "log_loss_difference": difference}})
-    'area_risk 9d62fe79, 28d: log-loss 0.1176, -0.0014 [-0.0024, -0.0005] against last_period'
+    >>> model_name("area_risk_28d", "sha256:9d62fe790b", {"theatre": {**found, "log_loss_difference": difference}})
+    'area_risk_28d 9d62fe79, theatre: log-loss 0.1176, -0.0014 [-0.0024, -0.0005] against last_period'
     """
     name = f"{model} {digest.removeprefix('sha256:')[:8]}"
     for part, found in comparisons(metrics):
@@ -152,8 +152,8 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
     Examples
     --------
-    >>> flat({"28d": {"models": {"lightgbm": {"brier": 0.1}}}})
-    {'28d.models.lightgbm.brier': 0.1}
+    >>> flat({"theatre": {"models": {"lightgbm": {"brier": 0.1}}}})
+    {'theatre.models.lightgbm.brier': 0.1}
     """
     found: dict[str, Any] = {}
     for key, entry in value.items():

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,16 +32,16 @@ class Origin:
 
 
 def cutoffs_of(task: AreaTask) -> Instants:
-    """Return every cutoff of a task, datetime64[us], from the start of training until a horizon before the end of test.
+    """Return every cutoff of a task, datetime64[us], from the start of training to the end of the data.
 
-    The last cutoffs have labels for the shorter horizons only.
+    What follows the last ones is not known yet: nothing learns from them and nothing is measured by them. They are
+    what planners ask for.
     """
-    first, last = midnight(task.train_from), midnight(task.test_until) - timedelta(days=min(task.horizons_days))
-    step = np.timedelta64(task.cutoff_every_days, "D")
-    return np.arange(instant(first), instant(last) + np.timedelta64(1, "us"), step)
+    first, last = instant(midnight(task.train_from)), instant(midnight(task.test_until))
+    return np.arange(first, last + np.timedelta64(1, "us"), np.timedelta64(task.cutoff_every_days, "D"))
 
 
-def origins(cutoffs: Instants, task: AreaTask, *, horizon_days: int, rehearsals: int) -> list[Origin]:
+def origins(cutoffs: Instants, task: AreaTask, *, rehearsals: int) -> list[Origin]:
     """Return the rolling origins of a task in order: some that rehearse before the test, then those of the test.
 
     Origins stand ``retrain_every_days`` apart, so that one stands at ``test_from`` (Tashman, International Journal of
@@ -55,7 +54,7 @@ def origins(cutoffs: Instants, task: AreaTask, *, horizon_days: int, rehearsals:
     """
     test_from, until = instant(midnight(task.test_from)), instant(midnight(task.test_until))
     step = np.timedelta64(task.retrain_every_days, "D")
-    label_until = cutoffs + np.timedelta64(horizon_days, "D")
+    label_until = cutoffs + np.timedelta64(task.horizon_days, "D")
     known = label_until <= until
     last = max(test_from, *cutoffs[known][-1:])
     starts = np.arange(test_from - rehearsals * step, last + np.timedelta64(1, "us"), step)
@@ -87,6 +86,20 @@ def rehearsed(cutoffs: Instants, origins: Sequence[Origin], k: int, *, horizon_d
     earlier = origins[k - rehearsals : k]
     spoken_of = np.any([origin.block for origin in earlier], axis=0)
     return np.asarray(spoken_of & (cutoffs + np.timedelta64(horizon_days, "D") <= origins[k].at))
+
+
+def blocks(cutoffs: Instants, *, horizon_days: int) -> npt.NDArray[np.int64]:
+    """Return the block of each cutoff, shape (n,): blocks are a horizon long, from the first cutoff on.
+
+    Labels of cutoffs nearer to each other than that overlap and say the same thing twice. A bootstrap that drew such
+    cutoffs one by one would call a difference surer than it is.
+
+    Examples
+    --------
+    >>> blocks(np.arange("2022-01-01", "2022-03-01", 14, dtype="datetime64[D]"), horizon_days=28).tolist()
+    [0, 0, 1, 1, 2]
+    """
+    return np.asarray((cutoffs - cutoffs.min()) // np.timedelta64(horizon_days, "D"))
 
 
 def refuse_overlap(tested: Instants, *, labels_until: Any, where: str) -> None:

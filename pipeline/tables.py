@@ -21,6 +21,9 @@ TLP: tuple[str, ...] = get_args(Tlp)
 RELIABILITIES = ("A", "B", "C", "D", "E")  # F, "cannot be judged", is missing
 CREDIBILITIES = (1, 2, 3, 4, 5)  # 6, "cannot be judged", is missing
 
+ROW_KEYS = {"area_risk": ("cutoff", "cell"), "sensor_threat": ("detection_id",)}
+"""By kind of model: the columns that say which row of features or of predictions one is, in the order of the rows."""
+
 VOCABULARIES: dict[str, tuple[str, ...]] = {
     "occurred_precision": OCCURRED_PRECISIONS,
     "event_type": EVENT_TYPES,

@@ -18,7 +18,7 @@ THEATRE = Theatre(bounds=Bounds(0.0, 9.0, -80.0, -70.0), h3_resolution=RESOLUTIO
 LABEL = Label(event_types=["explosion"], hazards=["ied", "mine"], sources=[])
 TASK = AreaTask(
     label=LABEL,
-    horizons_days=[28],
+    horizon_days=28,
     cutoff_every_days=14,
     retrain_every_days=56,
     history_from=date(2020, 1, 1),

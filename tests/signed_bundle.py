@@ -77,5 +77,9 @@ class Headquarters:
         models = write_bundle(self.folder / "models", CONTRACT, AREA)
         decision = Decision("tiny", f"{counter}", counter, not_before, expires, partner)
         path = self.folder / f"tiny-{counter}.bundle"
-        release.write(path, *release.members(models, decision, features=self.features()), signer or self.signer)
+        release.write(
+            path,
+            *release.members(models, decision, prior_rows=("area_risk_28d", self.features())),
+            signer or self.signer,
+        )
         return path

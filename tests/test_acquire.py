@@ -25,7 +25,7 @@ FILES = {"acme/a.csv": b"id\n1\n", "acme/deep/b.jsonl": b'{"id": 1}\n'}
 def project(tmp_path: Path) -> Path:
     """A project with one real dataset `acme` of two files, chosen without a cut, and its mirror beside it."""
     declared = yaml.safe_load((ROOT / "params.yaml").read_text())
-    declared["run"] = {"dataset": "acme", "models": ["area_risk"], "cut": "none"}
+    declared["run"] = {"dataset": "acme", "models": ["area_risk_28d"], "cut": "none"}
     declared["datasets"]["acme"] = {**declared["datasets"]["colombia"], "sources": ["acme_a", "acme_b"]}
     declared["simulate"]["size"] = "small"
     folder = tmp_path / "project"

@@ -32,8 +32,8 @@ def office(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_bundle(tmp_path / "models/tiny/bundle", CONTRACT, AREA)
     paths = DatasetPaths("tiny")
-    paths.features("area_risk").parent.mkdir(parents=True)
-    shutil.move(Headquarters(tmp_path).features(), paths.features("area_risk"))
+    paths.features("area_risk_28d").parent.mkdir(parents=True)
+    shutil.move(Headquarters(tmp_path).features(), paths.features("area_risk_28d"))
     for name in ("root", "signing"):
         commands.main(["keygen", "--out", "keys", "--name", name])
     return tmp_path
@@ -120,7 +120,7 @@ def test_verify_says_which_rule_is_broken(office, capfd):
     revoked = trust(2, "--revoked-bundle", "keys/signing.pub")
     assert device("verify", "dist/tiny-1.0.bundle", "--trust", revoked) == 2
     assert "refused (revoked-key)" in capfd.readouterr().err
-    assert device("verify", "models/tiny/bundle/area_risk.onnx", "--trust", keys) == 2
+    assert device("verify", "models/tiny/bundle/area_risk_28d.onnx", "--trust", keys) == 2
     assert "refused (malformed)" in capfd.readouterr().err
 
 

@@ -96,5 +96,5 @@ def test_every_cell_is_found_and_no_other(cells, data):
 
 def test_a_model_without_a_horizon_speaks_of_its_cutoff(tmp_path):
     models = write_bundle(tmp_path / "models", replace(AREA, horizon_days=None))
-    made = priors.of_latest_cutoff(Headquarters(tmp_path).features(), Scorer.load(models))
+    made = priors.of_latest_cutoff("area_risk_28d", Headquarters(tmp_path).features(), Scorer.load(models))
     assert made.terms.until == made.terms.cutoff

@@ -58,7 +58,7 @@ def reason(path, office, demands=DEMANDS, trusted=None):
 def test_a_good_bundle_scores_and_says_what_it_is(office, good):
     bundle = signed.read(good, office.trust, DEMANDS)
     scorer = Scorer.of(bundle.files)
-    assert set(scorer.contracts) == {"area_risk", "sensor_threat"}
+    assert set(scorer.contracts) == {"area_risk_28d", "sensor_threat"}
     assert scorer.bundle.startswith("tiny-1-")
     assert scorer.release.simulated
     record = {"voltage": 0.4, "height": 0.3}
@@ -68,7 +68,7 @@ def test_a_good_bundle_scores_and_says_what_it_is(office, good):
 
 def test_the_same_release_and_key_give_the_same_bytes_and_tar_can_read_them(office, good):
     assert office.bundle(1).read_bytes() == good.read_bytes()
-    expected = [MANIFEST, "area_risk.onnx", "prior_cells.u64", "prior_log_odds.f32", "sensor_threat.onnx"]
+    expected = [MANIFEST, "area_risk_28d.onnx", "prior_cells.u64", "prior_log_odds.f32", "sensor_threat.onnx"]
     assert list(members(good)) == expected
 
 
@@ -126,10 +126,10 @@ def test_an_envelope_that_was_changed_is_refused(office, good, tmp_path):
     ("change", "expected"),
     [
         (lambda content: content.pop(MANIFEST), "unsigned"),
-        (lambda content: content.pop("area_risk.onnx"), "altered"),
+        (lambda content: content.pop("area_risk_28d.onnx"), "altered"),
         (lambda content: content.update({"zebra.onnx": b"x"}), "altered"),
-        (lambda content: content.update({"area_risk.onnx": content["sensor_threat.onnx"]}), "altered"),
-        (lambda content: content.update({"area_risk.onnx": content.pop("area_risk.onnx")}), "altered"),  # moved
+        (lambda content: content.update({"area_risk_28d.onnx": content["sensor_threat.onnx"]}), "altered"),
+        (lambda content: content.update({"area_risk_28d.onnx": content.pop("area_risk_28d.onnx")}), "altered"),  # moved
         (lambda content: content.update({MANIFEST: b" " * 2**18 + content[MANIFEST]}), "malformed"),
         (lambda content: content.update({MANIFEST: b"{}"}), "malformed"),
     ],

@@ -52,24 +52,19 @@ def test_a_second_run_does_nothing(project: Project) -> None:
 
 
 def test_a_changed_parameter_reruns_that_model_only(project: Project) -> None:
-    text = (project.root / "params.yaml").read_text()
-    section = text[text.index("\ntrain:") : text.index("sensor_threat:\n", text.index("\ntrain:"))]
-    leaves = re.search(r"num_leaves: (\d+)", section)
-    assert leaves
-    changed = section.replace(leaves[0], f"num_leaves: {int(leaves[1]) + 2}")
-    (project.root / "params.yaml").write_text(text.replace(section, changed))
+    project.edit("params.yaml", "area_risk_7d: {<<: *area_risk}", "area_risk_7d: {<<: *area_risk, num_leaves: 6}")
     ran = stages_run(project.succeed("dvc", "repro"))
     assert ran == {
-        "train@simulated-area_risk",
-        "evaluate@simulated-area_risk",
-        "export@simulated-area_risk",
+        "train@simulated-area_risk_7d",
+        "evaluate@simulated-area_risk_7d",
+        "export@simulated-area_risk_7d",
         "report@simulated",  # gathers what the models' evaluations found
     }
 
 
 def test_the_metrics_are_there_for_machines_and_for_dvc(small_chain: Project) -> None:
     metrics = json.loads((small_chain.root / "reports/simulated/metrics.json").read_text())
-    area = metrics["area_risk"]["28d"]
+    area = metrics["area_risk_28d"]["theatre"]
     assert {"rows", "positives", "models", "best_baseline", "log_loss_difference"} <= set(area)
     for skill in (
         area["models"]["lightgbm"],
@@ -94,10 +89,11 @@ def test_mlflow_shows_one_run_for_each_model_also_when_it_was_restored(project: 
         )
         return str(project.succeed(sys.executable, "-c", script)).strip().splitlines()[-1:]
 
-    assert runs() == ["['area_risk', 'sensor_threat']"]
+    expected = ["['area_risk_28d', 'area_risk_7d', 'sensor_threat']"]
+    assert runs() == expected
     (project.root / "mlflow.db").unlink()
     shutil.rmtree(project.root / "models/simulated")
     assert stages_run(project.succeed("dvc", "repro")) == set()  # restored from the cache, not fitted
     project.succeed(sys.executable, "-m", "pipeline.tracking", "simulated")
     project.succeed(sys.executable, "-m", "pipeline.tracking", "simulated")
-    assert runs() == ["['area_risk', 'sensor_threat']"]
+    assert runs() == expected

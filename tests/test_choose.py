@@ -12,8 +12,8 @@ TEXT = (Path(__file__).parent.parent / "params.yaml").read_text()
 
 
 def test_only_the_run_section_changes() -> None:
-    chosen = choose(TEXT, dataset="elsewhere", models=["area_risk"], cut="sha256:0a1b")
-    assert yaml.safe_load(chosen)["run"] == {"dataset": "elsewhere", "models": ["area_risk"], "cut": "sha256:0a1b"}
+    chosen = choose(TEXT, dataset="elsewhere", models=["area_risk_28d"], cut="sha256:0a1b")
+    assert yaml.safe_load(chosen)["run"] == {"dataset": "elsewhere", "models": ["area_risk_28d"], "cut": "sha256:0a1b"}
     changed = [(a, b) for a, b in zip(TEXT.splitlines(), chosen.splitlines(), strict=True) if a != b]
     assert len(changed) <= 3
     before, after = yaml.safe_load(TEXT), yaml.safe_load(chosen)
@@ -22,7 +22,7 @@ def test_only_the_run_section_changes() -> None:
 
 def test_choosing_back_restores_the_file() -> None:
     run = yaml.safe_load(TEXT)["run"]
-    there = choose(TEXT, dataset="elsewhere", models=["area_risk"], cut="sha256:0a1b")
+    there = choose(TEXT, dataset="elsewhere", models=["area_risk_28d"], cut="sha256:0a1b")
     assert choose(there, **run) == TEXT
 
 

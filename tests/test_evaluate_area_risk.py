@@ -70,7 +70,7 @@ def held_out(table: pa.Table, log_odds: float = -2.0) -> pa.Table:
 
 
 def origins_of(cutoffs: Instants) -> list[Origin]:
-    return splits.origins(cutoffs, ROLLING, horizon_days=28, rehearsals=2)
+    return splits.origins(cutoffs, ROLLING, rehearsals=2)
 
 
 def evaluate(table: pa.Table, held: pa.Table, fit: dict[str, Any], truth: pa.Table | None = None) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_predictions_of_other_rows_are_refused(table: pa.Table) -> None:
 
 def test_every_model_is_measured_on_the_same_rows(table: pa.Table) -> None:
     found = evaluate(table, held_out(table), fitted())
-    part = found["28d"]
+    part = found["theatre"]
     assert set(part["models"]) == {
         "lightgbm",
         "base_rate",
@@ -122,7 +122,7 @@ def test_every_model_is_measured_on_the_same_rows(table: pa.Table) -> None:
 
 
 def test_every_part_that_holds_enough_is_measured_and_the_others_are_named(table: pa.Table) -> None:
-    found = evaluate(table, held_out(table), fitted())["28d"]
+    found = evaluate(table, held_out(table), fitted())["theatre"]
     parts = found["subsets"]
     regions = {name for name in {*parts, *found["subsets_too_small"]} if name.startswith("region_")}
     assert regions == {f"region_{a}_{b}" for a in ("north", "south") for b in ("east", "west")}
@@ -141,7 +141,7 @@ def test_every_part_that_holds_enough_is_measured_and_the_others_are_named(table
 
 def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table) -> None:
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
-    outcome = table["label_28d"].to_numpy(zero_copy_only=False) == 1
+    outcome = table["label"].to_numpy(zero_copy_only=False) == 1
     origins = origins_of(cutoffs)
     arguments = {"ridge": 1.0, "horizon_days": 28, "fitted": fitted()["params"]}
     before = baselines.probabilities(table, outcome, cutoffs, origins, **arguments)
@@ -190,8 +190,8 @@ def test_the_share_of_the_oracles_gain_is_one_for_the_oracle_itself(table: pa.Ta
     truth = pa.table(
         {"cell": held["cell"], "day": held["cutoff"], "probability_28d": expit(held["log_odds"].to_numpy())}
     )
-    part = evaluate(table, held, fitted(), truth)["28d"]
+    part = evaluate(table, held, fitted(), truth)["theatre"]
     assert part["oracle_share"] == pytest.approx(1)
     assert part["best_baseline"] != "oracle"
     blunt = held.set_column(3, "log_odds", pa.array(np.full(held.num_rows, logit(0.2))))
-    assert evaluate(table, blunt, fitted(), truth)["28d"]["oracle_share"] < 1
+    assert evaluate(table, blunt, fitted(), truth)["theatre"]["oracle_share"] < 1

@@ -56,8 +56,8 @@ def theatre() -> tuple[pa.Table, Columns, Fit, pa.Table, pa.Table]:
     columns: dict[str, Any] = {
         "cutoff": pa.array(cutoffs, pa.timestamp("us", "UTC")),
         "cell": cells * (len(cutoffs) // len(cells)),
-        "label_28d": pa.array(happened.astype(np.int8)),
-        "trust_28d": pa.nulls(len(happened), pa.float32()),
+        "label": pa.array(happened.astype(np.int8)),
+        "trust": pa.nulls(len(happened), pa.float32()),
     }
     table = pa.table({**columns, **{name: x[:, j] for j, name in enumerate(NAMES)}})
     features = Columns(names=NAMES, linear=NAMES[:2])
@@ -161,8 +161,8 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     paths = DatasetPaths("simulated")
-    store.write_table(table, paths.features("area_risk"), schema=table.schema, sort_by=("cutoff", "cell"))
-    folder = paths.model("area_risk")
+    store.write_table(table, paths.features("area_risk_28d"), schema=table.schema, sort_by=("cutoff", "cell"))
+    folder = paths.model("area_risk_28d")
     with pytest.raises(StageError, match="no such file"):
         command._surface(["--dataset", "simulated", "--date", "2021-04-01"])
     for name, rows in (("heldout", held_out), ("calibration", calibration)):
@@ -172,8 +172,8 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
 
     command._surface(["--dataset", "simulated", "--date", "2021-05-13", "--out", "out"])
     assert "as known at 2021-05-05T00:00:00Z, 8 days older; expires 2021-06-02" in capsys.readouterr().out
-    written = pq.read_table("out/2021-05-13.parquet")
-    collection = json.loads(Path("out/2021-05-13.geojson").read_text())
+    written = pq.read_table("out/area_risk_28d-2021-05-13.parquet")
+    collection = json.loads(Path("out/area_risk_28d-2021-05-13.geojson").read_text())
     predicted = held_out.filter(pa.compute.equal(held_out["cutoff"], day("2021-05-05")))
     assert written["cell"].to_pylist() == predicted["cell"].to_pylist()
     np.testing.assert_allclose(written["probability"].to_numpy(), expit(predicted["log_odds"].to_numpy()), rtol=1e-9)

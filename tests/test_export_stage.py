@@ -49,7 +49,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "calibration": {"slope": 1.1, "intercept": 0.2},
         "horizon_days": 28,
     }
-    write_model(root, "area_risk", ("count_decay30d", "count_ring1"), area, area[:, 0] > 3, **extra)
+    write_model(root, "area_risk_28d", ("count_decay30d", "count_ring1"), area, area[:, 0] > 3, **extra)
     return root
 
 
@@ -82,7 +82,7 @@ def export(root: Path, model: str, monkeypatch: pytest.MonkeyPatch, *more: str) 
     return onnx.load(PATHS.onnx(model))
 
 
-@pytest.mark.parametrize("model", ["sensor_threat", "area_risk"])
+@pytest.mark.parametrize("model", ["sensor_threat", "area_risk_28d"])
 def test_the_file_opens_in_the_scorer_and_gives_the_boosters_probability(
     files: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,17 +92,17 @@ def test_the_file_opens_in_the_scorer_and_gives_the_boosters_probability(
     inputs = {entry.name: np.array([entry.low, (entry.low + entry.high) / 2]) for entry in contract.inputs}
     _, matrix = assemble(model, inputs)
     log_odds = booster.predict(matrix, raw_score=True)
-    if model == "area_risk":
+    if model == "area_risk_28d":
         log_odds = 1.1 * (log_odds - 1.0 + 0.3 * matrix[:, 0].astype(np.float64)) + 0.2
     scored = Scorer.load(PATHS.bundle).score(model, inputs)
     np.testing.assert_allclose(scored.probability, 1 / (1 + np.exp(-log_odds)), atol=1e-6)
 
 
 def test_the_contract_says_what_the_stage_was_given(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    props = {e.key: e.value for e in export(files, "area_risk", monkeypatch).metadata_props}
+    props = {e.key: e.value for e in export(files, "area_risk_28d", monkeypatch).metadata_props}
     contract = Contract.from_json(props[KEY])
     decay, ring = contract.inputs
-    rows = pq.read_table(PATHS.features("area_risk"))["count_decay30d"].to_numpy()
+    rows = pq.read_table(PATHS.features("area_risk_28d"))["count_decay30d"].to_numpy()
     assert (decay.low, decay.high, decay.required) == (rows.min(), rows.max(), True)
     assert (ring.low, ring.high, ring.required) == (0, 4, False)
     assert contract.horizon_days == 28
@@ -131,15 +131,15 @@ def test_golden_rows_that_were_cut_short_are_refused() -> None:
 
 
 def test_the_same_files_give_the_same_bytes(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export(files, "area_risk", monkeypatch)
-    first = [PATHS.onnx("area_risk").read_bytes(), PATHS.parity("area_risk").read_bytes()]
-    export(files, "area_risk", monkeypatch)
-    assert [PATHS.onnx("area_risk").read_bytes(), PATHS.parity("area_risk").read_bytes()] == first
+    export(files, "area_risk_28d", monkeypatch)
+    first = [PATHS.onnx("area_risk_28d").read_bytes(), PATHS.parity("area_risk_28d").read_bytes()]
+    export(files, "area_risk_28d", monkeypatch)
+    assert [PATHS.onnx("area_risk_28d").read_bytes(), PATHS.parity("area_risk_28d").read_bytes()] == first
 
 
 def test_the_report_counts_what_was_compared(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export(files, "area_risk", monkeypatch)
-    report = json.loads(PATHS.parity("area_risk").read_text())
+    export(files, "area_risk_28d", monkeypatch)
+    report = json.loads(PATHS.parity("area_risk_28d").read_text())
     assert {kind: entry["wrong_leaves"] for kind, entry in report["rows"].items()} == dict.fromkeys(
         ("test", "random", "threshold", "adversarial"), 0
     )
@@ -149,29 +149,29 @@ def test_the_report_counts_what_was_compared(files: Path, monkeypatch: pytest.Mo
 
 
 def test_the_reference_form_is_written_when_asked_for(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export(files, "area_risk", monkeypatch, "--reference", "double.onnx")
+    export(files, "area_risk_28d", monkeypatch, "--reference", "double.onnx")
     double = onnx.load("double.onnx")
     assert double.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
     weights = next(a.t for n in double.graph.node for a in n.attribute if a.name == "leaf_weights")
-    booster = lgb.Booster(model_file=PATHS.model("area_risk") / "model.txt")
+    booster = lgb.Booster(model_file=PATHS.model("area_risk_28d") / "model.txt")
     exact = [booster.get_leaf_output(0, leaf) for leaf in range(3)]
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(weights)[:3], exact)
 
 
 def test_features_in_another_order_end_the_stage(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(files, tmp_path / "copy")
-    catalogue = tmp_path / "copy" / PATHS.catalogue("area_risk")
+    catalogue = tmp_path / "copy" / PATHS.catalogue("area_risk_28d")
     entries = json.loads(catalogue.read_text())["features"]
     catalogue.write_text(json.dumps({"features": entries[::-1]}))
     with pytest.raises(cli.StageError, match=r"fit.json: feature 0 is 'count_decay30d', expected 'count_ring1'"):
-        export(tmp_path / "copy", "area_risk", monkeypatch)
+        export(tmp_path / "copy", "area_risk_28d", monkeypatch)
 
 
 def test_a_model_that_cannot_be_exported_ends_the_stage_with_the_reason(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(files, tmp_path / "copy")
-    text = tmp_path / "copy" / PATHS.model("area_risk") / "model.txt"
+    text = tmp_path / "copy" / PATHS.model("area_risk_28d") / "model.txt"
     text.write_text(text.read_text().replace("objective=binary sigmoid:1", "objective=regression"))
-    with pytest.raises(cli.StageError, match=r"models/simulated/area_risk: objective 'regression' has no log-odds"):
-        export(tmp_path / "copy", "area_risk", monkeypatch)
+    with pytest.raises(cli.StageError, match=r"models/simulated/area_risk_28d: objective 'regression' has no log-odds"):
+        export(tmp_path / "copy", "area_risk_28d", monkeypatch)

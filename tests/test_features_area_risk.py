@@ -123,7 +123,7 @@ def test_a_superseded_version_counts_until_it_is_replaced() -> None:
 
 def test_a_withdrawn_report_counts_no_more_and_is_no_label() -> None:
     rows = rows_of(incidents(incident("a", "2020-07-20", superseded_at=day("2020-08-20"))))
-    assert value(rows, "label_28d", CUTOFF) == 0
+    assert value(rows, "label", CUTOFF) == 0
     assert value(rows, "label_log1p_last28d", "2020-07-29") > 0
     assert value(rows, "label_log1p_decay14d_ring0", "2020-08-26") == 0
 
@@ -132,13 +132,13 @@ def test_a_label_is_an_event_after_the_cutoff_and_within_the_horizon() -> None:
     cutoff = day(CUTOFF)
     for offset_days, expected in ((0, 0), (1, 1), (28, 1), (29, 0)):
         occurred = (cutoff + timedelta(days=offset_days)).date().isoformat()
-        assert value(rows_of(incidents(incident("a", occurred))), "label_28d", CUTOFF) == expected, offset_days
+        assert value(rows_of(incidents(incident("a", occurred))), "label", CUTOFF) == expected, offset_days
 
 
 def test_only_events_of_the_label_dated_to_the_day_are_labels() -> None:
     for change in ({"hazard": "unknown"}, {"event_type": "seizure"}, {"occurred_precision": "month"}):
         rows = rows_of(incidents(incident("a", "2020-07-20", **change)))
-        assert value(rows, "label_28d", CUTOFF) == 0, change
+        assert value(rows, "label", CUTOFF) == 0, change
     assert rows_of(incidents(incident("a", "2020-07-20", occurred_precision="week"))).counts["date_not_to_the_day"] == 1
 
 
@@ -146,9 +146,9 @@ def test_a_label_of_one_source_stands_whoever_reported_last() -> None:
     task = replace(TASK, label=replace(LABEL, sources=["monitor"]))
     first = incident("a", "2020-07-20", source_id="monitor", superseded_at=day("2020-08-01"))
     merged = incident("a", "2020-07-20", source_id="command", known="2020-08-01")
-    assert value(rows_of(incidents(first, merged), task=task), "label_28d", CUTOFF) == 1
+    assert value(rows_of(incidents(first, merged), task=task), "label", CUTOFF) == 1
     other = incident("b", "2020-07-20", source_id="command")
-    assert value(rows_of(incidents(other), task=task), "label_28d", CUTOFF) == 0
+    assert value(rows_of(incidents(other), task=task), "label", CUTOFF) == 0
 
 
 def test_another_partners_report_is_the_label_only_from_when_a_linked_one_of_the_labels_source_was_known() -> None:
@@ -196,18 +196,18 @@ def test_reports_count_as_far_as_they_are_trusted_and_those_not_judged_apart() -
 
 def test_the_trust_in_a_label_is_the_mean_over_its_judged_events_and_missing_where_there_are_none() -> None:
     some = incidents(graded("a", "A", 1), graded("b", "D", 4), graded("c", None, None))
-    assert value(rows_of(some), "trust_28d", CUTOFF) == pytest.approx((0.9 + 0.4) / 2)
-    assert value(rows_of(some), "trust_28d", CUTOFF, NEIGHBOUR) is None
+    assert value(rows_of(some), "trust", CUTOFF) == pytest.approx((0.9 + 0.4) / 2)
+    assert value(rows_of(some), "trust", CUTOFF, NEIGHBOUR) is None
     unjudged = rows_of(incidents(graded("c", None, None)))
-    assert value(unjudged, "label_28d", CUTOFF) == 1
-    assert value(unjudged, "trust_28d", CUTOFF) is None
+    assert value(unjudged, "label", CUTOFF) == 1
+    assert value(unjudged, "trust", CUTOFF) is None
 
 
 def test_a_horizon_that_reaches_past_the_data_has_no_label() -> None:
-    task = replace(TASK, horizons_days=[14, 28])
-    rows = rows_of(incidents(incident("a", "2020-06-01")), task=task)
-    assert value(rows, "label_14d", "2021-06-16") == 0
-    assert value(rows, "label_28d", "2021-06-16") is None
+    for horizon, expected in ((14, 0), (28, None)):
+        rows = rows_of(incidents(incident("a", "2020-06-01")), task=replace(TASK, horizon_days=horizon))
+        assert value(rows, "label", "2021-06-16") == expected
+        assert value(rows, "label", "2021-06-30") is None  # a planner's surface of that day is asked for all the same
 
 
 def test_clearance_counts_by_its_area_and_by_no_kind_that_is_not_there() -> None:
@@ -233,7 +233,7 @@ def test_every_feature_is_float32_described_and_finite_where_the_baseline_reads_
     rows = rows_of(incidents(incident("a", "2020-06-01")))
     names = [feature.name for feature in rows.features]
     assert len(set(names)) == len(names)
-    assert rows.table.column_names == ["cutoff", "cell", "label_28d", "trust_28d", "reported_by_28d", *names]
+    assert rows.table.column_names == ["cutoff", "cell", "label", "trust", "reported_by", *names]
     for name in names:
         assert rows.table[name].type == pa.float32()
     for name in rows.linear:

@@ -55,13 +55,13 @@ def rows_until(period: int, happened: list[Row], patrols: list[Row]) -> tuple[ar
     last = FIRST + timedelta(days=PERIOD * period)
     task = AreaTask(
         label=Label(event_types=["explosion", "found_cleared"], hazards=["ied", "mine"], sources=[]),
-        horizons_days=[PERIOD],
+        horizon_days=PERIOD,
         cutoff_every_days=PERIOD,
         retrain_every_days=PERIOD,
         history_from=FIRST.date(),
         train_from=FIRST.date() + timedelta(days=4 * PERIOD),
         test_from=last.date(),
-        test_until=last.date() + timedelta(days=PERIOD),
+        test_until=last.date(),
     )
     rows = area_risk.build(
         incidents(*happened),
@@ -119,7 +119,7 @@ def fed_back(seed: int, choose: str) -> tuple[np.ndarray, pa.Table, Row, Model]:
     names = tuple(feature.name for feature in rows.features)
     columns = Columns(names, tuple(name for name in names if name in rows.linear))
     known = rows.table.filter(pa.compute.less(rows.table["cutoff"], now["cutoff"][0]))
-    outcome = known[f"label_{PERIOD}d"].to_numpy() == 1
+    outcome = known["label"].to_numpy() == 1
     model = boosting.fit(columns.of(known), outcome, columns, SETTINGS, rounds=60)
     fit = record(
         Fit(model, 60, len(outcome), int(outcome.sum()), {}), settings=SETTINGS, features_digest="", marking={}

@@ -24,8 +24,7 @@ ENTRY = {
     },
     "area_risk": {
         "label": {"event_types": ["explosion"], "hazards": ["ied", "mine"], "sources": []},
-        "horizons_days": [28],
-        "cutoff_every_days": 28,
+        "horizons_days": {28: {"cutoff_every_days": 28}},
         "retrain_every_days": 112,
         "history_from": "2018-01-01",
         "train_from": "2018-07-01",
@@ -112,7 +111,8 @@ def test_a_theatre_nobody_wrote_code_for_runs_from_its_files_to_the_report(proje
     assert ingested["quarantined"] == 1
     metrics = json.loads((reports / "metrics.json").read_text())
     assert "sensor_threat" not in metrics
-    assert metrics["area_risk"]["28d"]["models"]["lightgbm"]["roc_auc"] > 0.7  # eight hamlets are struck most often
-    fit = json.loads((project.root / "models/harbour/area_risk/fit.json").read_text())
+    skill = metrics["area_risk_28d"]["theatre"]["models"]["lightgbm"]
+    assert skill["roc_auc"] > 0.7  # eight hamlets are struck most often
+    fit = json.loads((project.root / "models/harbour/area_risk_28d/fit.json").read_text())
     assert fit["marking"]["releasable_to"] == ["HARBOUR", "NORTH"]
-    assert (project.root / "models/harbour/bundle/area_risk.onnx").exists()
+    assert (project.root / "models/harbour/bundle/area_risk_28d.onnx").exists()

@@ -27,7 +27,7 @@ def test_the_projects_own_file_is_valid_and_chooses_a_dataset_it_declares() -> N
 
 
 def misspelt(values: Values) -> None:
-    values["train"]["area_risk"]["num_leave"] = 3
+    values["train"]["area_risk_28d"]["num_leave"] = 3
 
 
 def out_of_range(values: Values) -> None:
@@ -61,7 +61,7 @@ def split_before_training(values: Values) -> None:
 @pytest.mark.parametrize(
     ("plant", "expected"),
     [
-        (misspelt, "train.area_risk.num_leave: unknown key; did you mean 'num_leaves'?"),
+        (misspelt, "train.area_risk.area_risk_28d.num_leave: unknown key; did you mean 'num_leaves'?"),
         (out_of_range, "datasets.colombia.theatre.h3_resolution: got 22; "),
         (undeclared_modality, "'magnetometr', which is not declared under modalities; did you mean 'magnetometer'?"),
         (south_of_north, "expected south_deg < north_deg"),

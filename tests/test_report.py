@@ -113,7 +113,7 @@ def test_a_page_of_several_models_carries_the_strictest_marking(declared) -> Non
 )
 def test_an_interval_in_words(low, high, words) -> None:
     difference = {"value": (low + high) / 2, "low": low, "high": high}
-    part = facts.Part("28d", 10, 1, "base_rate", difference, (), None)
+    part = facts.Part("theatre", 10, 1, "base_rate", difference, (), None)
     assert render.better(part).startswith(f"{words} ")
 
 

@@ -84,7 +84,7 @@ def test_one_group_has_nothing_to_stand_against() -> None:
 
 
 def test_parts_of_the_rows_stand_under_their_headings() -> None:
-    part = facts.Part("28d", 10, 1, "base_rate", {"value": 0.0, "low": 0.0, "high": 0.0}, (), None)
+    part = facts.Part("theatre", 10, 1, "base_rate", {"value": 0.0, "low": 0.0, "high": 0.0}, (), None)
     names = ["28d, cells with history", "28d, origin 2022-01-01", "28d, region north east", "28d, region south east"]
     found = render.grouped(dataclasses.replace(part, name=name) for name in names)
     assert [heading.split(":")[0] for heading in found] == ["By region", "By time", render.OTHER]

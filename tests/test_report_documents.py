@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import store
+from pipeline import params, store
 from pipeline.cli import StageError
 from pipeline.paths import DatasetPaths
 from pipeline.report import documents, results
@@ -54,8 +54,8 @@ def feature(name: str, meaning: str) -> dict[str, Any]:
 
 
 def test_every_model_stands_on_a_line_with_its_metrics_and_the_interval() -> None:
-    page = results.results({"simulated": {"area_risk": {"28d": comparison(oracle_share=0.865)}}})
-    assert "## simulated: area risk, 28d" in page
+    page = results.results({"simulated": {"area_risk_28d": {"theatre": comparison(oracle_share=0.865)}}})
+    assert "## simulated: area risk 28d" in page
     assert "| **lightgbm** | 0.9300 | 0.4100 | 0.1176 | 1.10 | 16.47 |  |" in page
     assert "| decayed_counts | 0.9000 | 0.4000 | 0.1190 | 1.20 | 15.00 | -0.00140 [-0.00240, -0.00050] |" in page
     assert "86.5% of the oracle's gain" in page
@@ -65,25 +65,24 @@ def test_every_model_stands_on_a_line_with_its_metrics_and_the_interval() -> Non
 
 def test_an_interval_that_holds_zero_is_said_to_do_so() -> None:
     for high, said in ((-0.0005, False), (0.0001, True)):
-        page = results.results({"d": {"area_risk": {"28d": comparison(high=high)}}})
+        page = results.results({"d": {"area_risk_28d": {"theatre": comparison(high=high)}}})
         assert ("**the interval does not exclude zero**" in page) is said
 
 
 def test_the_parts_of_the_rows_are_listed() -> None:
     found = comparison(subsets={"cells_ever_hit": comparison()})
-    page = results.results({"d": {"area_risk": {"28d": found}}})
+    page = results.results({"d": {"area_risk_28d": {"theatre": found}}})
     assert "| cells ever hit | 23,544 | 923 | 1.10 | 0.1176 | decayed_counts | 0.1190 |" in page
 
 
 def test_features_that_differ_in_numbers_stand_on_one_line() -> None:
-    catalogue = {
-        "features": [
-            feature("ied_log1p_decay14d_ring0", "events known at the cutoff, halved every 14 days, in the cell"),
-            feature("ied_log1p_decay56d_ring1", "events, halved every 56 days, summed over the cells 1 steps away"),
-            feature("season_sine", "sine of the year"),
-        ]
-    }
-    page = results.features({"area_risk": {"simulated": catalogue, "colombia": catalogue}})
+    described = [
+        feature("ied_log1p_decay14d_ring0", "events known at the cutoff, halved every 14 days, in the cell"),
+        feature("ied_log1p_decay56d_ring1", "events, halved every 56 days, summed over the cells 1 steps away"),
+        feature("season_sine", "sine of the year"),
+    ]
+    catalogue = {entry["name"]: entry for entry in described}
+    page = results.features({"area_risk_28d": {"simulated": catalogue, "colombia": catalogue}})
     (line,) = [line for line in page.splitlines() if "decay" in line]
     assert line == (
         "| `ied_log1p_decay*d_ring*` | 14, 56 | 0, 1 | log1p(events) | "
@@ -98,12 +97,12 @@ def test_a_dataset_that_was_not_run_is_an_error_and_no_gap(tmp_path: Path, monke
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     names = list(yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"])
     paths = DatasetPaths("simulated")
-    for model in ("area_risk", "sensor_threat"):
-        store.write_json({"28d": comparison()}, paths.evaluation(model) / "metrics.json")
+    for model in params.load(ROOT / "params.yaml").dataset("simulated").models:
+        store.write_json({"theatre": comparison()}, paths.evaluation(model) / "metrics.json")
         store.write_json({"features": [feature("a", "an a")]}, paths.catalogue(model))
     with pytest.raises(StageError, match=f"no such file; expected what `make DATASET={names[1]}` leaves"):
         documents.write([])
     assert not Path("docs").exists()
     documents.write(["simulated"])
-    assert "## simulated: sensor threat, 28d" in Path("docs/results.md").read_text()
+    assert "## simulated: sensor threat" in Path("docs/results.md").read_text()
     assert "## sensor threat" in Path("docs/features.md").read_text()

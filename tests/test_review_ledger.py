@@ -19,7 +19,7 @@ DECISION = Decision(
     by="reviewer-1",
     reason=None,
     dataset="simulated",
-    model="area_risk",
+    model="area_risk_28d",
     model_digest="sha256:a",
     onnx_digest="sha256:b",
     replaces=None,
@@ -114,7 +114,7 @@ def test_what_another_reviewer_signed_in_a_name_is_refused(signed, tmp_path) -> 
 def test_what_was_in_the_field_on_a_day(signed, moment, digest) -> None:
     path, keys, _ = signed
     at = datetime.fromisoformat(moment).replace(tzinfo=UTC) if moment else None
-    found = ledger.in_field(ledger.read([], path, keys), at=at).get(("simulated", "area_risk"))
+    found = ledger.in_field(ledger.read([], path, keys), at=at).get(("simulated", "area_risk_28d"))
     assert (found and found.decision.model_digest) == digest
 
 

@@ -184,7 +184,7 @@ def test_a_device_that_stands_still_lends_its_position_to_records_without_one(sc
 
 
 def test_a_score_of_the_days_ahead_says_until_when_it_holds(tmp_path):
-    model = Scorer.load(write_bundle(tmp_path, AREA)).model("area_risk")
+    model = Scorer.load(write_bundle(tmp_path, AREA)).model("area_risk_28d")
     said = body(Answerer(model, bundle="b", device="d", source="s", point="balanced"), b'{"ied_count_decay30d": 1}')
     assert said["expires_at"] == iso(NOW.at + 28 * 86_400)
 

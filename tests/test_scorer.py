@@ -127,11 +127,11 @@ def test_another_model_file_is_another_bundle(folder, scorer, tmp_path):
 
 
 def test_contracts_are_there_to_be_read(scorer):
-    assert scorer.contracts == {"area_risk": AREA, "sensor_threat": CONTRACT}
+    assert scorer.contracts == {"area_risk_28d": AREA, "sensor_threat": CONTRACT}
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(scorer):
-    with pytest.raises(BundleError, match="no model 'sonar'; expected one of area_risk, sensor_threat"):
+    with pytest.raises(BundleError, match="no model 'sonar'; expected one of area_risk_28d, sensor_threat"):
         scorer.score_record("sonar", {})
 
 
@@ -173,7 +173,7 @@ def of_an_unknown_model():
         (with_other_outputs, "output probability: got none"),
         (with_other_width, "expected features, tensor(float), shape (n, 31)"),
         (with_other_features, "different releases"),
-        (of_another_model, "its contract is that of 'area_risk'; expected 'sensor_threat'"),
+        (of_another_model, "its contract is that of 'area_risk_28d'; expected 'sensor_threat'"),
         (of_an_unknown_model, "got 'sonar'"),
     ],
 )
@@ -274,8 +274,8 @@ def test_a_value_on_the_limit_is_in_range_however_it_was_rounded(tmp_path):
     loaded = Scorer.load(write_bundle(tmp_path, contract))
     name = contract.inputs[0].name
     for value, outside in ((0.7, False), (limit, False), (float(np.nextafter(np.float32(limit), np.float32(1))), True)):
-        assert bool(loaded.score_record("area_risk", {name: value}).out_of_range) is outside
-        assert bool(loaded.score("area_risk", {name: [value]}).out_of_range) is outside
+        assert bool(loaded.score_record("area_risk_28d", {name: value}).out_of_range) is outside
+        assert bool(loaded.score("area_risk_28d", {name: [value]}).out_of_range) is outside
 
 
 ONNX = model(CONTRACT, len(CONTRACT.features)).SerializeToString()

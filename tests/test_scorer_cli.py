@@ -116,7 +116,7 @@ def test_a_full_disk_is_said(folder):
 def test_info_tells_what_each_model_reads_and_who_may_have_it(folder):
     done = run("info", "--bundle", folder)
     assert done.returncode == 0
-    for said in ("model area_risk", "within 28 days", "model sensor_threat", "TLP:CLEAR", "SIMULATED", "0 to 1"):
+    for said in ("model area_risk_28d", "within 28 days", "model sensor_threat", "TLP:CLEAR", "SIMULATED", "0 to 1"):
         assert said in done.stdout
     assert [line.split()[:2] for line in done.stdout.splitlines() if "emi_in_phase" in line] == [
         ["emi_in_phase", "optional"]

@@ -44,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_the_whole_chain_runs_without_a_theatre(finished: Project) -> None:
     for part in PARTS:
         assert (finished.root / part).exists(), part
-    assert not (finished.root / "models/sonar/area_risk").exists()
+    assert not (finished.root / "models/sonar/area_risk_28d").exists()
     shown = finished.succeed(sys.executable, "-m", "pipeline.report", "--dataset", "sonar", "--show")
     assert "sensor_threat" in shown
 

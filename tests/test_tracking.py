@@ -95,12 +95,14 @@ def test_nothing_fitted_is_no_run(workspace: Path) -> None:
 
 def test_a_stage_is_tagged_with_what_dvc_locked(tmp_path: Path) -> None:
     lock = tmp_path / "dvc.lock"
-    entry = "stages:\n  train@simulated-area_risk:\n    cmd: python -m pipeline.train\n    deps: [{path: a, md5: %s}]\n"
+    entry = (
+        "stages:\n  train@simulated-area_risk_28d:\n    cmd: python -m pipeline.train\n    deps: [{path: a, md5: %s}]\n"
+    )
     lock.write_text(entry % "0a")
-    first = run_facts.stage_digests("simulated", "area_risk", lock)
+    first = run_facts.stage_digests("simulated", "area_risk_28d", lock)
     assert set(first) == {"dvc_stage.train"}
     lock.write_text(entry % "0b")
-    assert run_facts.stage_digests("simulated", "area_risk", lock) != first
+    assert run_facts.stage_digests("simulated", "area_risk_28d", lock) != first
     assert run_facts.stage_digests("simulated", "sensor_threat", lock) == {}
 
 

@@ -52,8 +52,8 @@ def area_table(seed: int = 1) -> pa.Table:
         {
             "cutoff": pa.array(cutoffs, pa.timestamp("us", "UTC")),
             "cell": [f"cell{n % 30:02d}" for n in range(len(cutoffs))],
-            "label_28d": pa.array(outcome.astype(np.int8)),
-            "trust_28d": pa.array(np.where(outcome, 0.8, np.nan), pa.float32(), from_pandas=True),
+            "label": pa.array(outcome.astype(np.int8)),
+            "trust": pa.array(np.where(outcome, 0.8, np.nan), pa.float32(), from_pandas=True),
             **{name: matrix[:, j] for j, name in enumerate(COLUMNS.names)},
         }
     )
@@ -61,12 +61,12 @@ def area_table(seed: int = 1) -> pa.Table:
 
 def origins_of(table: pa.Table) -> list[splits.Origin]:
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
-    return splits.origins(cutoffs, ROLLING, horizon_days=28, rehearsals=AREA.rehearsals)
+    return splits.origins(cutoffs, ROLLING, rehearsals=AREA.rehearsals)
 
 
 def test_every_model_learns_from_labels_that_end_before_what_it_speaks_of() -> None:
     cutoffs = splits.cutoffs_of(ROLLING)
-    found = splits.origins(cutoffs, ROLLING, horizon_days=28, rehearsals=2)
+    found = splits.origins(cutoffs, ROLLING, rehearsals=2)
     horizon, until = np.timedelta64(28, "D"), np.datetime64("2021-07-01")
     assert [str(origin.at)[:10] for origin in found] == [
         "2020-09-11",
@@ -86,7 +86,7 @@ def test_every_model_learns_from_labels_that_end_before_what_it_speaks_of() -> N
 
 def test_rehearsed_rows_were_known_at_the_origin_and_unseen_by_the_model_that_spoke() -> None:
     cutoffs = splits.cutoffs_of(ROLLING)
-    found = splits.origins(cutoffs, ROLLING, horizon_days=28, rehearsals=2)
+    found = splits.origins(cutoffs, ROLLING, rehearsals=2)
     for k in (2, 3, 4):
         rows = splits.rehearsed(cutoffs, found, k, horizon_days=28, rehearsals=2)
         assert cutoffs[rows].min() >= found[k - 2].at
@@ -96,15 +96,15 @@ def test_rehearsed_rows_were_known_at_the_origin_and_unseen_by_the_model_that_sp
 
 def test_too_few_cutoffs_are_refused() -> None:
     with pytest.raises(StageError, match=r"origin 2020-07-17.*0 rows to learn from and 4 to speak of"):
-        splits.origins(splits.cutoffs_of(TASK), TASK, horizon_days=28, rehearsals=3)
+        splits.origins(splits.cutoffs_of(TASK), TASK, rehearsals=3)
 
 
 def test_blocks_without_events_are_refused() -> None:
     table = area_table()
     moments = table["cutoff"].to_numpy().astype("datetime64[us]")
     rehearsing = (moments >= np.datetime64("2020-09-11")) & (moments < np.datetime64("2021-01-01"))
-    label = np.where(rehearsing, 0, table["label_28d"].to_numpy()).astype(np.int8)
-    quiet = table.set_column(2, "label_28d", pa.array(label))
+    label = np.where(rehearsing, 0, table["label"].to_numpy()).astype(np.int8)
+    quiet = table.set_column(2, "label", pa.array(label))
     with pytest.raises(StageError, match=r"2021-01-01.*: 0 of the \d+ rows of the 2 blocks before it are positive"):
         area_risk.train(quiet, COLUMNS, ROLLING, AREA)
 
@@ -115,9 +115,9 @@ def test_no_outcome_after_an_origin_changes_what_its_model_says() -> None:
     for k, origin in enumerate(origins_of(table)):
         moments = table["cutoff"].to_numpy().astype("datetime64[us]")
         later = moments + np.timedelta64(28, "D") > origin.at
-        label = table["label_28d"].to_numpy().copy()
+        label = table["label"].to_numpy().copy()
         label[later] = 1 - label[later]
-        other, changed, _ = area_risk.train(table.set_column(2, "label_28d", pa.array(label)), COLUMNS, ROLLING, AREA)
+        other, changed, _ = area_risk.train(table.set_column(2, "label", pa.array(label)), COLUMNS, ROLLING, AREA)
         if not origin.tested:
             continue
         until_next = held_out["cutoff"].to_numpy().astype("datetime64[us]") < origin.at + np.timedelta64(56, "D")
@@ -140,9 +140,9 @@ def test_the_shipped_model_is_the_one_that_spoke_last() -> None:
 def test_reports_that_are_trusted_less_teach_less_and_all_alike_teach_as_if_not_weighed() -> None:
     table = area_table()
     a = table["a"].to_numpy()
-    trust = np.where(table["label_28d"].to_numpy() == 1, np.where(a > 0, 0.2, 0.9), np.nan)
-    doubted = table.set_column(3, "trust_28d", pa.array(trust, pa.float32(), from_pandas=True))
-    unjudged = table.set_column(3, "trust_28d", pa.nulls(table.num_rows, pa.float32()))
+    trust = np.where(table["label"].to_numpy() == 1, np.where(a > 0, 0.2, 0.9), np.nan)
+    doubted = table.set_column(3, "trust", pa.array(trust, pa.float32(), from_pandas=True))
+    unjudged = table.set_column(3, "trust", pa.nulls(table.num_rows, pa.float32()))
     fits = (area_risk.train(rows, COLUMNS, ROLLING, AREA)[0] for rows in (table, unjudged, doubted))
     alike, plain, other = (fit.model for fit in fits)
     assert alike.booster.model_to_string() == plain.booster.model_to_string()

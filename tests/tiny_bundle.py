@@ -38,7 +38,7 @@ CONTRACT = Contract(
 )
 AREA = replace(
     CONTRACT,
-    model="area_risk",
+    model="area_risk_28d",
     inputs=(Input("ied_count_decay30d", "1", 0.0, 1e4, required=True),),
     features=("ied_count_decay30d",),
     horizon_days=28,

@@ -1,6 +1,6 @@
 """``python -m pipeline.evaluate --dataset NAME --model NAME``: models and data/features -> reports.
 
-``python -m pipeline.evaluate surface --date DAY [--dataset NAME] [--out FOLDER]``: the risk of every cell on a day.
+``python -m pipeline.evaluate surface --date DAY [--dataset NAME] [--model NAME] [--out FOLDER]``: the risk of a day.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pipeline import cli, params, store
 from pipeline.evaluate import area_risk, figures, sensor_threat, surface
 from pipeline.paths import DatasetPaths
+from threat_scorer.kinds import kind_of
 
 
 def main() -> None:
@@ -30,12 +31,12 @@ def _evaluate() -> None:
     paths, declared = DatasetPaths(given.dataset), params.load()
     folder = paths.model(given.model)
     table, held_out = (_table(path) for path in (paths.features(given.model), folder / "heldout.parquet"))
-    if given.model == "area_risk":
+    if kind_of(given.model) == "area_risk":
         found = area_risk.evaluate(
             table,
             held_out,
             store.read_json(folder / "fit.json"),
-            declared.area_task(given.dataset),
+            declared.area_task(given.dataset, given.model),
             declared.evaluate,
             truth=_truth(paths, "intensity"),
         )
@@ -66,13 +67,16 @@ def _evaluate() -> None:
 def _surface(words: list[str]) -> None:
     arguments = argparse.ArgumentParser(prog="python -m pipeline.evaluate surface", description=surface.__doc__)
     arguments.add_argument("--dataset", help="an entry of `datasets` in params.yaml; without it, the one of `run`")
+    arguments.add_argument("--model", help="as area_risk_28d; without it, the dataset's first of area risk")
     arguments.add_argument("--date", required=True, type=date.fromisoformat, help="a day, such as 2022-04-01, UTC")
     arguments.add_argument("--out", type=Path, help="folder; without it, reports/<dataset>/surface")
     given = arguments.parse_args(words)
     declared = params.load()
     dataset = given.dataset or declared.run.dataset
     entry, paths = declared.dataset(dataset), DatasetPaths(dataset)
-    features, folder = paths.features("area_risk"), paths.model("area_risk")
+    model = given.model or declared.planners_model(dataset)
+    declared.area_task(dataset, model)
+    features, folder = paths.features(model), paths.model(model)
     calibration, held_out = (_table(folder / name) for name in ("calibration.parquet", "heldout.parquet"))
     fit = store.read_json(folder / "fit.json")
     valid = surface.validity(given.date, pc.unique(_table(features, columns=["cutoff"])["cutoff"]).to_pylist(), fit)
@@ -88,7 +92,7 @@ def _surface(words: list[str]) -> None:
         declared.evaluate,
         simulated=entry.simulated,
     )
-    stem = (given.out or paths.reports / "surface") / given.date.isoformat()
+    stem = (given.out or paths.reports / "surface") / f"{model}-{given.date.isoformat()}"
     store.write_table(found.table, stem.with_suffix(".parquet"), schema=surface.SCHEMA, sort_by=("cell",))
     store.write_json(surface.geojson(found), stem.with_suffix(".geojson"))
     print(f"{surface.describe(found)}\n{stem}.geojson and .parquet")

@@ -1,6 +1,7 @@
 """Held-out log-odds of cells and cutoffs -> metrics against baselines, whole theatre and the parts that matter."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,11 @@ def evaluate(
     StageError
         The held-out rows are not the test's rows; a metric is not defined.
     """
-    horizon = int(fit["horizon_days"])
+    horizon = task.horizon_days
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
-    outcome = table[f"label_{horizon}d"].to_numpy(zero_copy_only=False) == 1
+    outcome = table["label"].to_numpy(zero_copy_only=False) == 1
     rehearsals = int(fit["params"]["rehearsals"])
-    origins = splits.origins(cutoffs, task, horizon_days=horizon, rehearsals=rehearsals)
+    origins = splits.origins(cutoffs, task, rehearsals=rehearsals)
     in_test = np.any([origin.block for origin in origins if origin.tested], axis=0)
     tested = table.filter(pa.array(in_test))
     _refuse_other_rows(held_out, tested)
@@ -78,14 +79,15 @@ def evaluate(
     if truth is not None:
         probability[ORACLE] = oracle.of_cells(tested, truth, horizon_days=horizon)
     happened, when = outcome[in_test], cutoffs[in_test]
-    found = _compared(happened, probability, when, settings)
+    compared = partial(_compared, settings=settings, horizon_days=horizon)
+    found = compared(happened, probability, when)
     rings = h3cells.ring_matrices(h3cells.from_names(pc.unique(tested["cell"]).to_pylist()), NEAR_MISS_STEPS)
     for name, values in probability.items():
         found["models"][name] |= near_misses(happened, values, when, rings, shares=settings.area_shares)
     fold = np.asarray(held_out["fold"].to_pylist())
-    some_rows = parts(table, outcome, in_test, fold, horizon_days=horizon)
+    some_rows = parts(table, outcome, in_test, fold)
     found["subsets"] = {
-        name: _compared(happened[some], {m: p[some] for m, p in probability.items()}, when[some], settings)
+        name: compared(happened[some], {m: p[some] for m, p in probability.items()}, when[some])
         for name, some in some_rows.items()
         if measurable(some, happened)
     }
@@ -93,7 +95,7 @@ def evaluate(
     flagging = float(np.quantile(probability[SHIPPED], 1 - FLAGGED_SHARE))
     plotted = {name: probability[name] for name in (SHIPPED, found["best_baseline"])}
     return Evaluation(
-        metrics={f"{horizon}d": found, "operating_points": {f"top_{100 * FLAGGED_SHARE:g}pct": flagging}},
+        metrics={"theatre": found, "operating_points": {f"top_{100 * FLAGGED_SHARE:g}pct": flagging}},
         plots={
             "reliability": curves.reliability(happened, probability[SHIPPED], bins=settings.calibration_bins),
             "precision_recall": curves.precision_recall(happened, probability[SHIPPED]),
@@ -103,7 +105,9 @@ def evaluate(
     )
 
 
-def _compared(outcome: Mask, probability: dict[str, Floats], cutoffs: Instants, settings: Evaluate) -> dict[str, Any]:
+def _compared(
+    outcome: Mask, probability: dict[str, Floats], cutoffs: Instants, *, settings: Evaluate, horizon_days: int
+) -> dict[str, Any]:
     measured = {
         name: {
             **skill(outcome, values, bins=settings.calibration_bins),
@@ -111,7 +115,8 @@ def _compared(outcome: Mask, probability: dict[str, Floats], cutoffs: Instants, 
         }
         for name, values in probability.items()
     }
-    return compare(outcome, probability, measured, cutoffs, settings)
+    blocks = splits.blocks(cutoffs, horizon_days=horizon_days)
+    return compare(outcome, probability, measured, blocks, settings)
 
 
 def _refuse_other_rows(held_out: pa.Table, tested: pa.Table) -> None:

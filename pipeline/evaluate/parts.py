@@ -16,7 +16,7 @@ EFFORT = re.compile(r"(?:patrol|search|clearance)_log1p_decay(\d+)d_ring(\d+)")
 """Features that say where people looked."""
 
 
-def parts(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray, *, horizon_days: int) -> dict[str, Mask]:
+def parts(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray) -> dict[str, Mask]:
     """Return parts of the test rows by name, a mask of shape (test rows,) each.
 
     Parameters
@@ -47,7 +47,7 @@ def parts(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray, *, ho
         **_exposure(tested),
         **_regions(tested),
         **{f"origin_{day}": fold == day for day in np.unique(fold).tolist()},
-        **_partners(tested, outcome[in_test], horizon_days),
+        **_partners(tested, outcome[in_test]),
     }
 
 
@@ -92,8 +92,8 @@ def _regions(tested: pa.Table) -> dict[str, Mask]:
     }
 
 
-def _partners(tested: pa.Table, outcome: Mask, horizon_days: int) -> dict[str, Mask]:
-    reporters = tested[f"reported_by_{horizon_days}d"].combine_chunks().dictionary_encode()
+def _partners(tested: pa.Table, outcome: Mask) -> dict[str, Mask]:
+    reporters = tested["reported_by"].combine_chunks().dictionary_encode()
     told = [frozenset(text.split("+")) for text in reporters.dictionary.to_pylist()]
     by = np.append(reporters.indices.fill_null(len(told)).to_numpy(), 0)[:-1]
     found = {}

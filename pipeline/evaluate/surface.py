@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
+from pipeline import splits
 from pipeline.cli import StageError
 from pipeline.evaluate import uncertainty
 from pipeline.evaluate.parts import EFFORT
@@ -131,7 +132,7 @@ def build(
         scores.log_odds,
         known_log_odds=known["log_odds"].to_numpy(),
         known_outcome=known["label"].to_numpy() == 1,
-        blocks=known["cutoff"].to_numpy(),
+        blocks=splits.blocks(known["cutoff"].to_numpy(), horizon_days=int(fit["horizon_days"])),
         samples=settings.bootstrap_samples,
         seed=settings.seed,
     )

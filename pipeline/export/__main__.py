@@ -16,6 +16,7 @@ from pipeline.export.stages import Stages, held
 from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.paths import DatasetPaths
 from pipeline.signing import commands
+from threat_scorer.kinds import kind_of
 
 
 def main() -> None:
@@ -105,7 +106,7 @@ def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
     try:
         forest = parse(text)
         # the area model is the prior: it takes none
-        stages = Stages.of(fit, names, takes_prior=model == "sensor_threat", limit=limit)
+        stages = Stages.of(fit, names, takes_prior=kind_of(model) == "sensor_threat", limit=limit)
     except (ModelNotExportable, ValueError) as error:
         raise cli.StageError(f"{folder}: {error}") from None
     describe.agree_on_features(

@@ -19,6 +19,7 @@ from threat_scorer import golden as goldens
 from threat_scorer.contract import Caution, Contract, Input, Marking
 from threat_scorer.features import assemble
 from threat_scorer.golden import Golden
+from threat_scorer.kinds import kind_of
 
 
 def contract(
@@ -50,11 +51,11 @@ def contract(
         model=model,
         dataset=dataset,
         simulated=entry.simulated,
-        inputs=_measured(params, dataset) if model == "sensor_threat" else _ranges(catalogue, rows),
+        inputs=_measured(params, dataset) if kind_of(model) == "sensor_threat" else _ranges(catalogue, rows),
         features=tuple(feature["name"] for feature in catalogue),
         operating_points=dict(operating_points),
         base_rate=float(fit["base_rate"]),
-        takes_prior=model == "sensor_threat",
+        takes_prior=kind_of(model) == "sensor_threat",
         caution=_caution(params, fit),
         horizon_days=fit.get("horizon_days"),
         training_data_digest=fit["features_digest"],

@@ -12,18 +12,19 @@ from pipeline.features.catalogue import document
 from pipeline.features.sensor_threat import SensorRows
 from pipeline.marking import Marking, most_restrictive
 from pipeline.paths import DatasetPaths
+from pipeline.tables import ROW_KEYS
+from threat_scorer.kinds import kind_of
 
 
 def main() -> None:
     """Read the tables, build one model's rows, write them and what each feature is."""
     given = cli.parser("pipeline.features", "Tables in, feature rows out.", model=True).parse_args()
     paths, declared = DatasetPaths(given.dataset), params.load()
-    build = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[given.model]
-    build(declared, paths, given.dataset)
+    build = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[kind_of(given.model)]
+    build(declared, paths, given.model)
 
 
-def _area_risk(declared: params.Params, paths: DatasetPaths, dataset: str) -> None:
-    theatre, task = declared.theatre(dataset), declared.area_task(dataset)
+def _area_risk(declared: params.Params, paths: DatasetPaths, model: str) -> None:
     incidents, observations, places = (
         _table(paths.tables / f"{name}.parquet") for name in ("incidents", "observations", "places")
     )
@@ -31,25 +32,20 @@ def _area_risk(declared: params.Params, paths: DatasetPaths, dataset: str) -> No
         incidents,
         observations,
         places,
-        theatre=theatre,
-        task=task,
+        theatre=declared.theatre(paths.dataset),
+        task=declared.area_task(paths.dataset, model),
         features=declared.features.area_risk,
         admiralty=declared.admiralty,
     )
-    schema = area_risk.schema(task.horizons_days, rows.features)
-    store.write_table(rows.table, paths.features("area_risk"), schema=schema, sort_by=area_risk.KEY)
-    marking = most_restrictive(incidents, observations, places)
-    _describe(rows, marking, paths, "area_risk")
+    _write(rows, area_risk.schema(rows.features), most_restrictive(incidents, observations, places), paths, model)
 
 
-def _sensor_threat(declared: params.Params, paths: DatasetPaths, dataset: str) -> None:
+def _sensor_threat(declared: params.Params, paths: DatasetPaths, model: str) -> None:
     detections = _table(paths.tables / "detections.parquet")
-    random_groups = declared.sensor_task(dataset).random_groups
-    rows = sensor_threat.build(detections, declared.measured(dataset), random_groups=random_groups)
-    schema = sensor_threat.schema(rows.features)
-    store.write_table(rows.table, paths.features("sensor_threat"), schema=schema, sort_by=sensor_threat.KEY)
-    marking = most_restrictive(detections)
-    _describe(rows, marking, paths, "sensor_threat", only_linear=rows.only_linear)
+    random_groups = declared.sensor_task(paths.dataset).random_groups
+    rows = sensor_threat.build(detections, declared.measured(paths.dataset), random_groups=random_groups)
+    schema, marking = sensor_threat.schema(rows.features), most_restrictive(detections)
+    _write(rows, schema, marking, paths, model, only_linear=rows.only_linear)
 
 
 def _table(path: Path) -> pa.Table:
@@ -58,14 +54,16 @@ def _table(path: Path) -> pa.Table:
     return store.read_table(path)
 
 
-def _describe(
+def _write(
     rows: AreaRows | SensorRows,
+    schema: pa.Schema,
     marking: Marking,
     paths: DatasetPaths,
     model: str,
     *,
     only_linear: Collection[str] = (),
 ) -> None:
+    store.write_table(rows.table, paths.features(model), schema=schema, sort_by=ROW_KEYS[kind_of(model)])
     described = document(rows.features, linear=rows.linear, only_linear=only_linear, marking=marking, rows=rows.counts)
     store.write_json(described, paths.catalogue(model))
     said = ", ".join(f"{name} {count}" for name, count in rows.counts.items())

@@ -20,15 +20,14 @@ from pipeline.splits import Instants, cutoffs_of, instant
 from pipeline.tables import UTC
 from threat_scorer.features import Feature
 
-KEY = ("cutoff", "cell")
-
 
 @dataclass(frozen=True)
 class AreaRows:
     """The rows of the area model."""
 
     table: pa.Table
-    """`KEY`; for each horizon a label, the trust in it and who reported it; the features; by cutoff and cell."""
+    """``cutoff`` and ``cell``, by which the rows stand; ``label``, whether an event followed within the horizon (null:
+    not known), the ``trust`` in it, by whom it was ``reported_by``; the features."""
     features: list[Feature]
     linear: set[str]
     """Names of the features that the model's own baseline reads: the rate that a self-exciting process foretells."""
@@ -65,7 +64,7 @@ def build(
     for t, blocks in enumerate(zip(*(family.blocks for family in found), strict=True)):
         matrix[t] = np.concatenate(blocks, axis=1)
     said = _labels(events, cutoffs, task, cells=len(cells))
-    table = _table(cells, cutoffs, said, described, matrix, task.horizons_days)
+    table = _table(cells, cutoffs, said, described, matrix)
     counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
     return AreaRows(table, described, {families.HAWKES}, {**counts, **events.left_out})
 
@@ -104,42 +103,33 @@ def _families(
         ),
         families.recency(label, at, since=since, cells=n),
         families.recency(explosion, at, since=since, cells=n),
-        *(families.last_period(label, at, window_days=days, cells=n) for days in task.horizons_days),
+        families.last_period(label, at, window_days=task.horizon_days, cells=n),
         families.calendar(at, cells=n),
         families.ground(places, cells, cutoffs),
     ]
 
 
 def _labels(events: LabelEvents, cutoffs: Instants, task: AreaTask, *, cells: int) -> list[pa.Array]:
-    """Return the columns of each horizon: the label, the trust in it, and who reported what it rests on."""
-    at, horizons = _days(cutoffs), task.horizons_days
-    outcomes = labels(events, at, horizons_days=horizons, cells=cells, until=_day(task.test_until))
-    trusted = label_trust(events, at, horizons_days=horizons, cells=cells)
-    told = label_reporters(events, at, horizons_days=horizons, cells=cells)
-    columns: list[pa.Array] = []
-    for outcome, trust, by in zip(outcomes, trusted, told, strict=True):
-        unknown = outcome.ravel() < 0
-        columns.append(pa.array(outcome.ravel(), pa.int8(), mask=unknown))
-        columns.append(pa.array(trust.ravel(), pa.float32(), from_pandas=True))
-        columns.append(by)
-    return columns
+    """Return the label, the trust in it, and who reported what it rests on."""
+    at, horizon = _days(cutoffs), task.horizon_days
+    outcome = labels(events, at, horizon_days=horizon, cells=cells, until=_day(task.test_until)).ravel()
+    trust = label_trust(events, at, horizon_days=horizon, cells=cells).ravel()
+    return [
+        pa.array(outcome, pa.int8(), mask=outcome < 0),
+        pa.array(trust, pa.float32(), from_pandas=True),
+        label_reporters(events, at, horizon_days=horizon, cells=cells),
+    ]
 
 
-def schema(horizons_days: Sequence[int], features: Sequence[Feature]) -> pa.Schema:
+def schema(features: Sequence[Feature]) -> pa.Schema:
     """Return the schema of the rows."""
     return pa.schema(
         [
             pa.field("cutoff", UTC, nullable=False),
             pa.field("cell", pa.string(), nullable=False),
-            *(
-                field
-                for horizon in horizons_days
-                for field in (
-                    pa.field(f"label_{horizon}d", pa.int8()),
-                    pa.field(f"trust_{horizon}d", pa.float32()),
-                    pa.field(f"reported_by_{horizon}d", pa.string()),
-                )
-            ),
+            pa.field("label", pa.int8()),
+            pa.field("trust", pa.float32()),
+            pa.field("reported_by", pa.string()),
             *(pa.field(feature.name, pa.float32()) for feature in features),
         ]
     )
@@ -151,7 +141,6 @@ def _table(
     said: list[pa.Array],
     described: list[Feature],
     matrix: npt.NDArray[np.float32],
-    horizons_days: Sequence[int],
 ) -> pa.Table:
     each_cell = np.tile(np.arange(len(cells), dtype=np.int32), len(cutoffs))
     flat = matrix.reshape(-1, len(described))
@@ -161,7 +150,7 @@ def _table(
         *said,
         *(pa.array(np.ascontiguousarray(flat[:, j])) for j in range(len(described))),
     ]
-    return pa.table(columns, schema=schema(horizons_days, described))
+    return pa.table(columns, schema=schema(described))
 
 
 def _days(moments: Instants) -> npt.NDArray[np.float64]:

@@ -1,6 +1,5 @@
-"""Incidents as they are known at the end -> whether an event fell into each cell within each horizon of each cutoff."""
+"""Incidents as they are known at the end -> whether an event fell into each cell within the horizon of each cutoff."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,11 +64,11 @@ def labels(
     events: LabelEvents,
     cutoffs: npt.NDArray[np.float64],
     *,
-    horizons_days: Sequence[int],
+    horizon_days: int,
     cells: int,
     until: float,
 ) -> npt.NDArray[np.int8]:
-    """Return for each horizon, cutoff and cell whether an event occurred in (cutoff, cutoff + horizon].
+    """Return for each cutoff and cell whether an event occurred in (cutoff, cutoff + horizon].
 
     Parameters
     ----------
@@ -80,60 +79,55 @@ def labels(
 
     Returns
     -------
-    ndarray of int8, shape (horizons, t, cells)
+    ndarray of int8, shape (t, cells)
     """
-    found = np.zeros((len(horizons_days), len(cutoffs), cells), dtype=np.int8)
-    for h, horizon in enumerate(horizons_days):
-        start, end = np.searchsorted(events.occurred, [cutoffs, cutoffs + horizon], side="right")
-        for t, some in enumerate(map(slice, start, end)):
-            found[h, t, events.cell[some]] = 1
-        found[h, cutoffs + horizon > until] = -1
+    found = np.zeros((len(cutoffs), cells), dtype=np.int8)
+    start, end = np.searchsorted(events.occurred, [cutoffs, cutoffs + horizon_days], side="right")
+    for t, some in enumerate(map(slice, start, end)):
+        found[t, events.cell[some]] = 1
+    found[cutoffs + horizon_days > until] = -1
     return found
 
 
 def label_trust(
-    events: LabelEvents, cutoffs: npt.NDArray[np.float64], *, horizons_days: Sequence[int], cells: int
+    events: LabelEvents, cutoffs: npt.NDArray[np.float64], *, horizon_days: int, cells: int
 ) -> npt.NDArray[np.float32]:
     """Return the mean trust in the events on which each of `labels` rests; NaN where there are none, or none is judged.
 
     Returns
     -------
-    ndarray of float32, shape (horizons, t, cells)
+    ndarray of float32, shape (t, cells)
     """
     judged = ~np.isnan(events.trust)
     cell, occurred, trusted = events.cell[judged], events.occurred[judged], events.trust[judged]
-    found = np.full((len(horizons_days), len(cutoffs), cells), np.nan, dtype=np.float32)
-    for h, horizon in enumerate(horizons_days):
-        start, end = np.searchsorted(occurred, [cutoffs, cutoffs + horizon], side="right")
-        for t, some in enumerate(map(slice, start, end)):
-            count = np.bincount(cell[some], minlength=cells)
-            total = np.bincount(cell[some], weights=trusted[some], minlength=cells)
-            np.divide(total, count, out=found[h, t], where=count > 0, casting="same_kind")
+    found = np.full((len(cutoffs), cells), np.nan, dtype=np.float32)
+    start, end = np.searchsorted(occurred, [cutoffs, cutoffs + horizon_days], side="right")
+    for t, some in enumerate(map(slice, start, end)):
+        count = np.bincount(cell[some], minlength=cells)
+        total = np.bincount(cell[some], weights=trusted[some], minlength=cells)
+        np.divide(total, count, out=found[t], where=count > 0, casting="same_kind")
     return found
 
 
 def label_reporters(
-    events: LabelEvents, cutoffs: npt.NDArray[np.float64], *, horizons_days: Sequence[int], cells: int
-) -> list[pa.Array]:
+    events: LabelEvents, cutoffs: npt.NDArray[np.float64], *, horizon_days: int, cells: int
+) -> pa.Array:
     """Return who has reported the events on which each of `labels` rests, null where there are none.
 
     Returns
     -------
-    list of string arrays, one for each horizon, shape (t * cells,)
+    string array, shape (t * cells,)
         Sorted sources, joined by ``+``: it says whose reports a model has learned from, and is no feature.
     """
-    found = []
-    for horizon in horizons_days:
-        told: dict[int, set[str]] = {}
-        start, end = np.searchsorted(events.occurred, [cutoffs, cutoffs + horizon], side="right")
-        for t, some in enumerate(map(slice, start, end)):
-            for cell, sources in zip(events.cell[some].tolist(), events.reported_by[some].tolist(), strict=True):
-                told.setdefault(t * cells + cell, set()).update(sources.split("+"))
-        column = np.full(len(cutoffs) * cells, None, dtype=object)
-        for row, names in told.items():
-            column[row] = "+".join(sorted(names))
-        found.append(pa.array(column, pa.string()))
-    return found
+    told: dict[int, set[str]] = {}
+    start, end = np.searchsorted(events.occurred, [cutoffs, cutoffs + horizon_days], side="right")
+    for t, some in enumerate(map(slice, start, end)):
+        for cell, sources in zip(events.cell[some].tolist(), events.reported_by[some].tolist(), strict=True):
+            told.setdefault(t * cells + cell, set()).update(sources.split("+"))
+    column = np.full(len(cutoffs) * cells, None, dtype=object)
+    for row, names in told.items():
+        column[row] = "+".join(sorted(names))
+    return pa.array(column, pa.string())
 
 
 def _reporters(incidents: pa.Table, incident_id: pa.ChunkedArray) -> npt.NDArray[np.str_]:

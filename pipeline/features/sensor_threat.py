@@ -11,15 +11,13 @@ from pipeline.params import Measured
 from pipeline.tables import UTC
 from threat_scorer.features import Feature, assemble, catalogue, derived_of
 
-KEY = ("detection_id",)
-
 
 @dataclass(frozen=True)
 class SensorRows:
     """The rows of the sensor model."""
 
     table: pa.Table
-    """`KEY`, ``record_id``, ``group_id``, ``observed_at``, ``label`` (null: not known), and the features."""
+    """``detection_id``, ``record_id``, ``group_id``, ``observed_at``, ``label`` (null: not known), and the features."""
     features: Sequence[Feature]
     linear: set[str]
     """Names of the features that the log-linear baseline reads: those that are never missing."""

@@ -11,15 +11,13 @@ from pipeline.declarations import STRICT, nearest
 from pipeline.params.numbers import Count, Fraction, Positive, Share
 from pipeline.tables import CREDIBILITIES, RELIABILITIES, EventType, Hazard
 
-ModelName = Literal["area_risk", "sensor_threat"]
-
 
 @dataclass(frozen=True, config=STRICT)
 class Run:
     """Which dataset the DVC stages are laid out for."""
 
     dataset: str
-    models: list[ModelName]
+    models: list[str]
     cut: str
 
 
@@ -64,10 +62,10 @@ class Label:
 
 @dataclass(frozen=True, config=STRICT)
 class AreaTask:
-    """What `area_risk` predicts, and which days it learns from and is tested on (UTC days)."""
+    """What one model of area risk predicts, and which days it learns from and is tested on (UTC days)."""
 
     label: Label
-    horizons_days: Annotated[list[Count], MinLen(1)]
+    horizon_days: Count
     cutoff_every_days: Count
     retrain_every_days: Count
     history_from: date
@@ -75,8 +73,45 @@ class AreaTask:
     test_from: date
     test_until: date
 
+
+@dataclass(frozen=True, config=STRICT)
+class Horizon:
+    """How far ahead one model of area risk looks, by how often it is asked."""
+
+    cutoff_every_days: Count
+
+
+@dataclass(frozen=True, config=STRICT)
+class AreaRisk:
+    """What the models of area risk predict: one for each horizon, in days; the first is the one for planners."""
+
+    label: Label
+    horizons_days: Annotated[dict[Count, Horizon], MinLen(1)]
+    retrain_every_days: Count
+    history_from: date
+    train_from: date
+    test_from: date
+    test_until: date
+
+    @property
+    def tasks(self) -> dict[str, AreaTask]:
+        """What each model predicts, by the model's name: ``area_risk_28d``."""
+        return {
+            f"area_risk_{days}d": AreaTask(
+                label=self.label,
+                horizon_days=days,
+                cutoff_every_days=horizon.cutoff_every_days,
+                retrain_every_days=self.retrain_every_days,
+                history_from=self.history_from,
+                train_from=self.train_from,
+                test_from=self.test_from,
+                test_until=self.test_until,
+            )
+            for days, horizon in self.horizons_days.items()
+        }
+
     @model_validator(mode="after")
-    def _in_order(self) -> "AreaTask":
+    def _in_order(self) -> "AreaRisk":
         if not self.history_from <= self.train_from < self.test_from < self.test_until:
             raise ValueError("expected history_from <= train_from < test_from < test_until")
         return self
@@ -126,7 +161,7 @@ class Dataset:
     sources: list[str]
     theatre: Theatre | None = None
     linkage: Linkage | None = None
-    area_risk: AreaTask | None = None
+    area_risk: AreaRisk | None = None
     sensor_threat: SensorTask | None = None
 
     @model_validator(mode="after")
@@ -141,10 +176,9 @@ class Dataset:
         return WORLD if self.theatre is None else self.theatre.bounds
 
     @property
-    def models(self) -> list[ModelName]:
-        """The models that this dataset can train, in order."""
-        names: tuple[ModelName, ...] = ("area_risk", "sensor_threat")
-        return [name for name in names if getattr(self, name) is not None]
+    def models(self) -> list[str]:
+        """The models that this dataset can train, in order: one of area risk for each horizon, and `sensor_threat`."""
+        return [*(self.area_risk.tasks if self.area_risk else ()), *(["sensor_threat"] if self.sensor_threat else ())]
 
     @model_validator(mode="after")
     def _border_is_a_source(self) -> "Dataset":

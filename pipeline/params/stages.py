@@ -1,19 +1,20 @@
 """How each stage works: features, fits, measures, exports, and what a reviewer asks of a model."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.declarations import STRICT
 from pipeline.params.numbers import Count, Fraction, Positive, Share
 from pipeline.tables import Tlp
+from threat_scorer.kinds import kind_of
 
 
 @dataclass(frozen=True, config=STRICT)
 class AreaFeatures:
-    """History features of `area_risk`."""
+    """History features of the models of area risk."""
 
     half_lives_days: Annotated[list[Positive], MinLen(1)]
     rings: Annotated[int, Ge(0), Le(10)]
@@ -46,7 +47,7 @@ class Boosting:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class AreaBoosting(Boosting):
-    """Fit of `area_risk`: at each origin, the blocks before it choose the number of rounds and calibrate."""
+    """Fit of one model of area risk: at each origin, the blocks before it choose the number of rounds and calibrate."""
 
     rounds: Annotated[list[Count], MinLen(1)]
     """Numbers of trees to choose from, ascending."""
@@ -80,10 +81,21 @@ class SensorBoosting(Boosting):
 
 @dataclass(frozen=True, config=STRICT)
 class Train:
-    """How each model is fitted."""
+    """How each model is fitted: those of area risk by name, such as ``area_risk_28d``, for horizons may differ."""
 
-    area_risk: AreaBoosting
+    area_risk: dict[str, AreaBoosting]
     sensor_threat: SensorBoosting
+
+
+def _by_kind(sections: Any) -> Any:
+    """Gather the sections of params.yaml, one for each model, by the kind of model."""
+    if not isinstance(sections, dict):
+        return sections
+    area = {name: section for name, section in sections.items() if kind_of(str(name)) == "area_risk"}
+    return {"area_risk": area, **{name: section for name, section in sections.items() if name not in area}}
+
+
+TrainSections = Annotated[Train, BeforeValidator(_by_kind)]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
 from pipeline.params.datasets import Admiralty, AreaTask, Dataset, Measured, Run, SensorTask, Simulate, Theatre
-from pipeline.params.stages import Evaluate, Export, Features, Review, Train
+from pipeline.params.stages import Evaluate, Export, Features, Review, TrainSections
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -21,7 +21,7 @@ class Params:
     modalities: dict[str, dict[str, Measured]]
     admiralty: Admiralty
     features: Features
-    train: Train
+    train: TrainSections
     evaluate: Evaluate
     export: Export
     review: Review
@@ -55,18 +55,33 @@ class Params:
             raise DeclarationError(f"params.yaml: datasets.{name} has no theatre; expected its bounds and cells")
         return theatre
 
-    def area_task(self, name: str) -> AreaTask:
-        """Return what `area_risk` predicts in a dataset.
+    def area_task(self, name: str, model: str) -> AreaTask:
+        """Return what a model of area risk predicts in a dataset.
 
         Raises
         ------
         DeclarationError
-            The dataset has no such task.
+            The dataset has no such model.
         """
-        task = self.dataset(name).area_risk
-        if task is None:
+        section = self.dataset(name).area_risk
+        tasks = section.tasks if section else {}
+        if model not in tasks:
+            known = ", ".join(tasks) or "none: it has no area_risk"
+            raise DeclarationError(f"params.yaml: datasets.{name} has no {model}; expected one of area risk ({known})")
+        return tasks[model]
+
+    def planners_model(self, name: str) -> str:
+        """Return the model of area risk that planners see first, of a dataset: that of the first horizon.
+
+        Raises
+        ------
+        DeclarationError
+            The dataset has none.
+        """
+        section = self.dataset(name).area_risk
+        if section is None:
             raise DeclarationError(f"params.yaml: datasets.{name} has no area_risk; expected its label and its days")
-        return task
+        return next(iter(section.tasks))
 
     def sensor_task(self, name: str) -> SensorTask:
         """Return what `sensor_threat` reads in a dataset.
@@ -103,6 +118,14 @@ class Params:
                         f"datasets.{name}.sensor_threat.modalities names {modality!r}, which is not declared under "
                         f"modalities{nearest(modality, self.modalities)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _area_models_are_fitted_somehow(self) -> "Params":
+        for name, dataset in self.datasets.items():
+            for model in dataset.area_risk.tasks if dataset.area_risk else ():
+                if model not in self.train.area_risk:
+                    raise ValueError(f"train has no section {model}, which datasets.{name}.area_risk asks for")
         return self
 
 

@@ -20,17 +20,16 @@ def main() -> None:
     arguments.add_argument("--show", action="store_true", help="print the results and where they are; write nothing")
     given = arguments.parse_args()
     paths = DatasetPaths(given.dataset)
-    evaluations = {
-        folder.name: store.read_json(folder / "metrics.json")
-        for folder in sorted(paths.evaluation("any").parent.glob("*/"))
-    }
+    declared = params.load()
+    models = declared.dataset(given.dataset).models
+    evaluations = {model: store.read_json(paths.evaluation(model) / "metrics.json") for model in models}
     if given.show:
         print(f"\n{summary.table(evaluations)}\n")
-        print(_where(paths, "sensor_threat" if "sensor_threat" in evaluations else "area_risk"))
+        print(_where(paths, "sensor_threat" if "sensor_threat" in evaluations else next(iter(evaluations))))
         return
-    parity = {file.stem: store.read_json(file) for file in sorted(paths.parity("any").parent.glob("*.json"))}
+    parity = {model: store.read_json(paths.parity(model)) for model in models}
     store.write_json(summary.combine(evaluations, parity, store.read_json(paths.ingested)), paths.metrics)
-    found = facts.gather(given.dataset, params.load())
+    found = facts.gather(given.dataset, declared)
     for model in found.models:
         store.write_bytes(render.card(found, model).encode(), paths.card(model.evidence.model))
     store.write_bytes(render.page(found).encode(), paths.page)

@@ -9,6 +9,7 @@ from pipeline import params, store
 from pipeline.cli import StageError
 from pipeline.paths import DatasetPaths
 from pipeline.report import results
+from threat_scorer.kinds import kind_of
 
 
 def write(words: Sequence[str]) -> None:
@@ -30,10 +31,11 @@ def write(words: Sequence[str]) -> None:
         dataset: {model: _read(DatasetPaths(dataset).evaluation(model) / "metrics.json") for model in models}
         for dataset, models in entries.items()
     }
-    catalogues: dict[str, dict[str, Any]] = {}
+    catalogues: dict[str, dict[str, dict[str, Any]]] = {}
     for dataset, models in entries.items():
         for model in models:
-            catalogues.setdefault(model, {})[dataset] = _read(DatasetPaths(dataset).catalogue(model))
+            of_kind = catalogues.setdefault(kind_of(model), {}).setdefault(dataset, {})
+            of_kind |= {each["name"]: each for each in _read(DatasetPaths(dataset).catalogue(model))["features"]}
     store.write_bytes(results.results(evaluations).encode(), given.out / "results.md")
     store.write_bytes(results.features(catalogues).encode(), given.out / "features.md")
     print(f"{given.out / 'results.md'} and {given.out / 'features.md'}: {', '.join(datasets)}")

@@ -23,6 +23,8 @@ from pipeline.review import evidence, gate
 from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Verdict
 from pipeline.run_facts import ORACLE, SHIPPED, comparisons, subsets
+from pipeline.tables import ROW_KEYS
+from threat_scorer.kinds import kind_of
 
 PLOTS = {
     "reliability": "Calibration: what was predicted against what happened",
@@ -31,9 +33,6 @@ PLOTS = {
     "precision_recall": "Precision against recall",
 }
 """The plots that are shown first, and what they are."""
-
-KEYS = {"area_risk": ("cutoff", "cell"), "sensor_threat": ("detection_id",)}
-"""Columns that say which row one of a model is."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Part:
-    """A comparison on the same rows: of a horizon, a modality, or a part of its rows."""
+    """A comparison on the same rows: of the theatre, a modality, or a part of its rows."""
 
     name: str
     rows: int
@@ -86,6 +85,7 @@ class ModelFacts:
     """Of each family of features, the most shifted first."""
     features: tuple[Mapping[str, str], ...]
     risk_map: Mapping[str, Any] | None
+    """Of the model of area risk that planners see first."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ def gather(dataset: str, declared: Params) -> Facts:
         A file is missing, or the held-out rows are not the features' rows.
     """
     entry = declared.dataset(dataset)
-    models = tuple(_model(dataset, name, declared) for name in entry.models)
+    mapped = declared.planners_model(dataset) if entry.area_risk else None
+    models = tuple(_model(dataset, name, declared, mapped=name == mapped) for name in entry.models)
     tables = DatasetPaths(dataset).tables
     cutoff = _last_cutoff(models) or newest(tables)
     return Facts(
@@ -131,10 +132,10 @@ def _last_cutoff(models: Iterable[ModelFacts]) -> np.datetime64 | None:
     return max((rows["cutoff"].to_numpy().max() for rows in held_out), default=None)
 
 
-def _model(dataset: str, model: str, declared: Params) -> ModelFacts:
+def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> ModelFacts:
     paths = DatasetPaths(dataset)
     found = evidence.of_files(dataset, model)
-    rows = store.read_table(paths.features(model), columns=[*KEYS[model], *found.fit["features"]])
+    rows = store.read_table(paths.features(model), columns=[*ROW_KEYS[kind_of(model)], *found.fit["features"]])
     held_out = _held_out_features(rows, found, paths)
     explained = reasons(paths.onnx(model), held_out, found.fit["features"])
     plots = sorted(
@@ -153,7 +154,7 @@ def _model(dataset: str, model: str, declared: Params) -> ModelFacts:
         drivers=tuple(explained.mean_effect()) if explained else (),
         drift=tuple(_drift(rows, held_out, found)),
         features=tuple(store.read_json(paths.catalogue(model))["features"]),
-        risk_map=_map(found, explained) if model == "area_risk" else None,
+        risk_map=_map(found, explained) if mapped else None,
     )
 
 
@@ -185,7 +186,7 @@ def _part(name: str, found: Mapping[str, Any]) -> Part:
 def _drift(rows: pa.Table, held_out: pa.Table, found: Evidence) -> list[Drift]:
     """Return the shift of the features: after the last origin, or of any group that was held out."""
     features = found.fit["features"]
-    if found.model == "area_risk":
+    if kind_of(found.model) == "area_risk":
         horizon = int(found.fit["horizon_days"])
         last = after_the_last_origin(rows["cutoff"].to_numpy(), found.held_out, horizon_days=horizon)
         return drift(rows, features, last)
@@ -194,7 +195,7 @@ def _drift(rows: pa.Table, held_out: pa.Table, found: Evidence) -> list[Drift]:
 
 def _held_out_features(rows: pa.Table, found: Evidence, paths: DatasetPaths) -> pa.Table:
     """Return the features of the held-out rows, in their order."""
-    keys = KEYS[found.model]
+    keys = ROW_KEYS[kind_of(found.model)]
     wanted = found.held_out[keys[0]]
     rows = rows.filter(pc.is_in(rows[keys[0]], value_set=pc.unique(wanted)))
     for key in keys:

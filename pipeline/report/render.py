@@ -10,6 +10,7 @@ from markupsafe import Markup
 from pipeline.report.facts import Facts, ModelFacts, Part
 from pipeline.report.sensor_results import DETECTION
 from pipeline.tables import TLP
+from threat_scorer.kinds import kind_of
 
 COLUMNS = {
     "area_risk": (
@@ -62,7 +63,8 @@ LIMITS = {
 def page(facts: Facts) -> str:
     """Return the reviewers' page: one HTML file that asks for no other."""
     mapped = next((model for model in facts.models if model.risk_map), None)
-    columns = {id(part): COLUMNS[model.evidence.model] for model in facts.models for part in model.parts}
+    columns = {id(part): COLUMNS[kind_of(model.evidence.model)] for model in facts.models for part in model.parts}
+    kinds = dict.fromkeys(kind_of(model.evidence.model) for model in facts.models)
     results = _HTML.get_template("results.html")
     return _HTML.get_template("page.html").render(
         facts=facts,
@@ -75,19 +77,19 @@ def page(facts: Facts) -> str:
         results=lambda part: Markup(results.render(part=part, columns=columns[id(part)])),
         grouped=grouped,
         detection=DETECTION,
-        limits=[f"{model.evidence.model}: {line}" for model in facts.models for line in LIMITS[model.evidence.model]],
+        limits=[f"{kind.replace('_', ' ')}: {line}" for kind in kinds for line in LIMITS[kind]],
     )
 
 
 def card(facts: Facts, model: ModelFacts) -> str:
     """Return a model's card in Markdown."""
-    name = model.evidence.model
+    kind = kind_of(model.evidence.model)
     return _MARKDOWN.get_template("card.md").render(
         facts=facts,
         model=model,
         evidence=model.evidence,
-        says=SAYS[name].format(horizon=model.evidence.fit.get("horizon_days")),
-        limits=LIMITS[name],
+        says=SAYS[kind].format(horizon=model.evidence.fit.get("horizon_days")),
+        limits=LIMITS[kind],
     )
 
 

@@ -64,30 +64,31 @@ def results(evaluations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     for dataset, models in evaluations.items():
         for model, metrics in models.items():
             for part, found in comparisons(metrics):
-                lines += [f"## {dataset}: {model}, {part}".replace("_", " "), "", _about(found), ""]
+                about = model if part == "theatre" else f"{model}, {part}"
+                lines += [f"## {dataset}: {about}".replace("_", " "), "", _about(found), ""]
                 lines += [*_comparison(found), ""]
                 lines += _parts(dict(subsets(found)))
                 lines += sensor_tables(found)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def features(catalogues: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def features(catalogues: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]]) -> str:
     """Return the page of features as Markdown, those that differ in numbers only on one line.
 
     Parameters
     ----------
     catalogues
-        By model, by dataset: what `features` wrote.
+        By kind of model, by dataset, by name: what `features` wrote of each feature.
     """
     lines = [FEATURES]
-    for model, datasets in catalogues.items():
-        counts = ", ".join(f"{len(catalogue['features'])} in {name}" for name, catalogue in datasets.items())
-        lines += [f"## {model}".replace("_", " "), "", f"{counts}.", ""]
+    for kind, datasets in catalogues.items():
+        counts = ", ".join(f"{len(catalogue)} in {name}" for name, catalogue in datasets.items())
+        lines += [f"## {kind}".replace("_", " "), "", f"{counts}.", ""]
         lines += ["| feature | days | rings, spreads | unit | meaning | from | datasets |", "| --- " * 7 + "|"]
         grouped: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
         for dataset, catalogue in datasets.items():
-            for feature in catalogue["features"]:
-                grouped.setdefault(_pattern(feature["name"]), []).append((dataset, feature))
+            for name, feature in catalogue.items():
+                grouped.setdefault(_pattern(name), []).append((dataset, feature))
         lines += [_feature_line(pattern, group) for pattern, group in grouped.items()] + [""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -14,7 +14,7 @@ def combine(
     Parameters
     ----------
     evaluations
-        By model: what `evaluate` wrote, by horizon (``28d``) or modality, with the model's ``operating_points``.
+        By model: what `evaluate` wrote, of the whole theatre or by modality, with the model's ``operating_points``.
     parity
         By model: what `export` wrote.
     ingested
@@ -37,8 +37,8 @@ def table(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
     Examples
     --------
     >>> skill = {"roc_auc": 0.9, "pr_auc": 0.1, "log_loss": 0.02, "brier": 0.005}
-    >>> print(table({"area_risk": {"28d": {"models": {"lightgbm": skill}}}}))
-    area_risk 28d                    roc_auc    pr_auc  log_loss     brier
+    >>> print(table({"area_risk_28d": {"theatre": {"models": {"lightgbm": skill}}}}))
+    area_risk_28d theatre            roc_auc    pr_auc  log_loss     brier
       lightgbm                        0.9000    0.1000    0.0200    0.0050
     """
     lines = []

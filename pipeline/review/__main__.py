@@ -107,9 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (compare, promote, rollback, history):
         command.add_argument("--dataset", help="an entry of `datasets` in params.yaml; default: run.dataset")
-        command.add_argument(
-            "--model", choices=["area_risk", "sensor_threat"], required=command is not history, default=None
-        )
+        command.add_argument("--model", help="such as area_risk_28d", required=command is not history, default=None)
     for command in (promote, rollback):
         command.add_argument("--by", required=True, metavar="NAME", help="the reviewer, whose key signs")
     return parser

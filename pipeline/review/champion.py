@@ -1,18 +1,19 @@
 """Held-out predictions of challenger and champion -> by how much the one is better, on the rows that both have."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline import splits
 from pipeline.cli import StageError
 from pipeline.evaluate.bootstrap import mean_difference
 from pipeline.params import Evaluate
 from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Rival
-
-KEYS = {"area_risk": ["cutoff", "cell"], "sensor_threat": ["detection_id"]}
-BLOCKS = {"area_risk": "cutoff", "sensor_threat": "group_id"}
-"""By model: the column whose rows hang together, drawn as a whole by the bootstrap."""
+from pipeline.tables import ROW_KEYS
+from threat_scorer.kinds import kind_of
 
 
 def rival(challenger: Evidence, champion: Evidence, settings: Evaluate) -> Rival:
@@ -25,7 +26,7 @@ def rival(challenger: Evidence, champion: Evidence, settings: Evaluate) -> Rival
     StageError
         No row is held out by both.
     """
-    keys = KEYS[challenger.model]
+    keys = [*ROW_KEYS[kind_of(challenger.model)]]
     ours, theirs = (evidence.held_out.to_pandas() for evidence in (challenger, champion))
     shared = ours.merge(theirs[[*keys, "log_odds"]], on=keys, suffixes=("_ours", "_theirs"))
     if shared.empty:
@@ -36,11 +37,18 @@ def rival(challenger: Evidence, champion: Evidence, settings: Evaluate) -> Rival
     difference = mean_difference(
         _log_loss(shared["label"], shared["log_odds_ours"]),
         _log_loss(shared["label"], shared["log_odds_theirs"]),
-        shared[BLOCKS[challenger.model]].to_numpy(),
+        _blocks(challenger, shared),
         samples=settings.bootstrap_samples,
         seed=settings.seed,
     )
     return Rival(champion, len(shared), low=difference.low, value=difference.value, high=difference.high)
+
+
+def _blocks(challenger: Evidence, shared: pd.DataFrame) -> npt.NDArray[Any]:
+    """Return what hangs together and is drawn as a whole by the bootstrap: a horizon's cutoffs, or a group's alarms."""
+    if "cutoff" not in shared:
+        return shared["group_id"].to_numpy()
+    return splits.blocks(shared["cutoff"].to_numpy("datetime64[us]"), horizon_days=int(challenger.fit["horizon_days"]))
 
 
 def _log_loss(label: "pd.Series[int]", log_odds: "pd.Series[float]") -> npt.NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """The ledger -> MLflow's model registry: versions, the aliases champion and challenger, verdicts and overrides.
 
 The ledger decides, the registry shows: an alias that someone moved by hand is put back, and named. A theatre's model
-is a registered model of its own (``area_risk.colombia``): a champion of one theatre is none in another.
+is a registered model of its own (``area_risk_28d.colombia``): a champion of one theatre is none in another.
 """
 
 import tempfile
@@ -27,8 +27,8 @@ def registered_name(dataset: str, model: str) -> str:
 
     Examples
     --------
-    >>> registered_name("colombia", "area_risk")
-    'area_risk.colombia'
+    >>> registered_name("colombia", "area_risk_28d")
+    'area_risk_28d.colombia'
     """
     return f"{model}.{dataset}"
 

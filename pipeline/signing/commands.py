@@ -8,10 +8,11 @@ from pathlib import Path
 from pipeline import store
 from pipeline.cli import StageError
 from pipeline.paths import DatasetPaths
-from pipeline.signing import keys, prior, release
+from pipeline.signing import keys, release
 from pipeline.signing.keys import Signer
 from pipeline.signing.release import Decision
 from threat_scorer import dsse, trust
+from threat_scorer.kinds import kind_of
 from threat_scorer.refusal import Refused
 from threat_scorer.trust import Key, Trust
 
@@ -53,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     sign.add_argument("--not-before", type=_time, metavar="DATE", help="UTC; not loaded earlier (default: today)")
     sign.add_argument("--for", dest="partner", metavar="PARTNER", help="its devices alone may load it")
     sign.add_argument("--name", help="of the release (default: the dataset)")
-    sign.add_argument("--no-prior", action="store_true", help="leave the area prior out")
+    given_prior = sign.add_mutually_exclusive_group()
+    given_prior.add_argument("--prior-of", metavar="MODEL", help="of area risk, where the bundle holds several")
+    given_prior.add_argument("--no-prior", action="store_true", help="leave the area prior out")
     sign.add_argument("--out", type=Path, metavar="FILE", help=f"(default: {RELEASES}/NAME-VERSION.bundle)")
     _add_signers(sign, several=False)
     sign.set_defaults(run=_sign)
@@ -124,14 +127,26 @@ def _sign(options: argparse.Namespace) -> None:
         partner=options.partner,
     )
     paths = DatasetPaths(options.dataset)
-    features = None if options.no_prior else paths.features(prior.MODEL)
+    model = None if options.no_prior else _prior_of(paths, options.prior_of)
+    rows = (model, paths.features(model)) if model else None
     cards = [card for path in sorted(paths.bundle.glob("*.onnx")) if (card := paths.card(path.stem)).exists()]
-    manifest, content = release.members(paths.bundle, decision, cards=cards, features=features)
+    manifest, content = release.members(paths.bundle, decision, cards=cards, prior_rows=rows)
     path = options.out or RELEASES / f"{decision.name}-{decision.version}.bundle"
     release.write(path, manifest, content, signers[0])
     signed = manifest.release
     print(f"{path}: {path.stat().st_size:,} bytes, counter {signed.counter}, for {' '.join(signed.recipients)},")
     print(f"  valid {signed.not_before} to {signed.expires}, TLP:{signed.marking.tlp}, {', '.join(content)}")
+
+
+def _prior_of(paths: DatasetPaths, told: str | None) -> str | None:
+    """Return the model of area risk whose prior goes along; None where the bundle holds none."""
+    held = [path.stem for path in sorted(paths.bundle.glob("*.onnx")) if kind_of(path.stem) == "area_risk"]
+    if told is None and len(held) < 2:
+        return held[0] if held else None
+    if told not in held:
+        got = f"got {told}" if told else "got several models of area risk"
+        raise StageError(f"{paths.bundle}: {got}; expected --prior-of one of {', '.join(held)}, or --no-prior")
+    return told
 
 
 def _time(text: str) -> datetime:

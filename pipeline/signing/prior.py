@@ -15,8 +15,6 @@ from threat_scorer.manifest import PriorTerms, write_time
 from threat_scorer.prior import CELLS, LOG_ODDS
 from threat_scorer.scorer import Scorer
 
-MODEL = "area_risk"
-
 
 @dataclass(frozen=True)
 class MadePrior:
@@ -26,13 +24,13 @@ class MadePrior:
     members: dict[str, bytes]
 
 
-def of_latest_cutoff(features: Path, scorer: Scorer) -> MadePrior:
-    """Score every cell at the latest cutoff with the area model, as it stands in the bundle.
+def of_latest_cutoff(model: str, features: Path, scorer: Scorer) -> MadePrior:
+    """Score every cell at the latest cutoff with a model of area risk, as it stands in the bundle.
 
     Parameters
     ----------
     features
-        Rows of the area model: `cell`, `cutoff` and the model's inputs.
+        Rows of that model: `cell`, `cutoff` and the model's inputs.
 
     Raises
     ------
@@ -44,14 +42,14 @@ def of_latest_cutoff(features: Path, scorer: Scorer) -> MadePrior:
     latest = pc.max(store.read_table(features, columns=["cutoff"])["cutoff"])
     if not latest.is_valid:
         raise StageError(f"{features}: no rows; expected the cells of at least one cutoff")
-    inputs = [entry.name for entry in scorer.contracts[MODEL].inputs]
+    inputs = [entry.name for entry in scorer.contracts[model].inputs]
     pieces = store.read_batches(features, columns=["cell", "cutoff", *inputs])
     rows = pa.concat_tables([piece.filter(pc.equal(piece["cutoff"], latest)) for piece in pieces])
     cells = np.array([int(cell, 16) for cell in rows["cell"].to_pylist()], np.uint64)
-    log_odds = scorer.score(MODEL, {name: rows[name].to_numpy() for name in inputs}).log_odds
+    log_odds = scorer.score(model, {name: rows[name].to_numpy() for name in inputs}).log_odds
     order = np.argsort(cells)
     cutoff = latest.as_py()
-    horizon = timedelta(days=scorer.contracts[MODEL].horizon_days or 0)
+    horizon = timedelta(days=scorer.contracts[model].horizon_days or 0)
     return MadePrior(
         PriorTerms(write_time(cutoff), write_time(cutoff + horizon), int(h3.get_resolution(cells[0]))),
         {CELLS: cells[order].astype("<u8").tobytes(), LOG_ODDS: log_odds[order].astype("<f4").tobytes()},

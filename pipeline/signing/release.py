@@ -35,7 +35,7 @@ class Decision:
 
 
 def members(
-    folder: Path, decision: Decision, *, cards: Sequence[Path] = (), features: Path | None = None
+    folder: Path, decision: Decision, *, cards: Sequence[Path] = (), prior_rows: tuple[str, Path] | None = None
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest of a release, and its members by name, in order.
 
@@ -45,8 +45,8 @@ def members(
         As the export stage wrote it: it is loaded and tested on its golden rows first.
     cards
         Model cards, to go in under their names.
-    features
-        Rows of the area model, for a prior to go in: see `prior.of_latest_cutoff`.
+    prior_rows
+        A model of area risk and the file of its rows, for a prior to go in: see `prior.of_latest_cutoff`.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def members(
     except BundleError as error:
         raise StageError(f"{error}; run the export stage first") from None
     contracts = list(scorer.contracts.values())
-    made = prior.of_latest_cutoff(features, scorer) if features and prior.MODEL in scorer.contracts else None
+    made = prior.of_latest_cutoff(*prior_rows, scorer) if prior_rows else None
     content = {f"{name}.onnx": data for name, data in files.models.items()}
     content |= {card.name: _read(card) for card in cards}
     content |= made.members if made else {}

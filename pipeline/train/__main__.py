@@ -1,11 +1,16 @@
 """``python -m pipeline.train --dataset NAME --model NAME``: data/features -> models."""
 
 import dataclasses
+from typing import TypeAlias
+
+import pyarrow as pa
 
 from pipeline import cli, params, store
 from pipeline.paths import DatasetPaths
+from pipeline.tables import ROW_KEYS
 from pipeline.train import area_risk, sensor_threat
 from pipeline.train.model import Columns, Fit, record
+from threat_scorer.kinds import kind_of
 
 
 def main() -> None:
@@ -20,35 +25,18 @@ def main() -> None:
         linear=tuple(feature["name"] for feature in catalogue["features"] if feature["linear"]),
         only_linear=tuple(feature["name"] for feature in catalogue["features"] if not feature["trees"]),
     )
-    settings: params.Boosting
-    fit: Fit
-    if given.model == "area_risk":
-        settings = declared.train.area_risk
-        fit, held_out, calibration = area_risk.train(table, columns, declared.area_task(given.dataset), settings)
-        predicted = {"heldout": held_out, "calibration": calibration}
-    else:
-        task, settings = declared.sensor_task(given.dataset), declared.train.sensor_threat
-        if task.baseline_ridge is not None:
-            settings = dataclasses.replace(settings, baseline_ridge=task.baseline_ridge)
-        fit, held_out = sensor_threat.train(
-            table,
-            columns,
-            settings,
-            measured=list(declared.measured(given.dataset)),
-            optional=declared.optional_modalities(given.dataset),
-            task=task,
-        )
-        predicted = {"heldout": held_out}
+    train = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[kind_of(given.model)]
+    fit, settings, predicted = train(declared, given.dataset, given.model, table, columns)
     folder, digest = paths.model(given.model), store.digest(paths.features(given.model))
     with store.replacing(folder / "model.txt") as new:
         fit.model.booster.save_model(str(new))
     fitted = record(fit, settings=settings, features_digest=digest, marking=catalogue["marking"])
     store.write_json(fitted, folder / "fit.json")
     for name, rows in predicted.items():
-        store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=_KEYS[given.model])
+        store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=ROW_KEYS[kind_of(given.model)])
     print(
         f"{given.model}: {fit.rows} training rows, {fit.positives} positive; {fit.best_iteration} trees; "
-        f"{held_out.num_rows} rows held out"
+        f"{predicted['heldout'].num_rows} rows held out"
     )
     # MLflow is a log beside the files, and slow to import: nothing above needs it
     from pipeline import tracking
@@ -56,7 +44,30 @@ def main() -> None:
     tracking.record(given.dataset, given.model)
 
 
-_KEYS = {"area_risk": area_risk.KEY, "sensor_threat": sensor_threat.KEY}
+Trained: TypeAlias = tuple[Fit, params.Boosting, dict[str, pa.Table]]
+"""The fit, how it was fitted, and what was said of rows that no fit had seen, by the file's name."""
+
+
+def _area_risk(declared: params.Params, dataset: str, model: str, table: pa.Table, columns: Columns) -> Trained:
+    task, settings = declared.area_task(dataset, model), declared.train.area_risk[model]
+    fit, held_out, calibration = area_risk.train(table, columns, task, settings)
+    return fit, settings, {"heldout": held_out, "calibration": calibration}
+
+
+def _sensor_threat(declared: params.Params, dataset: str, _: str, table: pa.Table, columns: Columns) -> Trained:
+    task, settings = declared.sensor_task(dataset), declared.train.sensor_threat
+    if task.baseline_ridge is not None:
+        settings = dataclasses.replace(settings, baseline_ridge=task.baseline_ridge)
+    fit, held_out = sensor_threat.train(
+        table,
+        columns,
+        settings,
+        measured=list(declared.measured(dataset)),
+        optional=declared.optional_modalities(dataset),
+        task=task,
+    )
+    return fit, settings, {"heldout": held_out}
+
 
 if __name__ == "__main__":
     cli.run(main)

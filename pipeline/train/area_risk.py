@@ -26,7 +26,6 @@ HELD_OUT = pa.schema(
         pa.field("log_odds", pa.float64(), nullable=False),
     ]
 )
-KEY = ("cutoff", "cell")
 
 
 def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoosting) -> tuple[Fit, pa.Table, pa.Table]:
@@ -40,7 +39,7 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
     table
         What `features` wrote.
     task
-        Its first horizon is the one that the model speaks of.
+        Of the horizon that the rows were made for.
 
     Returns
     -------
@@ -56,11 +55,11 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
     StageError
         There are too few cutoffs, or rows of one class only.
     """
-    horizon = task.horizons_days[0]
+    horizon = task.horizon_days
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
-    outcome = table[f"label_{horizon}d"].to_numpy(zero_copy_only=False) == 1
-    trust = table[f"trust_{horizon}d"].to_numpy()
-    origins = splits.origins(cutoffs, task, horizon_days=horizon, rehearsals=settings.rehearsals)
+    outcome = table["label"].to_numpy(zero_copy_only=False) == 1
+    trust = table["trust"].to_numpy()
+    origins = splits.origins(cutoffs, task, rehearsals=settings.rehearsals)
     matrix = columns.of(table)
     last: list[Model] = []
 

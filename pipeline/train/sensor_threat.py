@@ -36,7 +36,6 @@ HELD_OUT = pa.schema(
 
 Where groups mean nothing, ``log_odds_repeat_<n>`` as well.
 """
-KEY = ("detection_id",)
 
 REPEATS, REPEAT_FOLDS = 10, 5
 """How often, where there are no groups, the rows are parted anew, and in how many parts: as is usual on small sets."""

@@ -22,6 +22,7 @@ from threat_scorer.formulas import (
     voltage_splines,
     window_shape,
 )
+from threat_scorer.kinds import kind_of
 
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -107,7 +108,7 @@ def assemble(model: str, columns: Mapping[str, npt.ArrayLike]) -> tuple[tuple[st
     Parameters
     ----------
     model
-        ``area_risk`` (its inputs are its features) or ``sensor_threat`` (derived features follow the inputs).
+        Of kind ``area_risk`` (its inputs are its features) or ``sensor_threat`` (derived features follow the inputs).
     columns
         Every input that the model's contract declares, in the contract's order, each of n values; NaN or None
         where an optional one is missing.
@@ -192,7 +193,7 @@ def catalogue(model: str, measured: Sequence[Feature]) -> tuple[Feature, ...]:
 def derived_of(model: str, inputs: Iterable[str]) -> tuple[Derived, ...]:
     """Return the derived features that the inputs allow, in order."""
     try:
-        table = DERIVED[model]
+        table = DERIVED[kind_of(model)]
     except KeyError:
         raise FeatureError(f"model: got {model!r}; expected one of {', '.join(DERIVED)}") from None
     known = set(inputs)
