@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from tiny_bundle import AREA, CONTRACT, write_bundle
 from pipeline.cli import StageError
 from pipeline.paths import DatasetPaths
 from pipeline.signing import commands, release
-from threat_scorer import cli
+from threat_scorer import cli, signed
+from threat_scorer import trust as trusts
 from threat_scorer.contract import Marking
+from threat_scorer.scorer import Scorer
+from threat_scorer.signed import Demands
 
 ROOT = Path(__file__).parent.parent
 SIGNER = """
@@ -209,3 +213,28 @@ def test_the_export_command_leads_to_them(tmp_path):
     assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == ["signing.key", "signing.pub"]
     done = export("keygen", "--out", ".")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+def test_a_bundle_holds_the_models_that_were_asked_for_and_the_prior_of_one_that_stays_behind(office):
+    whole = loaded(sign("1.0.0", 1))
+    assert set(whole.contracts) == {"area_risk_28d", "sensor_threat"}
+    small = loaded(sign("2.0.0", 2, "--model", "sensor_threat"))
+    assert set(small.contracts) == {"sensor_threat"}
+    assert (small.prior.cells == whole.prior.cells).all()
+    with pytest.raises(StageError, match="got no model sonar; expected one of area_risk_28d, sensor_threat"):
+        sign("3.0.0", 3, "--model", "sonar")
+
+
+def test_with_several_horizons_the_priors_must_be_named(office):
+    write_bundle(office / "models/tiny/bundle", replace(AREA, model="area_risk_7d", horizon_days=7))
+    with pytest.raises(StageError, match="got several models of area risk; expected --prior-of one of area_risk_28d"):
+        sign("1.0.0", 1)
+    sign("1.0.0", 1, "--no-prior")
+    assert loaded(sign("1.1.0", 2, "--prior-of", "area_risk_28d")).prior is not None
+    with pytest.raises(StageError, match="got area_risk_9d; expected --prior-of one of area_risk_28d, area_risk_7d"):
+        sign("1.2.0", 3, "--prior-of", "area_risk_9d")
+
+
+def loaded(path):
+    trusted = trusts.read(Path(trust()).read_bytes(), "trust")
+    return Scorer.of(signed.read(Path(path), trusted, Demands(datetime.now(UTC), None)).files)

@@ -54,6 +54,10 @@ def unknown_border(values: Values) -> None:
     values["datasets"]["simulated"]["theatre"]["border"] = "sim_boarder"
 
 
+def a_horizon_that_nothing_fits(values: Values) -> None:
+    values["datasets"]["colombia"]["area_risk"]["horizons_days"][14] = {"cutoff_every_days": 14}
+
+
 def split_before_training(values: Values) -> None:
     values["datasets"]["colombia"]["area_risk"]["test_from"] = "2001-01-01"
 
@@ -68,6 +72,7 @@ def split_before_training(values: Values) -> None:
         (a_code_that_cannot_be_judged, "admiralty: reliability: expected A, B, C, D, E, none weighing more"),
         (worse_code_weighs_more, "admiralty: credibility: expected 1, 2, 3, 4, 5, none weighing more"),
         (unknown_border, "theatre.border is 'sim_boarder'; expected one of the sources; did you mean 'sim_border'?"),
+        (a_horizon_that_nothing_fits, "train has no section area_risk_14d, which datasets.colombia.area_risk asks for"),
         (split_before_training, "expected history_from <= train_from < test_from < test_until"),
     ],
 )
@@ -97,3 +102,15 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_dataset_names_the_nearest() -> None:
     with pytest.raises(DeclarationError, match="did you mean 'colombia'"):
         load(ROOT / "params.yaml").dataset("columbia")
+
+
+def test_each_horizon_is_a_model_and_planners_see_the_first() -> None:
+    params = load(ROOT / "params.yaml")
+    models = [name for name in params.dataset("simulated").models if name != "sensor_threat"]
+    assert models == ["area_risk_28d", "area_risk_7d", "area_risk_84d"]
+    assert [params.area_task("simulated", model).horizon_days for model in models] == [28, 7, 84]
+    assert params.planners_model("simulated") == "area_risk_28d"
+    with pytest.raises(DeclarationError, match="datasets.simulated has no area_risk_14d; expected one of area risk"):
+        params.area_task("simulated", "area_risk_14d")
+    with pytest.raises(DeclarationError, match="datasets.sonar has no area_risk"):
+        params.planners_model("sonar")

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     sign.add_argument("--not-before", type=_time, metavar="DATE", help="UTC; not loaded earlier (default: today)")
     sign.add_argument("--for", dest="partner", metavar="PARTNER", help="its devices alone may load it")
     sign.add_argument("--name", help="of the release (default: the dataset)")
+    sign.add_argument("--model", action="append", default=[], metavar="NAME", help="may be repeated (default: all)")
     given_prior = sign.add_mutually_exclusive_group()
     given_prior.add_argument("--prior-of", metavar="MODEL", help="of area risk, where the bundle holds several")
     given_prior.add_argument("--no-prior", action="store_true", help="leave the area prior out")
@@ -129,8 +130,8 @@ def _sign(options: argparse.Namespace) -> None:
     paths = DatasetPaths(options.dataset)
     model = None if options.no_prior else _prior_of(paths, options.prior_of)
     rows = (model, paths.features(model)) if model else None
-    cards = [card for path in sorted(paths.bundle.glob("*.onnx")) if (card := paths.card(path.stem)).exists()]
-    manifest, content = release.members(paths.bundle, decision, cards=cards, prior_rows=rows)
+    cards = {path.stem: card for path in paths.bundle.glob("*.onnx") if (card := paths.card(path.stem)).exists()}
+    manifest, content = release.members(paths.bundle, decision, only=options.model, cards=cards, prior_rows=rows)
     path = options.out or RELEASES / f"{decision.name}-{decision.version}.bundle"
     release.write(path, manifest, content, signers[0])
     signed = manifest.release

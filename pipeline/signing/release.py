@@ -2,10 +2,11 @@
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -35,7 +36,12 @@ class Decision:
 
 
 def members(
-    folder: Path, decision: Decision, *, cards: Sequence[Path] = (), prior_rows: tuple[str, Path] | None = None
+    folder: Path,
+    decision: Decision,
+    *,
+    only: Collection[str] = (),
+    cards: Mapping[str, Path] = MappingProxyType({}),
+    prior_rows: tuple[str, Path] | None = None,
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest of a release, and its members by name, in order.
 
@@ -43,33 +49,40 @@ def members(
     ----------
     folder
         As the export stage wrote it: it is loaded and tested on its golden rows first.
+    only
+        Names of the models that go in; all, unless told. A device holds every model of its bundle in memory.
     cards
-        Model cards, to go in under their names.
+        Model cards by model, to go in under their names.
     prior_rows
         A model of area risk and the file of its rows, for a prior to go in: see `prior.of_latest_cutoff`.
 
     Raises
     ------
     StageError
-        The folder does not load, the decision cannot be kept, or the marking does not allow the partner.
+        The folder does not load or lacks a model, the decision cannot be kept, or the marking does not allow the
+        partner.
     """
     try:
         files = read_bundle(folder)
         scorer = Scorer.of(files)
     except BundleError as error:
         raise StageError(f"{error}; run the export stage first") from None
-    contracts = list(scorer.contracts.values())
+    unknown = sorted(set(only) - scorer.contracts.keys())
+    if unknown:
+        raise StageError(f"{folder}: got no model {unknown[0]}; expected one of {', '.join(scorer.contracts)}")
+    carried = [name for name in scorer.contracts if not only or name in only]
+    speaking = [scorer.contracts[name] for name in dict.fromkeys([*carried, *(prior_rows or ())[:1]])]
     made = prior.of_latest_cutoff(*prior_rows, scorer) if prior_rows else None
-    content = {f"{name}.onnx": data for name, data in files.models.items()}
-    content |= {card.name: _read(card) for card in cards}
+    content = {f"{name}.onnx": files.models[name] for name in carried}
+    content |= {cards[name].name: _read(cards[name]) for name in carried if name in cards}
     content |= made.members if made else {}
-    marking = most_restrictive(contracts)
+    marking = most_restrictive(speaking)
     release = Release(
         name=decision.name,
         version=decision.version,
         counter=decision.counter,
-        dataset=contracts[0].dataset,
-        simulated=contracts[0].simulated,
+        dataset=speaking[0].dataset,
+        simulated=speaking[0].simulated,
         not_before=write_time(decision.not_before),
         expires=write_time(decision.expires),
         recipients=recipients(marking, decision.partner),
