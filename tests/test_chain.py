@@ -52,7 +52,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
 
 
 def test_a_changed_parameter_reruns_that_model_only(project: Project) -> None:
-    project.edit("params.yaml", "area_risk_7d: {<<: *area_risk}", "area_risk_7d: {<<: *area_risk, num_leaves: 6}")
+    project.edit("params.yaml", "area_risk_7d: {<<: *area_risk,", "area_risk_7d: {<<: *area_risk, num_leaves: 6,")
     ran = stages_run(project.succeed("dvc", "repro"))
     assert ran == {
         "train@simulated-area_risk_7d",

@@ -110,7 +110,9 @@ def test_each_horizon_is_a_model_and_planners_see_the_first() -> None:
     assert models == ["area_risk_28d", "area_risk_7d", "area_risk_84d"]
     assert [params.area_task("simulated", model).horizon_days for model in models] == [28, 7, 84]
     assert params.planners_model("simulated") == "area_risk_28d"
-    with pytest.raises(DeclarationError, match="datasets.simulated has no area_risk_14d; expected one of area risk"):
+    with pytest.raises(
+        DeclarationError, match=r"datasets\.simulated has no model 'area_risk_14d'; did you mean 'area_risk_84d'"
+    ):
         params.area_task("simulated", "area_risk_14d")
-    with pytest.raises(DeclarationError, match="datasets.sonar has no area_risk"):
+    with pytest.raises(DeclarationError, match=r"datasets\.sonar has no area_risk"):
         params.planners_model("sonar")

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from pipeline import cli, params, store
 from pipeline.evaluate import area_risk, figures, sensor_threat, surface
 from pipeline.paths import DatasetPaths
-from threat_scorer.kinds import kind_of
 
 
 def main() -> None:
@@ -29,9 +28,9 @@ def main() -> None:
 def _evaluate() -> None:
     given = cli.parser("pipeline.evaluate", "Held-out predictions in, skill out.", model=True).parse_args()
     paths, declared = DatasetPaths(given.dataset), params.load()
-    folder = paths.model(given.model)
+    kind, folder = declared.kind(given.dataset, given.model), paths.model(given.model)
     table, held_out = (_table(path) for path in (paths.features(given.model), folder / "heldout.parquet"))
-    if kind_of(given.model) == "area_risk":
+    if kind == "area_risk":
         found = area_risk.evaluate(
             table,
             held_out,

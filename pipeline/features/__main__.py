@@ -20,7 +20,7 @@ def main() -> None:
     """Read the tables, build one model's rows, write them and what each feature is."""
     given = cli.parser("pipeline.features", "Tables in, feature rows out.", model=True).parse_args()
     paths, declared = DatasetPaths(given.dataset), params.load()
-    build = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[kind_of(given.model)]
+    build = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[declared.kind(given.dataset, given.model)]
     build(declared, paths, given.model)
 
 

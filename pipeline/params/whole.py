@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
 from pipeline.params.datasets import Admiralty, AreaTask, Dataset, Measured, Run, SensorTask, Simulate, Theatre
 from pipeline.params.stages import Evaluate, Export, Features, Review, TrainSections
+from threat_scorer.kinds import kind_of
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -55,6 +56,20 @@ class Params:
             raise DeclarationError(f"params.yaml: datasets.{name} has no theatre; expected its bounds and cells")
         return theatre
 
+    def kind(self, name: str, model: str) -> str:
+        """Return what kind of model one of a dataset's is.
+
+        Raises
+        ------
+        DeclarationError
+            The dataset has no such model.
+        """
+        models = self.dataset(name).models
+        if model not in models:
+            known = f"{nearest(model, models)} (known: {', '.join(models)})"
+            raise DeclarationError(f"params.yaml: datasets.{name} has no model {model!r}{known}")
+        return kind_of(model)
+
     def area_task(self, name: str, model: str) -> AreaTask:
         """Return what a model of area risk predicts in a dataset.
 
@@ -64,11 +79,9 @@ class Params:
             The dataset has no such model.
         """
         section = self.dataset(name).area_risk
-        tasks = section.tasks if section else {}
-        if model not in tasks:
-            known = ", ".join(tasks) or "none: it has no area_risk"
-            raise DeclarationError(f"params.yaml: datasets.{name} has no {model}; expected one of area risk ({known})")
-        return tasks[model]
+        if self.kind(name, model) != "area_risk" or section is None:
+            raise DeclarationError(f"params.yaml: datasets.{name}.{model} is no model of area risk; expected one")
+        return section.tasks[model]
 
     def planners_model(self, name: str) -> str:
         """Return the model of area risk that planners see first, of a dataset: that of the first horizon.

@@ -10,13 +10,13 @@ from pipeline.paths import DatasetPaths
 from pipeline.tables import ROW_KEYS
 from pipeline.train import area_risk, sensor_threat
 from pipeline.train.model import Columns, Fit, record
-from threat_scorer.kinds import kind_of
 
 
 def main() -> None:
     """Read one model's rows, fit it, score what it had not seen, and write both."""
     given = cli.parser("pipeline.train", "Feature rows in, a fitted model out.", model=True).parse_args()
     paths, declared = DatasetPaths(given.dataset), params.load()
+    kind = declared.kind(given.dataset, given.model)
     if not paths.features(given.model).exists():
         raise cli.StageError(f"{paths.features(given.model)}: no such file; run `python -m pipeline.features` first")
     table, catalogue = store.read_table(paths.features(given.model)), store.read_json(paths.catalogue(given.model))
@@ -25,7 +25,7 @@ def main() -> None:
         linear=tuple(feature["name"] for feature in catalogue["features"] if feature["linear"]),
         only_linear=tuple(feature["name"] for feature in catalogue["features"] if not feature["trees"]),
     )
-    train = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[kind_of(given.model)]
+    train = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[kind]
     fit, settings, predicted = train(declared, given.dataset, given.model, table, columns)
     folder, digest = paths.model(given.model), store.digest(paths.features(given.model))
     with store.replacing(folder / "model.txt") as new:
@@ -33,7 +33,7 @@ def main() -> None:
     fitted = record(fit, settings=settings, features_digest=digest, marking=catalogue["marking"])
     store.write_json(fitted, folder / "fit.json")
     for name, rows in predicted.items():
-        store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=ROW_KEYS[kind_of(given.model)])
+        store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=ROW_KEYS[kind])
     print(
         f"{given.model}: {fit.rows} training rows, {fit.positives} positive; {fit.best_iteration} trees; "
         f"{predicted['heldout'].num_rows} rows held out"
