@@ -8,6 +8,14 @@ from pathlib import Path
 
 import pytest
 from project import ROOT, Project, copy_of_the_project
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def linear_algebra_in_one_thread():
+    """Do sums as the stages do: see `pipeline.cli.run`."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="session")
