@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from pipeline.features.events import Events
 
@@ -46,9 +45,11 @@ def decayed_counts(
             if len(some):
                 age = (cutoff - events.happened[some])[:, None]
                 weights = np.tile(events.weights[some], len(half_lives_days)) * 0.5 ** (age / half_life)
-                state += sign * (_indicator(events.cell[some], cells) @ weights)
-        # taking a superseded version out again leaves rounding, of either sign, where nothing is left
-        np.maximum(state, 0.0, out=state)
+                # of the cells that are touched alone: often they are few
+                touched, sums = _summed(events.cell[some], weights)
+                sums = state[touched] + sign * sums
+                # taking a superseded version out again leaves rounding, of either sign, where nothing is left
+                state[touched] = np.maximum(sums, 0.0)
         previous = cutoff
         yield state
 
@@ -99,6 +100,9 @@ class _Arrivals:
         return some
 
 
-def _indicator(cell: npt.NDArray[np.int64], cells: int) -> sparse.csr_array[np.float64, tuple[int, int]]:
-    """Return the sparse (cells, n) matrix that adds event j to its cell."""
-    return sparse.csr_array((np.ones(len(cell)), (cell, np.arange(len(cell)))), shape=(cells, len(cell)))
+def _summed(cell: npt.NDArray[np.int64], weights: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Return the cells of some events, each once, and the sums of their events' weights; n is at least 1."""
+    order = np.argsort(cell, kind="stable")
+    ordered = cell[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    return ordered[first], np.add.reduceat(weights[order], first, axis=0)
