@@ -80,7 +80,8 @@ class Params:
         """
         section = self.dataset(name).area_risk
         if self.kind(name, model) != "area_risk" or section is None:
-            raise DeclarationError(f"params.yaml: datasets.{name}.{model} is no model of area risk; expected one")
+            known = ", ".join(section.tasks) if section else "none, for it has no area_risk"
+            raise DeclarationError(f"params.yaml: datasets.{name}: {model} is not of area risk; expected {known}")
         return section.tasks[model]
 
     def planners_model(self, name: str) -> str:
