@@ -33,6 +33,18 @@ def centres(cells: Cells) -> tuple[Degrees, Degrees]:
     return positions[:, 0], positions[:, 1]
 
 
+def outlines(written: Sequence[str]) -> list[Degrees]:
+    """Return the corners of cells that stand as H3 writes them, in turn: longitude and latitude, degrees, (corners, 2).
+
+    A cell across the antimeridian goes on past 180 degrees, so that it stays in one piece.
+    """
+    found = [np.array(h3.cell_to_boundary(cell))[:, ::-1] for cell in from_names(written)]
+    for corners in found:
+        if np.ptp(corners[:, 0]) > 180:
+            corners[corners[:, 0] < 0, 0] += 360
+    return found
+
+
 def within(latitude_deg: Degrees, longitude_deg: Degrees, *, distance_m: float, resolution: int) -> Cells:
     """Return the cells whose centre lies within `distance_m` of any of the positions, and the positions' own cells.
 

@@ -19,6 +19,17 @@ class Marking:
     """Partner codes, sorted; ``("ALL",)`` where nobody is left out, empty where nobody but the originators may."""
     tlp: str
 
+    @property
+    def written(self) -> str:
+        """The marking in words, for a line on what carries it.
+
+        Examples
+        --------
+        >>> Marking("a+b", ("x", "y"), "AMBER").written
+        'TLP:AMBER, releasable to x, y, from a+b'
+        """
+        return f"TLP:{self.tlp}, releasable to {', '.join(self.releasable_to) or 'nobody else'}, from {self.originator}"
+
 
 def most_restrictive(*tables: pa.Table) -> Marking:
     """Return the marking of what is derived from the rows of all the tables.

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.evaluate import curves, intervals
 from pipeline.evaluate.bootstrap import mean_difference
-from pipeline.evaluate.hot_spots import gain, hot_spot_skill
+from pipeline.evaluate.hot_spots import gain_and_lift, hot_spot_skill
 from pipeline.evaluate.metrics import (
     UndefinedMetricError,
     calibration_bins,
@@ -124,7 +124,9 @@ def test_no_event_has_no_hit_rate() -> None:
 
 
 def test_gain_reaches_everything_when_everything_is_searched() -> None:
-    np.testing.assert_allclose(gain(OUTCOME, PROBABILITY, ONE_CUTOFF, shares=np.array([0.25, 0.5, 1.0])), [0.5, 0.5, 1])
+    gain, lift = gain_and_lift(OUTCOME, PROBABILITY, ONE_CUTOFF, shares=np.array([0.1, 0.25, 0.5, 1.0]))
+    np.testing.assert_allclose(gain, [0.5, 0.5, 0.5, 1])
+    np.testing.assert_allclose(lift, [2, 2, 1, 1])  # never less than one cell is searched: a quarter
 
 
 def test_a_difference_between_blocks_is_wider_than_between_rows() -> None:
@@ -159,17 +161,38 @@ def test_equal_models_differ_by_nothing() -> None:
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
-def test_curves_begin_and_end_where_they_should() -> None:
+def test_curves_are_what_a_loop_over_thresholds_finds() -> None:
     random = np.random.default_rng(2)
-    probability = random.random(5000)
-    outcome = random.random(5000) < probability
-    pr, roc = curves.precision_recall(outcome, probability), curves.roc(outcome, probability)
-    assert pr.num_rows < 2 * curves.POINTS
-    assert (pr["recall"][0].as_py(), pr["recall"][-1].as_py()) == (0, 1)
-    assert pr["precision"][-1].as_py() == pytest.approx(outcome.mean(), rel=0.01)
-    assert (roc["false_alarm_share"][0].as_py(), roc["detection_probability"][-1].as_py()) == (0, 1)
-    table = curves.reliability(outcome, probability, bins=10)
-    assert table["rows"].to_pylist() == [500] * 10
+    probability = random.random(500).round(2)  # with ties
+    outcome = random.random(500) < probability
+    both = {"lightgbm": probability, "base_rate": np.full(500, 0.5)}
+    thresholds = np.unique(probability)[::-1]
+    alarmed = [probability >= threshold for threshold in thresholds]
+    recall = np.array([(alarm & outcome).sum() / outcome.sum() for alarm in alarmed])
+    precision = np.array([outcome[alarm].mean() for alarm in alarmed])
+    false_alarms = np.array([(alarm & ~outcome).sum() / (~outcome).sum() for alarm in alarmed])
+    pr, roc = curves.precision_recall(outcome, both), curves.roc(outcome, both)
+    for row in pr.to_pylist():
+        assert row["lightgbm"] == precision[np.argmax(recall >= row["recall"] - 1e-9)]
+        assert row["base_rate"] == outcome.mean()
+    for row in roc.to_pylist():
+        held = recall[false_alarms <= row["false_alarm_share"] + 1e-9]
+        assert row["lightgbm"] == max(held, default=0)
+    assert (pr["recall"][-1].as_py(), roc["lightgbm"][-1].as_py()) == (1, 1)
+    operating = curves.operating(outcome, both, area_m2=1000.0)
+    clutter = int((~outcome).sum())
+    rates = operating["false_alarms_per_m2"].to_numpy()
+    assert (rates[0], rates[-1]) == (pytest.approx(1 / 1000), pytest.approx(clutter / 1000))
+    at = detection_at_false_alarms(outcome, probability, share=rates[100] * 1000 / clutter)
+    assert operating["lightgbm"][100].as_py() == at
+    table = curves.reliability(outcome, both, bins=10)
+    assert table["rows"].to_pylist() == [50] * 10
+    assert table["predicted_base_rate"].to_pylist() == [0.5] * 10
+
+
+def test_a_plot_shows_the_shipped_model_its_best_baseline_and_the_truth() -> None:
+    all_of_them = dict.fromkeys(("base_rate", "oracle", "rings", "lightgbm"), PROBABILITY)
+    assert list(curves.chosen({"best_baseline": "rings"}, all_of_them)) == ["lightgbm", "rings", "oracle"]
 
 
 def settings(bins: int = 5) -> Evaluate:

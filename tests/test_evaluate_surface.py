@@ -192,11 +192,6 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
         assert (x.min() < longitude < x.max(), y.min() < latitude < y.max()) == (True, True)
 
 
-def test_a_cell_across_the_antimeridian_stays_small() -> None:
-    ring = np.array(surface._outline(h3.latlng_to_cell(0.0, 180.0, 5)))
-    assert np.ptp(ring[:, 0]) < 1
-
-
 def test_what_the_interval_is_stands_in_the_file(theatre) -> None:
     table, _, fit, _, calibration = theatre
     cutoff = day("2021-05-05")

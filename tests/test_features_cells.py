@@ -43,3 +43,10 @@ def test_nearest_is_the_great_circle_distance() -> None:
     expected = h3.great_circle_distance((4.6, -74.1), (6.2, -75.6), unit="m")
     assert cells.nearest_m(*here, *there)[0] == pytest.approx(expected, rel=1e-3)
     assert cells.nearest_m(*here, np.empty(0), np.empty(0))[0] == np.inf
+
+
+def test_an_outline_is_h3s_and_one_across_the_antimeridian_stays_in_one_piece() -> None:
+    here, across = h3.latlng_to_cell(4.6, -74.1, 5), h3.latlng_to_cell(0.0, 180.0, 5)
+    first, second = cells.outlines([here, across])
+    assert first[:, ::-1].tolist() == [list(corner) for corner in h3.cell_to_boundary(here)]
+    assert np.ptp(second[:, 0]) < 1

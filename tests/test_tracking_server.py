@@ -135,7 +135,7 @@ placed = []
 for seed in (1, 2):
     dataset = finished_stages.write(seed=seed, noise=1.0)
     folder = DatasetPaths(dataset).evaluation(MODEL)
-    plot = figures.draw("reliability", csv.read_csv(folder / "reliability.csv"), title="a test")
+    plot = figures.draw("reliability", csv.read_csv(folder / "reliability.csv"), title="a test", marked="TLP:AMBER")
     store.write_bytes(plot, folder / "reliability.png")
     assert tracking.record_pipeline(dataset) == tracking.record_pipeline(dataset)
     compared = decide.compare(dataset, MODEL)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import cli, params, store
-from pipeline.evaluate import area_risk, figures, sensor_threat, surface
+from pipeline.evaluate import area_risk, plots, sensor_threat, surface
 from pipeline.paths import DatasetPaths
 
 
@@ -30,11 +30,12 @@ def _evaluate() -> None:
     paths, declared = DatasetPaths(given.dataset), params.load()
     kind, folder = declared.kind(given.dataset, given.model), paths.model(given.model)
     table, held_out = (_table(path) for path in (paths.features(given.model), folder / "heldout.parquet"))
+    fit = store.read_json(folder / "fit.json")
     if kind == "area_risk":
         found = area_risk.evaluate(
             table,
             held_out,
-            store.read_json(folder / "fit.json"),
+            fit,
             declared.area_task(given.dataset, given.model),
             declared.evaluate,
             truth=_truth(paths, "intensity"),
@@ -43,7 +44,7 @@ def _evaluate() -> None:
         found = sensor_threat.evaluate(
             table,
             held_out,
-            store.read_json(folder / "fit.json"),
+            fit,
             declared.evaluate,
             measured=declared.measured(given.dataset),
             optional=list(declared.optional_modalities(given.dataset).values()),
@@ -52,10 +53,17 @@ def _evaluate() -> None:
             truth=_truth(paths, "detections"),
         )
     store.write_json(found.metrics, paths.evaluation(given.model) / "metrics.json")
-    for name, points in found.plots.items():
-        store.write_csv(points, paths.evaluation(given.model) / f"{name}.csv")
-        picture = figures.draw(name, points, title=f"{given.model}, {given.dataset}: {found.measured_on}")
-        store.write_bytes(picture, paths.evaluation(given.model) / f"{name}.png")
+    plots.write(
+        paths.evaluation(given.model),
+        found,
+        table,
+        held_out,
+        lightgbm.Booster(model_file=folder / "model.txt"),
+        fit,
+        named=f"{given.model}, {given.dataset}",
+        simulated=declared.dataset(given.dataset).simulated,
+        seed=declared.evaluate.seed,
+    )
     print(f"{given.model}: metrics and plots in {paths.evaluation(given.model)}")
     # MLflow is a log beside the files, and slow to import: nothing above needs it
     from pipeline import tracking

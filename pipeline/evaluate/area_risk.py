@@ -93,14 +93,9 @@ def evaluate(
     }
     found["subsets_too_small"] = sorted(name for name in some_rows if name not in found["subsets"])
     flagging = float(np.quantile(probability[SHIPPED], 1 - FLAGGED_SHARE))
-    plotted = {name: probability[name] for name in (SHIPPED, found["best_baseline"])}
     return Evaluation(
         metrics={"theatre": found, "operating_points": {f"top_{100 * FLAGGED_SHARE:g}pct": flagging}},
-        plots={
-            "reliability": curves.reliability(happened, probability[SHIPPED], bins=settings.calibration_bins),
-            "precision_recall": curves.precision_recall(happened, probability[SHIPPED]),
-            "gain": curves.gains(happened, plotted, when),
-        },
+        plots=curves.of_places(happened, curves.chosen(found, probability), when, bins=settings.calibration_bins),
         measured_on=f"{len(happened):,} cells and cutoffs, {int(happened.sum()):,} with an event in {horizon} days",
     )
 

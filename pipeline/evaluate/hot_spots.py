@@ -97,10 +97,13 @@ def near_misses(
     return found
 
 
-def gain(outcome: Mask, score: Floats, cutoffs: Instants, *, shares: Floats) -> Floats:
-    """Return the hit rate at each share of the cells, shape (len(shares),)."""
+def gain_and_lift(outcome: Mask, score: Floats, cutoffs: Instants, *, shares: Floats) -> tuple[Floats, Floats]:
+    """Return hit rate and PAI at each share of the cells, shape (len(shares),) each."""
     found = hot_spot_skill(outcome, score, cutoffs, shares=shares.tolist())
-    return np.array([found[f"hit_rate_{100 * share:g}pct"] for share in shares])
+    hit_rate, pai = (
+        np.array([found[f"{name}_{100 * share:g}pct"] for share in shares]) for name in ("hit_rate", "pai")
+    )
+    return hit_rate, pai
 
 
 def _expected_hits(outcome: Mask, score: Floats, searched: int) -> float:

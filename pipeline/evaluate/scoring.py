@@ -1,4 +1,4 @@
-"""The files of a fitted area model and rows of features -> log-odds, and what each family of features adds to them."""
+"""The files of a fitted model and rows of features -> log-odds, and what each family of features adds to them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +41,11 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> 
     fit
         Record of the fit: ``features``, ``baseline`` and ``calibration``.
     """
+    return Scores(log_odds(rows, booster, fit), *by_family(fit["features"], contributions(rows, booster, fit)))
+
+
+def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:
+    """Return what each feature adds to the log-odds over the mean of these rows, shape (n, features); as `score`."""
     names: list[str] = fit["features"]
     matrix = _matrix(rows, names)
     baseline = LogLinear(**fit["baseline"])
@@ -48,8 +53,7 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> 
     # the last column is the trees' own mean: the same for all rows
     added = np.asarray(booster.predict(matrix, pred_contrib=True, num_iteration=-1), dtype=np.float64)[:, :-1]
     added[:, linear] += matrix[:, linear].astype(np.float64) * np.array(list(baseline.weights.values()))
-    added = fit["calibration"]["slope"] * (added - added.mean(axis=0))
-    return Scores(log_odds(rows, booster, fit), *by_family(names, added))
+    return np.asarray(fit["calibration"]["slope"] * (added - added.mean(axis=0)))
 
 
 def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:

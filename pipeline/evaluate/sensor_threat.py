@@ -130,11 +130,13 @@ def evaluate(
     }
     return Evaluation(
         metrics={name: found, "operating_points": points},
-        plots={
-            "reliability": curves.reliability(outcome, probability[SHIPPED], bins=settings.calibration_bins),
-            "precision_recall": curves.precision_recall(outcome, probability[SHIPPED]),
-            "roc": curves.roc(outcome, probability[SHIPPED]),
-        },
+        plots=curves.of_alarms(
+            outcome,
+            curves.chosen(found, probability),
+            group,
+            bins=settings.calibration_bins,
+            group_area_m2=group_area_m2,
+        ),
         measured_on=f"{len(outcome):,} alarms, {int(outcome.sum()):,} of them hazards, in groups not seen",
     )
 

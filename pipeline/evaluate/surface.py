@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import h3
 import lightgbm
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
+from pipeline import cells as h3cells
 from pipeline import splits
 from pipeline.cli import StageError
 from pipeline.evaluate import uncertainty
@@ -198,18 +198,20 @@ def geojson(surface: Surface) -> dict[str, Any]:
         "marking": {**asdict(surface.marking), "releasable_to": list(surface.marking.releasable_to)},
         "simulated": surface.simulated,
     }
+    rows = surface.table.to_pylist()
+    outlines = [corners.round(6).tolist() for corners in h3cells.outlines([row["cell"] for row in rows])]
     features = [
         {
             "type": "Feature",
             "id": row["cell"],
-            "geometry": {"type": "Polygon", "coordinates": [_outline(row["cell"])]},
+            "geometry": {"type": "Polygon", "coordinates": [[*corners, corners[0]]]},
             "properties": {
                 **row,
                 "cutoff": of_all["cutoff"],
                 "expires_at": of_all["expires_at"],
             },
         }
-        for row in surface.table.to_pylist()
+        for row, corners in zip(rows, outlines, strict=True)
     ]
     return {"type": "FeatureCollection", **of_all, "features": features}
 
@@ -228,15 +230,6 @@ def describe(surface: Surface) -> str:
             "\nthe model has learned from outcomes after this cutoff: the surface looks surer than it could have been"
         )
     return said
-
-
-def _outline(cell: str) -> list[list[float]]:
-    corners = [[round(longitude, 6), round(latitude, 6)] for latitude, longitude in h3.cell_to_boundary(cell)]
-    longitudes = [longitude for longitude, _ in corners]
-    if max(longitudes) - min(longitudes) > 180:
-        # across the antimeridian: go on past 180 degrees, so that the ring stays small
-        corners = [[longitude + 360 if longitude < 0 else longitude, latitude] for longitude, latitude in corners]
-    return [*corners, corners[0]]
 
 
 def _time(moment: datetime) -> str:

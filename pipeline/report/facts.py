@@ -28,11 +28,19 @@ from threat_scorer.kinds import kind_of
 
 PLOTS = {
     "reliability": "Calibration: what was predicted against what happened",
-    "gain": "Gain: share of events inside the area of highest risk",
-    "roc": "Operating curve: probability of detection against false alarms",
+    "gain": "Gain: share of what happened inside the share that ranks highest",
+    "lift": "Lift: how many times more of it lies there than chance would find",
+    "operating": "Operating curve: probability of detection against false alarms per m² of searched ground",
+    "roc": "Probability of detection against the share of false alarms",
     "precision_recall": "Precision against recall",
 }
-"""The plots that are shown first, and what they are."""
+"""Plots of models against one another, in the page's order, and what they are."""
+
+DRIVER_PLOTS = {
+    "effects": "What moves single rows: a dot is a row, its place how far the feature moves the log-odds",
+    "importance": "What moves the model, which way, and what its trees gain by it",
+}
+"""Plots of what drives the shipped model."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ class Part:
 class Plot:
     """A picture that `evaluate` drew."""
 
+    name: str
     title: str
     png: str
     """Base64."""
@@ -79,6 +88,7 @@ class ModelFacts:
     parts: tuple[Part, ...]
     subsets: tuple[Part, ...]
     plots: tuple[Plot, ...]
+    driver_plots: tuple[Plot, ...]
     drivers: tuple[tuple[str, float], ...]
     """Families of features and their mean effect, log-odds, the largest first."""
     drift: tuple[Drift, ...]
@@ -138,9 +148,6 @@ def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> Model
     rows = store.read_table(paths.features(model), columns=[*ROW_KEYS[kind_of(model)], *found.fit["features"]])
     held_out = _held_out_features(rows, found, paths)
     explained = reasons(paths.onnx(model), held_out, found.fit["features"])
-    plots = sorted(
-        paths.evaluation(model).glob("*.png"), key=lambda p: (p.stem not in PLOTS, [*PLOTS, p.stem].index(p.stem))
-    )
     return ModelFacts(
         evidence=found,
         verdict=gate.judge(found, None, declared.review),
@@ -150,7 +157,8 @@ def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> Model
             for name, part in comparisons(found.metrics)
             for subset, inner in subsets(part)
         ),
-        plots=tuple(Plot(_title(plot.stem), b64encode(plot.read_bytes()).decode()) for plot in plots),
+        plots=_plots(paths.evaluation(model), PLOTS),
+        driver_plots=_plots(paths.evaluation(model), DRIVER_PLOTS),
         drivers=tuple(explained.mean_effect()) if explained else (),
         drift=tuple(_drift(rows, held_out, found)),
         features=tuple(store.read_json(paths.catalogue(model))["features"]),
@@ -207,8 +215,13 @@ def _held_out_features(rows: pa.Table, found: Evidence, paths: DatasetPaths) -> 
     return rows
 
 
-def _title(stem: str) -> str:
-    return PLOTS.get(stem, stem.replace("_", " ").capitalize())
+def _plots(folder: Path, titles: Mapping[str, str]) -> tuple[Plot, ...]:
+    """Return those of the plots that were drawn of this model, in the order of their titles."""
+    return tuple(
+        Plot(name, title, b64encode(file.read_bytes()).decode())
+        for name, title in titles.items()
+        if (file := folder / f"{name}.png").exists()
+    )
 
 
 def _about(mapping: Path) -> str:

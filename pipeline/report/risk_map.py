@@ -3,12 +3,12 @@
 from base64 import b64encode
 from typing import Any
 
-import h3
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import cells as h3cells
 from pipeline.report.drivers import Reasons
 
 WIDTH = 4000
@@ -59,14 +59,12 @@ def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int) 
 
 def _outlines(cells: list[str]) -> tuple[list[list[int]], int]:
     """Return each cell's corners on a plane that is true to scale at the theatre's middle, and the plane's height."""
-    corners = [np.array(h3.cell_to_boundary(cell)) for cell in cells]
-    every = np.concatenate(corners)
-    south, north = every[:, 0].min(), every[:, 0].max()
-    west, east = every[:, 1].min(), every[:, 1].max()
+    corners = h3cells.outlines(cells)
+    (west, south), (east, north) = (np.concatenate(corners).min(axis=0), np.concatenate(corners).max(axis=0))
     narrowing = float(np.cos(np.radians((south + north) / 2)))
     scale = WIDTH / ((east - west) * narrowing)
     placed = [
-        np.column_stack([(c[:, 1] - west) * narrowing * scale, (north - c[:, 0]) * scale]).round().astype(int)
+        np.column_stack([(c[:, 0] - west) * narrowing * scale, (north - c[:, 1]) * scale]).round().astype(int)
         for c in corners
     ]
     return [outline.ravel().tolist() for outline in placed], int(np.ceil((north - south) * scale))
