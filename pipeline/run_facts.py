@@ -164,6 +164,11 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def numbers(value: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers among nested values, under their keys joined by dots."""
+    return {key: found for key, found in flat(value).items() if type(found) in (int, float)}
+
+
 def _git(*arguments: str) -> str | None:
     """Return what git prints; None outside a checkout."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)

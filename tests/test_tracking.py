@@ -5,11 +5,13 @@ from pathlib import Path
 
 import finished_stages
 import numpy as np
+import pyarrow as pa
 import pytest
 from finished_stages import MODEL, PART
 
 from pipeline import run_facts, store, tracking
 from pipeline.paths import DatasetPaths
+from pipeline.tracking import folds
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mlflow's own deprecations
 PATHS = DatasetPaths("simulated")
@@ -45,6 +47,67 @@ def test_a_run_says_what_it_is_and_what_it_was_made_from(workspace: Path) -> Non
     training, detections = inputs["simulated/sensor_threat"], inputs["simulated/detections"]
     assert json.loads(training.source)["sha256"] == store.digest(PATHS.features(MODEL))
     assert json.loads(detections.profile)["sources"]["sim_command_detections"]["quarantined"] == 12
+
+
+def test_each_fold_has_one_run_below_its_models(workspace: Path) -> None:
+    dataset = finished_stages.write()
+    for _ in range(2):
+        tracking.record_pipeline(dataset)
+    (model,), children = runs(kind="model"), runs(kind="fold")
+    assert len(children) == finished_stages.GROUPS
+    held_out = store.read_table(PATHS.model(MODEL) / "heldout.parquet").to_pandas()
+    for run in children:
+        rows = held_out[held_out["fold"] == run.data.tags["fold"]]
+        assert run.data.metrics["rows"] == len(rows) == finished_stages.ROWS / finished_stages.GROUPS
+        loss = np.logaddexp(0, np.where(rows["label"] == 1, -1, 1) * rows["log_odds"]).mean()
+        assert run.data.metrics["log_loss"] == pytest.approx(loss)
+        assert run.info.run_name == f"{MODEL} without {run.data.tags['fold']}: log-loss {loss:.4f} on 50 rows"
+        assert run.data.tags["mlflow.parentRunId"] == model.info.run_id
+        assert run.data.tags["marking.tlp"] == "AMBER"
+        assert run.info.status == "FINISHED"
+    found = tracking.find_model(tracking.connect(), dataset, MODEL, model.data.tags["model_digest"])
+    assert found.info.run_id == model.info.run_id
+
+
+def test_a_fold_that_was_measured_anew_keeps_its_run(workspace: Path) -> None:
+    dataset = finished_stages.write()
+    tracking.record(dataset, MODEL)
+    before = {run.info.run_id: run.data.metrics["log_loss"] for run in runs(kind="fold")}
+    file = PATHS.model(MODEL) / "heldout.parquet"
+    rows = store.read_table(file)
+    at = rows.column_names.index("log_odds")
+    blurred = rows.set_column(at, rows.field(at), [pa.compute.multiply(rows["log_odds"], 0.5)])
+    store.write_table(blurred, file, schema=rows.schema, sort_by=("detection_id",))
+    tracking.record(dataset, MODEL)
+    after = {run.info.run_id: run.data.metrics["log_loss"] for run in runs(kind="fold")}
+    assert after.keys() == before.keys()
+    assert all(after[run] != before[run] for run in before)
+
+
+def test_an_origins_run_says_how_its_model_was_fitted_and_by_how_much_it_is_better() -> None:
+    cutoffs = np.repeat(np.array(["2022-04-02", "2022-07-02"], "datetime64[us]"), 50)
+    table = pa.table(
+        {
+            "cutoff": pa.array(cutoffs),
+            "fold": np.datetime_as_string(cutoffs, "D").tolist(),
+            "label": np.r_[np.zeros(50, np.int8), np.tile([0, 1], 25).astype(np.int8)],
+            "log_odds": np.full(100, -1.0),
+        }
+    )
+    calibration = {"slope": 0.9, "intercept": -0.1}
+    origins = [
+        {"at": f"{day}T00:00:00.000000Z", "rounds": 40, "calibration": calibration}
+        for day in set(table["fold"].to_pylist())
+    ]
+    difference = {"value": -0.2, "low": -0.3, "high": -0.1}
+    part = {"models": {"lightgbm": {}}, "best_baseline": "hawkes", "log_loss_difference": difference}
+    metrics = {"theatre": {"models": {"lightgbm": {}}, "subsets": {"origin_2022-07-02": part}}}
+    first, second = folds.folds("area_risk_28d", table, {"origins": origins}, metrics)
+    assert first.name == "area_risk_28d origin 2022-04-02: log-loss 0.3133 on 50 rows"  # ln(1 + exp(-1))
+    assert "roc_auc" not in first.metrics  # nothing happened
+    assert (second.metrics["roc_auc"], second.metrics["log_loss_difference.high"]) == (0.5, -0.1)
+    assert (second.params["fit.rounds"], second.params["fit.calibration.slope"]) == (40, 0.9)
+    assert (second.params["best_baseline"], "best_baseline" in first.params) == ("hawkes", False)
 
 
 def test_what_later_stages_find_replaces_what_the_run_showed(workspace: Path) -> None:

@@ -1,0 +1,132 @@
+"""One fitted model's files -> its MLflow run: the fit, and what later stages found out of it."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import run_facts, store
+from pipeline.paths import DatasetPaths
+from pipeline.tracking.connection import batched, experiment_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def log_fit(client: "MlflowClient", paths: DatasetPaths, model: str, digest: str) -> "Run":
+    """Open the model's run: parameters, data with digests, the commit, the booster."""
+    import lightgbm
+    import mlflow
+    import pandas as pd
+    from mlflow.models import infer_signature
+
+    fit = store.read_json(paths.model(model) / "fit.json")
+    tags = {
+        "kind": "model",
+        "model": model,
+        "model_digest": digest,
+        **{f"marking.{key}": str(value) for key, value in fit["marking"].items()},
+        **run_facts.origin(paths.dataset),
+    }
+    name = run_facts.model_name(model, digest, metrics={})
+    with mlflow.start_run(experiment_id=experiment_of(client, paths.dataset), run_name=name, tags=tags) as run:
+        mlflow.log_params(run_facts.flat({"train": fit["params"]}))
+        mlflow.log_params({"best_iteration": fit["best_iteration"], "features": len(fit["features"])})
+        mlflow.log_metrics({"train.rows": fit["rows"], "train.positives": fit["positives"]})
+        _log_inputs(client, run.info.run_id, run_facts.inputs(paths, model, fit))
+        booster = lightgbm.Booster(model_file=paths.model(model) / "model.txt")
+        example = pd.DataFrame(_medians(paths, model, fit["features"]), columns=fit["features"])
+        mlflow.lightgbm.log_model(
+            booster,
+            name="booster",
+            signature=infer_signature(example, booster.predict(example)),
+            input_example=example,
+            pip_requirements=[f"lightgbm=={version('lightgbm')}"],
+        )
+        for path in (paths.model(model) / "fit.json", paths.catalogue(model)):
+            if path.exists():
+                mlflow.log_artifact(str(path), "fit")
+        if Path("requirements.lock").exists():
+            mlflow.log_artifact("requirements.lock", "environment")
+    return client.get_run(run.info.run_id)
+
+
+def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model: str) -> None:
+    """Add what later stages found out of the model, each time that it differs from what the run shows."""
+    run_id = run.info.run_id
+    for tag, files in run_facts.evidence(paths, model).items():
+        if not files or run.data.tags.get(f"{tag}_digest") == (digest := store.digest(*files)):
+            continue
+        for file in files:
+            client.log_artifact(run_id, str(file), tag)
+            if file.suffix == ".onnx":
+                client.set_tag(run_id, "onnx_model_id", _log_onnx(client, run_id, file, paths, model))
+            if file.name == "metrics.json":
+                metrics = store.read_json(file)
+                batched(client, run_id, metrics=run_facts.numbers(metrics), params={})
+                name = run_facts.model_name(model, run.data.tags["model_digest"], metrics)
+                client.update_run(run_id, name=name)
+        client.set_tag(run_id, f"{tag}_digest", digest)
+
+
+def _log_onnx(client: "MlflowClient", run_id: str, file: Path, paths: DatasetPaths, model: str) -> str:
+    """Log the file that goes to the field as a model of the run; return the model's id."""
+    import mlflow
+    import onnx
+    import onnxruntime
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    onnxruntime.set_default_logger_severity(3)  # mlflow loads the file once more to try it: its advice is not news
+    graph = onnx.load(file)
+    features = store.read_json(paths.model(model) / "fit.json")["features"]
+    outputs: list[ColSpec | TensorSpec] = [
+        TensorSpec(
+            np.dtype("float32"), (-1, *(d.dim_value or -1 for d in output.type.tensor_type.shape.dim[1:])), output.name
+        )
+        for output in graph.graph.output
+    ]
+    inputs = Schema([TensorSpec(np.dtype("float32"), (-1, len(features)), "features")])
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.onnx.log_model(
+            graph,
+            name="onnx",
+            signature=ModelSignature(inputs, Schema(outputs)),
+            input_example={"features": _medians(paths, model, features)},
+            onnx_execution_providers=["CPUExecutionProvider"],
+            save_as_external_data=False,
+            pip_requirements=[f"onnxruntime=={version('onnxruntime')}"],
+        )
+    return str(logged.model_id)
+
+
+def _medians(paths: DatasetPaths, model: str, features: list[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return (1, features): the median of each feature. An example that is nobody's report."""
+    table = store.read_table(paths.features(model), columns=features)
+    columns = [table[name].to_numpy() for name in features]
+    return np.array([[np.nanmedian(column) for column in columns]], dtype=np.float32)
+
+
+def _log_inputs(client: "MlflowClient", run_id: str, inputs: list[run_facts.Input]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    client.log_inputs(
+        run_id,
+        [
+            DatasetInput(
+                # MLflow keeps 36 characters of a digest
+                Dataset(
+                    entry.name,
+                    entry.digest.removeprefix("sha256:")[:36],
+                    source_type="local",
+                    source=json.dumps({"uri": entry.path.as_posix(), "sha256": entry.digest}),
+                    profile=json.dumps(entry.profile, sort_keys=True),
+                ),
+                [InputTag("mlflow.data.context", entry.context)],
+            )
+            for entry in inputs
+        ],
+    )

@@ -1,0 +1,78 @@
+"""A dataset's models -> their MLflow runs, and the pipeline run that they are of; asking again changes nothing."""
+
+from typing import TYPE_CHECKING
+
+from pipeline import params, run_facts
+from pipeline.paths import DatasetPaths
+from pipeline.tracking import folds, models
+from pipeline.tracking.connection import connect, experiment_of, find_run, only_our_warnings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def record(dataset: str, model: str) -> str | None:
+    """Make MLflow show the fit, and what is known of it by now, of one model of one dataset.
+
+    Parameters
+    ----------
+    dataset, model
+        As in params.yaml. The model's files are read from where the stages left them.
+
+    Returns
+    -------
+    str or None
+        The id of the model's run; None where no model has been fitted.
+    """
+    paths = DatasetPaths(dataset)
+    if not (paths.model(model) / "model.txt").exists():
+        return None
+    digest = run_facts.model_digest(paths, model)
+    client = connect()
+    with only_our_warnings():
+        run = find_model(client, dataset, model, digest) or models.log_fit(client, paths, model, digest)
+        models.log_evidence(client, run, paths, model)
+        folds.log_folds(client, run, paths, model)
+    return str(run.info.run_id)
+
+
+def record_pipeline(dataset: str) -> str | None:
+    """Make MLflow show all models of a dataset, and the pipeline run that they are of as their parent.
+
+    A pipeline run is known by its models: the same files again are the same run. A model that an earlier pipeline run
+    fitted stays that run's child; the new parent links to it.
+
+    Returns
+    -------
+    str or None
+        The id of the parent run; None where no model has been fitted.
+    """
+    runs = {model: run for model in params.load().dataset(dataset).models if (run := record(dataset, model))}
+    if not runs:
+        return None
+    client = connect()
+    children = {model: client.get_run(run) for model, run in runs.items()}
+    digests = {f"digest.{model}": child.data.tags["model_digest"] for model, child in children.items()}
+    with only_our_warnings():
+        parent = find_run(client, dataset, kind="pipeline", **digests)
+        if parent is None:
+            tags = {"kind": "pipeline", **digests, **run_facts.origin(dataset)}
+            parent = client.create_run(experiment_of(client, dataset), tags=tags)
+            client.set_terminated(parent.info.run_id)
+    parent_id = str(parent.info.run_id)
+    names = {model: child.info.run_name for model, child in children.items()}
+    client.update_run(parent_id, name=run_facts.pipeline_name(dataset, parent.data.tags, list(children)))
+    lines = [f"- [{names[model]}](#/experiments/{parent.info.experiment_id}/runs/{run})" for model, run in runs.items()]
+    client.set_tag(parent_id, "mlflow.note.content", "\n".join(["The models of this pipeline run:", "", *lines]))
+    for model, child in children.items():
+        # while a stage runs, DVC's lock still tells of the time before; now all stages are done
+        tags = {"mlflow.parentRunId": parent_id} | child.data.tags | run_facts.stage_digests(dataset, model)
+        for key, value in tags.items() - child.data.tags.items():
+            client.set_tag(child.info.run_id, key, value)
+    return parent_id
+
+
+def find_model(client: "MlflowClient", dataset: str, model: str, digest: str) -> "Run | None":
+    """Return the run of a fitted model, by the digest that it is known by; None where there is none."""
+    return find_run(client, dataset, kind="model", model=model, model_digest=digest)
