@@ -20,6 +20,13 @@ ORACLE = "oracle"
 """Name of the simulated theatre's truth: no baseline, nothing can be better."""
 
 
+EFFORT_ELSEWHERE = (
+    "Measured at each fit. It differs from one to the next, so it is not in this file, whose bytes repeat: the "
+    "card in MLflow's run of the model, and on its registered version, says it here."
+)
+"""What a card in a file says where the card in MLflow says `effort`."""
+
+
 @dataclass(frozen=True)
 class Input:
     """One table that a model was made from."""
@@ -117,6 +124,29 @@ def pipeline_name(dataset: str, tags: Mapping[str, str], models: list[str]) -> s
     commit = tags.get("git_commit", "no commit")[:8] + ("+changes" if tags.get("git_changed") == "true" else "")
     experiment = f", {tags['dvc_experiment']}" if "dvc_experiment" in tags else ""
     return f"{dataset}: {' + '.join(models)} at {commit}{experiment}"
+
+
+def effort(metrics: Mapping[str, float], machine: str | None) -> str:
+    """Return in words what a fit took.
+
+    Parameters
+    ----------
+    metrics
+        ``train.wall_seconds``, ``train.cpu_seconds`` and, where it was measured, ``train.joules``; none of them where
+        the fit was made elsewhere.
+    machine
+        Kind and number of its processors.
+    """
+    if "train.wall_seconds" not in metrics:
+        return "Not known: the model came from a cache, and was not fitted where this log is written."
+    wall_s, cpu_s = metrics["train.wall_seconds"], metrics["train.cpu_seconds"]
+    took = (
+        f"{wall_s:,.1f} s, and {cpu_s:,.1f} s of processor time ({machine}), with the fits at earlier origins or for "
+        "held-out groups. Energy: "
+    )
+    if "train.joules" not in metrics:
+        return took + "not measured, as that machine does not show its processors' counters."
+    return took + f"{metrics['train.joules']:,.0f} J, by the processors' own counters: of all that they did meanwhile."
 
 
 def origin(dataset: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from finished_stages import MODEL, PART
 
 from pipeline import run_facts, store, tracking
+from pipeline.effort import Effort
 from pipeline.paths import DatasetPaths
 from pipeline.tracking import folds
 
@@ -108,6 +109,31 @@ def test_an_origins_run_says_how_its_model_was_fitted_and_by_how_much_it_is_bett
     assert (second.metrics["roc_auc"], second.metrics["log_loss_difference.high"]) == (0.5, -0.1)
     assert (second.params["fit.rounds"], second.params["fit.calibration.slope"]) == (40, 0.9)
     assert (second.params["best_baseline"], "best_baseline" in first.params) == ("hawkes", False)
+
+
+def test_the_card_in_mlflow_says_what_the_fit_took_and_the_file_where_to_read_it(workspace: Path) -> None:
+    dataset = finished_stages.write()
+    text = f"# A card\n\n## Time and energy to train\n\n{run_facts.EFFORT_ELSEWHERE}\n"
+    store.write_bytes(text.encode(), PATHS.card(MODEL))
+
+    def card() -> str:
+        (run,) = runs(kind="model")
+        return Path(tracking.connect().download_artifacts(run.info.run_id, f"card/{MODEL}.md")).read_text()
+
+    tracking.record(dataset, MODEL)
+    assert card() == text.replace(run_facts.EFFORT_ELSEWHERE, run_facts.effort({}, None))
+    tracking.record(
+        dataset, MODEL, effort=Effort(wall_s=12.34, cpu_s=11.86, joules=None, machine="x86_64, 2 processors")
+    )
+    assert "\n12.3 s, and 11.9 s of processor time (x86_64, 2 processors)" in card()
+    assert "Energy: not measured" in card()
+    tracking.record(
+        dataset, MODEL, effort=Effort(wall_s=1.0, cpu_s=1.0, joules=4321.4, machine="aarch64, 4 processors")
+    )
+    tracking.record(dataset, MODEL)  # a later stage, which fits nothing
+    assert "Energy: 4,321 J" in card()
+    (run,) = runs(kind="model")
+    assert run.data.metrics["train.joules"] == 4321.4
 
 
 def test_what_later_stages_find_replaces_what_the_run_showed(workspace: Path) -> None:

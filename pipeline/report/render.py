@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from pipeline.report.facts import Facts, ModelFacts, Part
 from pipeline.report.sensor_results import DETECTION
+from pipeline.run_facts import EFFORT_ELSEWHERE
 from pipeline.tables import TLP
 from threat_scorer.kinds import kind_of
 
@@ -90,6 +91,7 @@ def card(facts: Facts, model: ModelFacts) -> str:
         evidence=model.evidence,
         says=SAYS[kind].format(horizon=model.evidence.fit.get("horizon_days")),
         limits=LIMITS[kind],
+        effort=EFFORT_ELSEWHERE,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import run_facts, store
+from pipeline.effort import Effort
 from pipeline.paths import DatasetPaths
 from pipeline.tracking.connection import batched, experiment_of
 
@@ -54,6 +55,18 @@ def log_fit(client: "MlflowClient", paths: DatasetPaths, model: str, digest: str
     return client.get_run(run.info.run_id)
 
 
+def log_effort(client: "MlflowClient", run: "Run", effort: Effort) -> "Run":
+    """Log what the fit took; the card, which tells of it, is logged again."""
+    run_id = run.info.run_id
+    took = {"train.wall_seconds": effort.wall_s, "train.cpu_seconds": effort.cpu_s}
+    took |= {} if effort.joules is None else {"train.joules": effort.joules}
+    batched(client, run_id, metrics=took, params={})
+    client.set_tag(run_id, "train.machine", effort.machine)
+    if "card_digest" in run.data.tags:
+        client.delete_tag(run_id, "card_digest")
+    return client.get_run(run_id)
+
+
 def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model: str) -> None:
     """Add what later stages found out of the model, each time that it differs from what the run shows."""
     run_id = run.info.run_id
@@ -61,7 +74,12 @@ def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model:
         if not files or run.data.tags.get(f"{tag}_digest") == (digest := store.digest(*files)):
             continue
         for file in files:
-            client.log_artifact(run_id, str(file), tag)
+            if tag == "card":
+                took = run_facts.effort(run.data.metrics, run.data.tags.get("train.machine"))
+                text = file.read_text(encoding="utf-8").replace(run_facts.EFFORT_ELSEWHERE, took)
+                client.log_text(run_id, text, f"{tag}/{file.name}")
+            else:
+                client.log_artifact(run_id, str(file), tag)
             if file.suffix == ".onnx":
                 client.set_tag(run_id, "onnx_model_id", _log_onnx(client, run_id, file, paths, model))
             if file.name == "metrics.json":

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline import params, run_facts
+from pipeline.effort import Effort
 from pipeline.paths import DatasetPaths
 from pipeline.tracking import folds, models
 from pipeline.tracking.connection import connect, experiment_of, find_run, only_our_warnings
@@ -12,13 +13,15 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-def record(dataset: str, model: str) -> str | None:
+def record(dataset: str, model: str, *, effort: Effort | None = None) -> str | None:
     """Make MLflow show the fit, and what is known of it by now, of one model of one dataset.
 
     Parameters
     ----------
     dataset, model
         As in params.yaml. The model's files are read from where the stages left them.
+    effort
+        What the fit took, where it was made just now.
 
     Returns
     -------
@@ -32,6 +35,8 @@ def record(dataset: str, model: str) -> str | None:
     client = connect()
     with only_our_warnings():
         run = find_model(client, dataset, model, digest) or models.log_fit(client, paths, model, digest)
+        if effort:
+            run = models.log_effort(client, run, effort)
         models.log_evidence(client, run, paths, model)
         folds.log_folds(client, run, paths, model)
     return str(run.info.run_id)

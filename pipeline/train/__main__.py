@@ -6,6 +6,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from pipeline import cli, params, store
+from pipeline.effort import Stopwatch
 from pipeline.paths import DatasetPaths
 from pipeline.tables import ROW_KEYS
 from pipeline.train import area_risk, sensor_threat
@@ -26,7 +27,9 @@ def main() -> None:
         only_linear=tuple(feature["name"] for feature in catalogue["features"] if not feature["trees"]),
     )
     train = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[kind]
+    watch = Stopwatch()
     fit, settings, predicted = train(declared, given.dataset, given.model, table, columns)
+    effort = watch.read()  # for MLflow alone: a time in a file would make every run another file
     folder, digest = paths.model(given.model), store.digest(paths.features(given.model))
     with store.replacing(folder / "model.txt") as new:
         fit.model.booster.save_model(str(new))
@@ -41,7 +44,7 @@ def main() -> None:
     # MLflow is a log beside the files, and slow to import: nothing above needs it
     from pipeline import tracking
 
-    tracking.record(given.dataset, given.model)
+    tracking.record(given.dataset, given.model, effort=effort)
 
 
 Trained: TypeAlias = tuple[Fit, params.Boosting, dict[str, pa.Table]]
