@@ -12,6 +12,7 @@ import pytest
 from signed_bundle import Headquarters
 from tiny_bundle import AREA, CONTRACT, write_bundle
 
+from pipeline import store
 from pipeline.cli import StageError
 from pipeline.paths import DatasetPaths
 from pipeline.signing import commands, release
@@ -38,9 +39,15 @@ def office(tmp_path, monkeypatch):
     paths = DatasetPaths("tiny")
     paths.features("area_risk_28d").parent.mkdir(parents=True)
     shutil.move(Headquarters(tmp_path).features(), paths.features("area_risk_28d"))
+    write_cards(paths)
     for name in ("root", "signing"):
         commands.main(["keygen", "--out", "keys", "--name", name])
     return tmp_path
+
+
+def write_cards(paths):
+    for model in paths.bundle.glob("*.onnx"):
+        store.write_bytes(f"# What it is for\n\nonnx: {store.digest(model)}\n".encode(), paths.card(model.stem))
 
 
 def trust(counter=1, *more):
@@ -162,14 +169,27 @@ def test_a_decision_that_cannot_be_kept_is_refused_by_name(office, arguments, sa
         sign("1.0", 1, *arguments)
 
 
-def test_a_model_card_goes_along_and_no_private_key_does(office):
-    card = DatasetPaths("tiny").card("sensor_threat")
-    card.parent.mkdir(parents=True)
-    card.write_text("# What it is for\n")
+def test_each_models_card_goes_along_and_no_private_key_does(office, capsys):
     data = Path(sign("1.0", 1)).read_bytes()
-    assert b"# What it is for" in data
+    cards = [DatasetPaths("tiny").card(model.stem) for model in DatasetPaths("tiny").bundle.glob("*.onnx")]
+    assert len(cards) == 2
+    assert all(card.read_bytes() in data for card in cards)
     assert b"PRIVATE" not in data
     assert device("verify", "dist/tiny-1.0.bundle", "--trust", trust()) == 0
+    Path("dist/changed.bundle").write_bytes(data.replace(b"# What it is for", b"# What it is not"))
+    assert device("verify", "dist/changed.bundle", "--trust", "trust-1.json") == 2
+    assert "refused (altered): dist/changed.bundle: area_risk_28d.md: sha256" in capsys.readouterr().err
+
+
+def test_a_model_without_its_card_or_with_another_ones_does_not_leave(office):
+    card = DatasetPaths("tiny").card("sensor_threat")
+    card.write_text("# A card of the model before\n")
+    with pytest.raises(StageError, match=r"sensor_threat\.md: does not name .*sensor_threat\.onnx, sha256:"):
+        sign("1.0", 1)
+    card.unlink()
+    with pytest.raises(StageError, match=r"sensor_threat\.md: no such file; no model goes to the field without"):
+        sign("1.0", 1)
+    sign("1.0", 1, "--model", "area_risk_28d")
 
 
 def test_a_trust_file_that_no_device_would_take_is_not_written(office):
@@ -227,6 +247,7 @@ def test_a_bundle_holds_the_models_that_were_asked_for_and_the_prior_of_one_that
 
 def test_with_several_horizons_the_priors_must_be_named(office):
     write_bundle(office / "models/tiny/bundle", replace(AREA, model="area_risk_7d", horizon_days=7))
+    write_cards(DatasetPaths("tiny"))
     with pytest.raises(StageError, match="got several models of area risk; expected --prior-of one of area_risk_28d"):
         sign("1.0.0", 1)
     sign("1.0.0", 1, "--no-prior")

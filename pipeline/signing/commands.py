@@ -130,13 +130,26 @@ def _sign(options: argparse.Namespace) -> None:
     paths = DatasetPaths(options.dataset)
     model = None if options.no_prior else _prior_of(paths, options.prior_of)
     rows = (model, paths.features(model)) if model else None
-    cards = {path.stem: card for path in paths.bundle.glob("*.onnx") if (card := paths.card(path.stem)).exists()}
+    carried = [path.stem for path in paths.bundle.glob("*.onnx") if not options.model or path.stem in options.model]
+    cards = {name: _card_of(paths, name) for name in carried}
     manifest, content = release.members(paths.bundle, decision, only=options.model, cards=cards, prior_rows=rows)
     path = options.out or RELEASES / f"{decision.name}-{decision.version}.bundle"
     release.write(path, manifest, content, signers[0])
     signed = manifest.release
     print(f"{path}: {path.stat().st_size:,} bytes, counter {signed.counter}, for {' '.join(signed.recipients)},")
     print(f"  valid {signed.not_before} to {signed.expires}, TLP:{signed.marking.tlp}, {', '.join(content)}")
+
+
+def _card_of(paths: DatasetPaths, model: str) -> Path:
+    """Return the file of a model's card, which must be of the very file that goes to the field."""
+    card, digest = paths.card(model), store.digest(paths.onnx(model))
+    if not card.exists():
+        raise StageError(
+            f"{card}: no such file; no model goes to the field without its card: run the report stage first"
+        )
+    if digest not in card.read_text(encoding="utf-8"):
+        raise StageError(f"{card}: does not name {paths.onnx(model)}, {digest}; run the report stage again")
+    return card
 
 
 def _prior_of(paths: DatasetPaths, told: str | None) -> str | None:
