@@ -141,8 +141,8 @@ def effort(metrics: Mapping[str, float], machine: str | None) -> str:
         return "Not known: the model came from a cache, and was not fitted where this log is written."
     wall_s, cpu_s = metrics["train.wall_seconds"], metrics["train.cpu_seconds"]
     took = (
-        f"{wall_s:,.1f} s, and {cpu_s:,.1f} s of processor time ({machine}), with the fits at earlier origins or for "
-        "held-out groups. Energy: "
+        f"{wall_s:,.1f} s by the clock, {cpu_s:,.1f} s of processor time ({machine}), with the fits at earlier "
+        "origins or for held-out groups. Energy: "
     )
     if "train.joules" not in metrics:
         return took + "not measured, as that machine does not show its processors' counters."

@@ -1,5 +1,7 @@
 """The plots show what the files say, of the models that matter, the same each time."""
 
+import shutil
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from chromium import PICTURES
 from PIL import Image
+from project import Project
 from scipy.special import expit, logit
 
 from pipeline.evaluate import curves, drivers, figures, plots, risk_maps, scoring
@@ -155,3 +159,25 @@ def test_each_plot_is_written_with_its_points(rows, outcome, fitted, tmp_path: P
     kept = set(rows["smooth"].to_numpy()[500:].tolist())
     values = drawn.filter(pa.compute.equal(drawn["feature"], "smooth"))["value"].to_numpy()
     assert {float(np.float32(value)) for value in values} <= kept
+
+
+CURVES = {"reliability", "gain", "lift", "roc", "precision_recall"}
+DRIVERS = {"effects", "importance"}
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "shown"),
+    [
+        ("area_risk_28d", CURVES | DRIVERS | {"risk_maps"}, ["risk_maps"]),
+        ("sensor_threat", CURVES | DRIVERS | {"operating"}, ["effects", "operating"]),
+    ],
+)
+def test_the_chain_leaves_every_plot_with_its_points(small_chain: Project, model, names, shown) -> None:
+    folder = small_chain.root / "reports/simulated/evaluation" / model
+    for kind in ("png", "csv"):
+        assert {path.stem for path in folder.glob(f"*.{kind}")} == names
+    page = (small_chain.root / "reports/simulated/index.html").read_text()
+    for name in names - {"risk_maps"}:  # the page's own map has a slider
+        assert b64encode((folder / f"{name}.png").read_bytes()).decode() in page
+    for name in shown if PICTURES else []:
+        shutil.copy(folder / f"{name}.png", Path(PICTURES) / f"model-{name}.png")

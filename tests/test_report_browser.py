@@ -7,6 +7,7 @@ from pathlib import Path
 import chromium
 import pytest
 from chromium import needs_chromium
+from PIL import Image, ImageColor
 from project import Project
 
 pytestmark = needs_chromium
@@ -110,3 +111,39 @@ def test_it_prints(page, tmp_path) -> None:
     file.write_text(page)
     chromium.run(file.as_uri(), tmp_path / "profile", f"--print-to-pdf={printed}")
     assert len(re.findall(rb"/Type ?/Page\b", printed.read_bytes())) > 1
+
+
+USED = """
+const slider = document.getElementById("cutoff");
+slider.value = Math.floor(slider.max / 2);
+slider.dispatchEvent(new Event("input"));
+document.querySelector("#highest button").click();
+"""
+# a window without a screen takes its size only for the picture, so that a place to scroll to would be another's
+TO_THE_MAP = """
+const above = [document.querySelector("header")];
+for (let e = document.getElementById("map").previousElementSibling; e; e = e.previousElementSibling) above.push(e);
+for (const e of above) e.style.display = "none";
+"""
+BAND, CLASSES, CHOSEN = ["#1b1b1b", "#ffc000"], ["#ffffcc", "#253494", "#ff8c1a"], ["#000000"]
+VIEWS = {
+    "reviewers-page.png": ("", (1100, 900), BAND),
+    "reviewers-map.png": (TO_THE_MAP, (1100, 900), BAND + CLASSES),
+    "reviewers-cell.png": (USED + TO_THE_MAP, (1100, 900), BAND + CLASSES + CHOSEN),
+    "reviewers-phone.png": (USED + TO_THE_MAP, (390, 1150), BAND + CLASSES + CHOSEN),
+}
+"""By the picture's name in docs/review.md: what is done first, the window, and colours that must then be seen."""
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_picture_is_kept_of_what_a_reviewer_sees(page, tmp_path, name) -> None:
+    done, (width, height), colours = VIEWS[name]
+    file, shot = tmp_path / "page.html", tmp_path / "shot.png"
+    file.write_text(page.replace("</body>", f"<script>{done}</script></body>"))
+    options = ["--hide-scrollbars", f"--window-size={width},{height}", "--virtual-time-budget=5000"]
+    chromium.run(file.as_uri(), tmp_path / "profile", *options, f"--screenshot={shot}")
+    picture = Image.open(shot).convert("RGB")
+    assert picture.size == (width, height)
+    seen = {colour for _, colour in picture.getcolors(width * height)}
+    assert {ImageColor.getrgb(colour) for colour in colours} <= seen
+    assert chromium.keep(shot, tmp_path, name).stat().st_size < 150_000

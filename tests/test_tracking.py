@@ -125,7 +125,7 @@ def test_the_card_in_mlflow_says_what_the_fit_took_and_the_file_where_to_read_it
     tracking.record(
         dataset, MODEL, effort=Effort(wall_s=12.34, cpu_s=11.86, joules=None, machine="x86_64, 2 processors")
     )
-    assert "\n12.3 s, and 11.9 s of processor time (x86_64, 2 processors)" in card()
+    assert "\n12.3 s by the clock, 11.9 s of processor time (x86_64, 2 processors)" in card()
     assert "Energy: not measured" in card()
     tracking.record(
         dataset, MODEL, effort=Effort(wall_s=1.0, cpu_s=1.0, joules=4321.4, machine="aarch64, 4 processors")

@@ -16,15 +16,13 @@ from pathlib import Path
 
 import chromium
 import pytest
-from chromium import needs_chromium
+from chromium import PICTURES, needs_chromium
 from mlflow import MlflowClient
 from project import ROOT
 
 from pipeline import tracking
 
 WAIT_S = 300.0
-PICTURES = os.environ.get("CIED_SCREENSHOTS")
-"""Folder for the pictures of docs/review.md; none are taken where nobody asks, as each would differ by its times."""
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -183,7 +181,9 @@ def test_its_pages_show_the_runs_a_plot_and_the_champion(server, reviewed, tmp_p
         address, profile = f"{server}/#/{page}", tmp_path / "profile"
         options = ["--window-size=1400,900", "--virtual-time-budget=20000"]
         if PICTURES and picture:
-            chromium.run(address, profile, *options, f"--screenshot={Path(PICTURES).absolute() / picture}")
+            shot = tmp_path / picture
+            chromium.run(address, profile, *options, f"--screenshot={shot}")
+            chromium.keep(shot, tmp_path, picture)
         return chromium.run(address, profile, *options, "--dump-dom").stdout
 
     client = MlflowClient(server)
