@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h3
 import lightgbm
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -138,6 +139,18 @@ def test_every_plot_is_a_picture_the_same_each_time(rows, outcome, fitted) -> No
         width, height = Image.open(BytesIO(picture)).size
         assert (width, height) == tuple(round(120 * side) for side in figures.SIZE.get(name, figures.USUAL))
         assert len(picture) < 150_000
+
+
+def test_a_picture_keeps_the_colours_that_it_was_drawn_in() -> None:
+    cells = sorted(h3.grid_disk(h3.latlng_to_cell(-30.0, -15.0, 7), 2))
+    chances = np.geomspace(1e-4, 0.5, len(cells))
+    columns = {"cutoff": ["2022-01-03"] * 19, "horizon_days": [28] * 19, "cell": cells}
+    points = pa.table({**columns, "probability": chances, "event_followed": [1] + [0] * 18})
+    picture = figures.draw("risk_maps", points, title="a test", marked="TLP:AMBER")
+    seen = {colour for _, colour in Image.open(BytesIO(picture)).convert("RGB").getcolors(10**6)}
+    wanted = 255 * mpl.colormaps["cividis"](np.linspace(0, 1, 19))[:, :3]
+    for colour in [*wanted, (255, 255, 255), (0xD0, 0, 0)]:
+        assert min(np.abs(np.subtract(colour, other)).max() for other in seen) <= 4
 
 
 def test_an_area_model_has_no_operating_curve_nor_has_a_sensor_whose_ground_nobody_measured(outcome) -> None:

@@ -7,10 +7,13 @@ and hatches in print.
 
 import textwrap
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 
 import matplotlib as mpl
+import numpy as np
 import pyarrow as pa
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -21,7 +24,6 @@ mpl.use("agg")  # no screen is needed
 SIZE = {"effects": (8.0, 5.5), "importance": (8.0, 5.5), "risk_maps": (12.0, 5.2)}
 """Inches, where a picture is larger than `USUAL`."""
 USUAL = (6.0, 4.5)
-COLOURS = 256
 
 DRAWN: dict[str, Callable[[Figure, pa.Table], None]] = {
     **curves.DRAWN,
@@ -52,6 +54,21 @@ def draw(name: str, points: pa.Table, *, title: str, marked: str) -> bytes:
     figure.supxlabel(textwrap.fill(marked, int(17 * width)), fontsize=6.5, color="#555555", x=0.99, ha="right")
     drawn, small = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png", metadata={"Software": None})
-    # as many colours as can be told apart, in a third of the bytes: the page holds them all
-    Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    # a third of the bytes: the page holds all pictures
+    with_palette = Image.open(drawn).convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE)
+    with_palette.save(small, "png", optimize=True)
     return small.getvalue()
+
+
+@cache
+def _palette() -> Image.Image:
+    """Return 254 colours that every picture is made of: the map's scale, greys, and each line's colour on white."""
+    scale = 255 * mpl.colormaps["cividis"](np.linspace(0, 1, 128))[:, :3]
+    # Pillow looks for the nearest in steps of four: a grey too near to white would take its place
+    greys = np.repeat(np.append(np.linspace(0, 240, 55), 255)[:, None], 3, axis=1)
+    lines = 255 * np.array([to_rgb(colour) for colour in (*curves.COLOURS, maps.RING)])
+    strength = np.linspace(0.25, 1, 14)[:, None, None]
+    faded = 255 * (1 - strength) + lines * strength
+    found = Image.new("P", (1, 1))
+    found.putpalette(np.concatenate([scale, greys, faded.reshape(-1, 3)]).round().astype(int).ravel().tolist())
+    return found

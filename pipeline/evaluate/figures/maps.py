@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from pipeline import cells as h3cells
 
+RING = "#D00000"
 LEAST = 1e-4
 """Probability below which all cells look alike."""
 
@@ -35,7 +36,7 @@ def risk_maps(figure: Figure, points: pa.Table) -> None:
         followed = rows["event_followed"].to_numpy() == 1
         middles = np.array([outline.mean(axis=0) for outline in outlines])
         axes.scatter(*middles[followed].T, s=14, facecolors="none", edgecolors="white", linewidths=1.6)
-        axes.scatter(*middles[followed].T, s=14, facecolors="none", edgecolors="#D00000", linewidths=0.8)
+        axes.scatter(*middles[followed].T, s=14, facecolors="none", edgecolors=RING, linewidths=0.8)
         axes.autoscale_view()
         axes.set_aspect(1 / np.cos(np.radians(middles[:, 1].mean())))
         days = rows["horizon_days"][0].as_py()
