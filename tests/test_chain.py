@@ -81,19 +81,38 @@ def test_the_plots_open(small_chain: Project, tmp_path: Path) -> None:
 
 
 def test_mlflow_shows_one_run_for_each_model_also_when_it_was_restored(project: Project) -> None:
-    def runs() -> list[str]:
-        script = (
-            "import mlflow; from pipeline import tracking; client = tracking.connect(); "
-            "runs = client.search_runs([client.get_experiment_by_name('simulated').experiment_id]); "
-            "print(sorted(run.data.tags['model'] for run in runs if run.data.tags['kind'] == 'model'))"
-        )
-        return str(project.succeed(sys.executable, "-c", script)).strip().splitlines()[-1:]
+    script = """
+import json
+from pipeline import tracking
+client = tracking.connect()
+runs = client.search_runs([client.get_experiment_by_name("simulated").experiment_id])
+of_a_kind = {kind: [run for run in runs if run.data.tags["kind"] == kind] for kind in ("model", "fold")}
+print(json.dumps({
+    "models": sorted(run.data.tags["model"] for run in of_a_kind["model"]),
+    "folds": sorted(run.info.run_name for run in of_a_kind["fold"]),
+    "pictures": sorted(
+        file.path for run in of_a_kind["model"] for file in client.list_artifacts(run.info.run_id, "evaluation")
+        if file.path.endswith(".png")
+    ),
+    "fitted here": ["train.cpu_seconds" in run.data.metrics for run in of_a_kind["model"]],
+}))
+"""
 
-    expected = ["['area_risk_28d', 'area_risk_7d', 'sensor_threat']"]
-    assert runs() == expected
+    def shown() -> dict[str, list]:
+        return json.loads(project.succeed(sys.executable, "-c", script).strip().splitlines()[-1])
+
+    first = shown()
+    assert first["models"] == ["area_risk_28d", "area_risk_7d", "sensor_threat"]
+    assert sum(name.startswith("area_risk_28d origin 2022-") for name in first["folds"]) == 4
+    assert sum(name.startswith("sensor_threat without ") for name in first["folds"]) > 1
+    assert first["pictures"].count("evaluation/risk_maps.png") == 2
+    assert first["pictures"].count("evaluation/effects.png") == 3
+    assert all(first["fitted here"])
     (project.root / "mlflow.db").unlink()
     shutil.rmtree(project.root / "models/simulated")
     assert stages_run(project.succeed("dvc", "repro")) == set()  # restored from the cache, not fitted
     project.succeed(sys.executable, "-m", "pipeline.tracking", "simulated")
     project.succeed(sys.executable, "-m", "pipeline.tracking", "simulated")
-    assert runs() == expected
+    again = shown()
+    assert not any(again["fitted here"])
+    assert {**again, "fitted here": first["fitted here"]} == first
