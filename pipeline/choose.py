@@ -28,8 +28,9 @@ def choose(text: str, *, dataset: str, models: list[str], cut: str) -> str:
       cut: none
     """
     for key, value in {"dataset": dataset, "models": f"[{', '.join(models)}]", "cut": cut}.items():
-        line = rf"(?m)^(run:\n(?:  .*\n)*?  {key}: )(\[.*?\]|\S+)"
-        text, found = re.subn(line, rf"\g<1>{value}", text, count=1)
+        # `dvc exp run -S` writes a list with a line for each entry
+        line = rf"(?m)^(run:\n(?:  .*\n)*?  {key}:)(?: \[.*?\]| \S+|(?:\n  - .*)+)"
+        text, found = re.subn(line, rf"\g<1> {value}", text, count=1)
         if not found:
             raise cli.StageError(f"{PARAMS}: run.{key} is missing; expected a line `  {key}: ...` under `run:`")
     return text

@@ -69,6 +69,10 @@ class DatasetPaths:
         """Folder of one model's metrics and plots."""
         return self.reports / "evaluation" / model
 
+    def tuning(self, model: str) -> Path:
+        """CSV file of what a search for one model's values has tried; what it remembers lies beside it, as Parquet."""
+        return self.reports / "tuning" / f"{model}.csv"
+
     def parity(self, model: str) -> Path:
         """JSON file that says how closely one model's ONNX form and its booster agree."""
         return self.reports / "parity" / f"{model}.json"

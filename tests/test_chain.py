@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from project import Project
 
 OUTPUTS = ("data", "models", "reports")
@@ -60,6 +61,35 @@ def test_a_changed_parameter_reruns_that_model_only(project: Project) -> None:
         "export@simulated-area_risk_7d",
         "report@simulated",  # gathers what the models' evaluations found
     }
+
+
+def test_an_experiment_is_logged_beside_the_other_runs_and_leaves_the_folder_as_it_was(project: Project) -> None:
+    for name in ("name", "email"):
+        project.succeed("git", "config", f"user.{name}", "test@example.org")
+    project.succeed("git", "add", "-A")
+    project.succeed("git", "commit", "-q", "-m", "ran")
+    before = contents(project)
+    leaves = ("-S", "train.area_risk_28d.num_leaves=6")
+    printed = project.succeed("dvc", "exp", "run", "--temp", "-n", "trial", *leaves, "train@simulated-area_risk_28d")
+    assert stages_run(printed) == {"train@simulated-area_risk_28d"}
+    assert contents(project) == before
+    assert project.succeed("git", "status", "--porcelain") == ""
+    script = (
+        "from pipeline import tracking; client = tracking.connect(); "
+        "runs = client.search_runs([client.get_experiment_by_name('simulated').experiment_id], "
+        "\"tags.model = 'area_risk_28d'\"); "
+        "print(sorted((run.data.tags.get('dvc_experiment', ''), run.data.params['train.num_leaves']) for run in runs))"
+    )
+    present = yaml.safe_load((project.root / "params.yaml").read_text())["train"]["area_risk_28d"]["num_leaves"]
+    logged = project.succeed(sys.executable, "-c", script).strip().splitlines()[-1]
+    assert logged == f"[('', '{present}'), ('trial', '6')]"
+    (reference,) = project.succeed("git", "for-each-ref", "--format=%(refname)", "refs/exps/**/trial").split()
+    tried = project.succeed("git", "show", f"{reference}:params.yaml")
+    expected = yaml.safe_load((project.root / "params.yaml").read_text())
+    expected["train"]["area_risk_28d"]["num_leaves"] = 6
+    assert yaml.safe_load(tried) == expected  # its layout is DVC's, but no value, comment or anchor is lost
+    assert "# small trees on top of it" in tried
+    assert "&band" in tried
 
 
 def test_the_metrics_are_there_for_machines_and_for_dvc(small_chain: Project) -> None:

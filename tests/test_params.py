@@ -58,6 +58,26 @@ def a_horizon_that_nothing_fits(values: Values) -> None:
     values["datasets"]["colombia"]["area_risk"]["horizons_days"][14] = {"cutoff_every_days": 14}
 
 
+def bound_of_nothing(values: Values) -> None:
+    values["tune"]["area_risk"]["num_leave"] = {"low": 2, "high": 9}
+
+
+def bound_that_no_fit_allows(values: Values) -> None:
+    values["tune"]["area_risk"]["feature_fraction"]["high"] = 1.5
+
+
+def bound_between_whole_numbers(values: Values) -> None:
+    values["tune"]["area_risk"]["num_leaves"]["low"] = 2.5
+
+
+def bound_from_high_to_low(values: Values) -> None:
+    values["tune"]["area_risk"]["learning_rate"] = {"low": 0.1, "high": 0.01}
+
+
+def seed_searched_for(values: Values) -> None:
+    values["tune"]["area_risk"]["seed"] = {"low": 1, "high": 100}
+
+
 def split_before_training(values: Values) -> None:
     values["datasets"]["colombia"]["area_risk"]["test_from"] = "2001-01-01"
 
@@ -73,6 +93,14 @@ def split_before_training(values: Values) -> None:
         (worse_code_weighs_more, "admiralty: credibility: expected 1, 2, 3, 4, 5, none weighing more"),
         (unknown_border, "theatre.border is 'sim_boarder'; expected one of the sources; did you mean 'sim_border'?"),
         (a_horizon_that_nothing_fits, "train has no section area_risk_14d, which datasets.colombia.area_risk asks for"),
+        (bound_of_nothing, "tune: area_risk names 'num_leave'; did you mean 'num_leaves'?"),
+        (
+            bound_that_no_fit_allows,
+            "tune: area_risk.feature_fraction: got 1.5; input should be less than or equal to 1",
+        ),
+        (bound_between_whole_numbers, "tune: area_risk.num_leaves: got 2.5; input should be a valid integer"),
+        (bound_from_high_to_low, "tune.area_risk.learning_rate: got 0.1 to 0.01, linear; expected low < high"),
+        (seed_searched_for, "tune: area_risk names 'seed'"),
         (split_before_training, "expected history_from <= train_from < test_from < test_until"),
     ],
 )

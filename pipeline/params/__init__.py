@@ -15,7 +15,17 @@ from pipeline.params.datasets import (
     Simulate,
     Theatre,
 )
-from pipeline.params.stages import AreaBoosting, AreaFeatures, Boosting, Evaluate, Export, Review, SensorBoosting
+from pipeline.params.stages import (
+    AreaBoosting,
+    AreaFeatures,
+    Boosting,
+    Bound,
+    Evaluate,
+    Export,
+    Review,
+    SensorBoosting,
+    Tune,
+)
 from pipeline.params.whole import Params, load, midnight
 
 __all__ = [
@@ -26,6 +36,7 @@ __all__ = [
     "AreaRisk",
     "AreaTask",
     "Boosting",
+    "Bound",
     "Bounds",
     "Dataset",
     "Evaluate",
@@ -40,6 +51,7 @@ __all__ = [
     "SensorTask",
     "Simulate",
     "Theatre",
+    "Tune",
     "load",
     "midnight",
 ]

@@ -1,12 +1,12 @@
 """How each stage works: features, fits, measures, exports, and what a reviewer asks of a model."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Le, MinLen
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.declarations import STRICT
+from pipeline.declarations import STRICT, nearest
 from pipeline.params.numbers import Count, Fraction, Positive, Share
 from pipeline.tables import Tlp
 from threat_scorer.kinds import kind_of
@@ -96,6 +96,51 @@ def _by_kind(sections: Any) -> Any:
 
 
 TrainSections = Annotated[Train, BeforeValidator(_by_kind)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Bound:
+    """Between what ends, both within it, a search draws a value, and on which scale."""
+
+    low: float
+    high: float
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Bound":
+        if not self.low < self.high or (self.scale == "log" and self.low <= 0):
+            raise ValueError(f"got {self.low} to {self.high}, {self.scale}; expected low < high, above 0 if log")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tune:
+    """How an area model's values are searched for, inside the training period."""
+
+    retrain_periods: Count
+    """Length of the tuned period, which ends where the test begins."""
+    trials: Count
+    """Candidates besides the values in `train`."""
+    seed: Annotated[int, Ge(0)]
+    area_risk: Annotated[dict[str, Bound], MinLen(1)]
+    """By the name of a number in the sections of `train` for models of area risk; the same for all of them."""
+
+    @model_validator(mode="after")
+    def _bounds_are_of_the_fit(self) -> "Tune":
+        kinds = get_type_hints(AreaBoosting, include_extras=True)
+        # another seed is no better model, only a luckier one; threads change nothing
+        names = [name for name in kinds if name not in ("rounds", "seed", "num_threads")]
+        for name, bound in self.area_risk.items():
+            if name not in names:
+                raise ValueError(
+                    f"area_risk names {name!r}{nearest(name, names)} (what may be searched for: {', '.join(names)})"
+                )
+            for end in (bound.low, bound.high):
+                try:
+                    TypeAdapter(kinds[name]).validate_python(end)
+                except ValidationError as error:
+                    raise ValueError(f"area_risk.{name}: got {end}; {error.errors()[0]['msg'].lower()}") from None
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)

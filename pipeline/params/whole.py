@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
 from pipeline.params.datasets import Admiralty, AreaTask, Dataset, Measured, Run, SensorTask, Simulate, Theatre
-from pipeline.params.stages import Evaluate, Export, Features, Review, TrainSections
+from pipeline.params.stages import Evaluate, Export, Features, Review, TrainSections, Tune
 from threat_scorer.kinds import kind_of
 
 
@@ -23,6 +23,7 @@ class Params:
     admiralty: Admiralty
     features: Features
     train: TrainSections
+    tune: Tune
     evaluate: Evaluate
     export: Export
     review: Review

@@ -1,0 +1,65 @@
+"""``python -m pipeline.tune --dataset NAME --model NAME``: data/tables -> reports/<dataset>/tuning/<model>.csv."""
+
+import dataclasses
+
+from pipeline import cli, params, store
+from pipeline.cli import StageError
+from pipeline.declarations import declare
+from pipeline.paths import DatasetPaths
+from pipeline.tune import inside, search, summary, tries
+
+
+def main() -> None:
+    """Search, remember each try, print what came of it; params.yaml is left as it is."""
+    parser = cli.parser("pipeline.tune", "Search for better values of `train`, inside the training period.", model=True)
+    parser.add_argument("--trials", type=int, help="candidates besides the present values; default: tune.trials")
+    parser.add_argument("--seed", type=int, help="another one draws others; default: tune.seed")
+    given = parser.parse_args()
+    paths, declared = DatasetPaths(given.dataset), params.load()
+    chosen = {name: value for name in ("trials", "seed") if (value := getattr(given, name)) is not None}
+    tune = declare({**dataclasses.asdict(declared.tune), **chosen}, params.Tune, where="the search")
+    rows = rows_of(declared, paths, given.model, retrain_periods=tune.retrain_periods)
+    evaluate, digest = declared.evaluate, rows.digest()
+    file = paths.tuning(given.model)
+    memory = file.with_suffix(".parquet")
+    known, scores = tries.read(memory), []
+    candidates = search.candidates(
+        declared.train.area_risk[given.model], tune.area_risk, trials=tune.trials, seed=tune.seed
+    )
+    for trial, candidate in enumerate(candidates):
+        key = tries.key(digest, candidate)
+        if key not in known:
+            known[key] = search.score(rows, candidate, bins=evaluate.calibration_bins)
+            tries.add(memory, key, candidate, known[key])
+            print(f"trial {trial} of {tune.trials}: log-loss {known[key].log_loss:.6f}", flush=True)
+        scores.append(known[key])
+    searched = list(tune.area_risk)
+    found = summary.table(candidates, scores, searched, evaluate)
+    store.write_csv(found, file)
+    for line in summary.lines(found, searched, rows.task, dataset=given.dataset, model=given.model):
+        print(line)
+
+
+def rows_of(declared: params.Params, paths: DatasetPaths, model: str, *, retrain_periods: int) -> inside.Inside:
+    """Read the tables of a dataset, and return the rows that a search may look at."""
+    tables = []
+    for name in ("incidents", "observations", "places"):
+        path = paths.tables / f"{name}.parquet"
+        if not path.exists():
+            raise StageError(f"{path}: no such file; run `make DATASET={paths.dataset}` or its ingest first")
+        tables.append(store.read_table(path))
+    incidents, observations, places = tables
+    return inside.build(
+        incidents,
+        observations,
+        places,
+        theatre=declared.theatre(paths.dataset),
+        task=declared.area_task(paths.dataset, model),
+        features=declared.features.area_risk,
+        admiralty=declared.admiralty,
+        retrain_periods=retrain_periods,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

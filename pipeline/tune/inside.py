@@ -1,0 +1,101 @@
+"""Tables and an area task -> the rows of the training period alone, as they were known on the day the test began.
+
+What no search may see is cut away before anything is computed: a report that came later is not there, a version that
+was corrected later still stands. Which reports are of one event is as `ingest` has judged it, on all that it read.
+"""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.cli import StageError
+from pipeline.features import area_risk
+from pipeline.params import Admiralty, AreaFeatures, AreaTask, Theatre, midnight
+from pipeline.tables import UTC
+from pipeline.train.model import Columns
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a search learns from and is scored on."""
+
+    task: AreaTask
+    """Its test is the tuned period: the last periods of the training, which end where the real test begins."""
+    table: pa.Table
+    columns: Columns
+
+    def digest(self) -> str:
+        """Return ``sha256:<hex>`` of all that a fit reads of the rows, and of the task."""
+        state = hashlib.sha256(repr((self.task, self.columns)).encode())
+        for name in self.table.column_names:
+            if name not in ("cell", "reported_by"):
+                state.update(np.ascontiguousarray(self.table[name].to_numpy()).tobytes())
+        return f"sha256:{state.hexdigest()}"
+
+
+def build(
+    incidents: pa.Table,
+    observations: pa.Table,
+    places: pa.Table,
+    *,
+    theatre: Theatre,
+    task: AreaTask,
+    features: AreaFeatures,
+    admiralty: Admiralty,
+    retrain_periods: int,
+) -> Inside:
+    """Build the rows of a task whose test is the tuned period.
+
+    They are built anew, not taken from data/features: there the self-exciting process has been fitted, and the cells
+    have been chosen, by all that was known when the real test began.
+
+    Parameters
+    ----------
+    task
+        The real one: what happened from its `test_from` on, or became known then, is not looked at.
+    retrain_periods
+        Length of the tuned period.
+    """
+    shifted = shift(task, retrain_periods=retrain_periods)
+    end = midnight(task.test_from)
+    rows = area_risk.build(
+        as_known(incidents, end),
+        as_known(observations, end),
+        as_known(places, end),
+        theatre=theatre,
+        task=shifted,
+        features=features,
+        admiralty=admiralty,
+    )
+    names = tuple(feature.name for feature in rows.features)
+    return Inside(shifted, rows.table, Columns(names, linear=tuple(name for name in names if name in rows.linear)))
+
+
+def shift(task: AreaTask, *, retrain_periods: int) -> AreaTask:
+    """Return the task whose test ends where this one's begins, and is so many periods between two fits long.
+
+    Raises
+    ------
+    StageError
+        So long before the test, there is no training yet.
+    """
+    start = task.test_from - timedelta(days=retrain_periods * task.retrain_every_days)
+    if start <= task.train_from:
+        raise StageError(
+            f"params.yaml: tune.retrain_periods: {retrain_periods} periods of {task.retrain_every_days} days before "
+            f"{task.test_from} begin on {start}; expected a day after train_from, {task.train_from}: fewer periods"
+        )
+    return dataclasses.replace(task, test_from=start, test_until=task.test_from)
+
+
+def as_known(rows: pa.Table, moment: datetime) -> pa.Table:
+    """Return a table as it stood at a moment: the versions that were known, those not yet superseded still open."""
+    at = pa.scalar(moment, UTC)
+    known = rows.filter(pc.less_equal(rows["available_at"], at))
+    closed = pc.if_else(pc.less_equal(known["superseded_at"], at), known["superseded_at"], pa.scalar(None, UTC))
+    return known.set_column(known.column_names.index("superseded_at"), "superseded_at", closed)

@@ -1,0 +1,84 @@
+"""Bounds and a seed -> candidates, the values now in params.yaml first; each is fitted and scored as a model would be.
+
+Candidates are drawn independently at random (Bergstra and Bengio, Journal of Machine Learning Research 2012), so that
+they are known before the first is tried: a search that was killed goes on where it stood, and more trials with the same
+seed begin with the same ones.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from scipy.special import expit
+from sklearn.model_selection import ParameterSampler
+
+from pipeline import splits
+from pipeline.evaluate.metrics import row_log_loss, skill
+from pipeline.params import AreaBoosting, Bound
+from pipeline.rolling import Floats, Indices
+from pipeline.train import area_risk
+from pipeline.tune.inside import Inside
+
+DIGITS = 3
+"""Of a value that is drawn: params.yaml is read by people."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Skill on the tuned period, of which every model spoke before it was fitted to it."""
+
+    log_loss: float
+    """Mean over rows, nats."""
+    pr_auc: float
+    by_cutoff: Floats
+    """Mean log-loss of each cutoff's rows, shape (t,): as many rows in each, one a cell."""
+    blocks: Indices
+    """Of the bootstrap, shape (t,): labels of cutoffs in one block overlap."""
+
+
+def candidates(present: AreaBoosting, bounds: Mapping[str, Bound], *, trials: int, seed: int) -> list[AreaBoosting]:
+    """Return the present values, and so many others.
+
+    Examples
+    --------
+    >>> present = AreaBoosting(
+    ...     baseline_ridge=1.0, num_leaves=4, learning_rate=0.04, min_data_in_leaf=200, lambda_l2=10.0,
+    ...     feature_fraction=0.4, seed=7, num_threads=1, rounds=[50], rehearsals=4, most_negatives=200000)
+    >>> found = candidates(present, {"num_leaves": Bound(2, 32, "log")}, trials=4, seed=7)
+    >>> [one.num_leaves for one in found]
+    [4, 2, 17, 6, 14]
+    """
+    whole = {name: isinstance(getattr(present, name), int) for name in bounds}
+    spread = {name: _distribution(bound, whole=whole[name]) for name, bound in bounds.items()}
+    found = [present]
+    for drawn in ParameterSampler(spread, n_iter=trials, random_state=seed):
+        values: dict[str, Any] = {
+            name: _readable(value, bounds[name], whole=whole[name]) for name, value in drawn.items()
+        }
+        found.append(dataclasses.replace(present, **values))
+    return found
+
+
+def score(inside: Inside, settings: AreaBoosting, *, bins: int) -> Score:
+    """Fit at each origin of the tuned period, and score what was said before it was known."""
+    _, held_out, _ = area_risk.train(inside.table, inside.columns, inside.task, settings)
+    outcome, probability = held_out["label"].to_numpy() == 1, expit(held_out["log_odds"].to_numpy())
+    cutoffs, row = np.unique(held_out["cutoff"].to_numpy(), return_inverse=True)
+    found = skill(outcome, probability, bins=bins)
+    by_cutoff = np.bincount(row, weights=row_log_loss(outcome, probability)) / np.bincount(row)
+    blocks = splits.blocks(cutoffs, horizon_days=inside.task.horizon_days)
+    return Score(found["log_loss"], found["pr_auc"], by_cutoff, blocks)
+
+
+def _distribution(bound: Bound, *, whole: bool) -> Any:
+    # half a step more on each side, so that rounding gives the ends their share
+    low, high = (bound.low - 0.5, bound.high + 0.5) if whole else (bound.low, bound.high)
+    return stats.loguniform(low, high) if bound.scale == "log" else stats.uniform(low, high - low)
+
+
+def _readable(value: float, bound: Bound, *, whole: bool) -> float:
+    short = float(f"{round(value) if whole else value:.{DIGITS}g}")
+    return min(max(short, bound.low), bound.high)

@@ -1,0 +1,80 @@
+"""Candidates and their scores -> a table, best first, each with its difference to the present values; and in words."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipeline.evaluate.bootstrap import Difference, mean_difference
+from pipeline.params import AreaBoosting, AreaTask, Evaluate
+from pipeline.tune.search import Score
+
+
+def table(
+    candidates: Sequence[AreaBoosting], scores: Sequence[Score], searched: Sequence[str], settings: Evaluate
+) -> pa.Table:
+    """Return a row for each try, the lowest log-loss first.
+
+    Parameters
+    ----------
+    candidates, scores
+        The present values first.
+    searched
+        Names of the values that differ.
+
+    Returns
+    -------
+    Table
+        ``trial``, 0 being the present values; ``log_loss``, ``pr_auc``; ``difference``, of the log-loss to that of
+        trial 0, with ``low`` and ``high``, its 95 % interval over blocks of cutoffs; and the values.
+    """
+    differences = [_difference(score, scores[0], settings) for score in scores]
+    rows = [
+        {
+            "trial": trial,
+            "log_loss": score.log_loss,
+            "difference": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "pr_auc": score.pr_auc,
+            **{name: getattr(candidate, name) for name in searched},
+        }
+        for trial, (candidate, score, difference) in enumerate(zip(candidates, scores, differences, strict=True))
+    ]
+    return pa.Table.from_pylist(rows).sort_by([("log_loss", "ascending"), ("trial", "ascending")])
+
+
+def lines(found: pa.Table, searched: Sequence[str], task: AreaTask, *, dataset: str, model: str) -> list[str]:
+    """Return what came of a search, for people: the tries, what to make of them, and how to go on."""
+    rows = found.to_pylist()
+    others = [row for row in rows if row["trial"]]
+    best = others[0]
+    said = [
+        f"{model} of {dataset}, tuned on {task.test_from} to {task.test_until}: {len(rows)} tries, best first",
+        "trial  log-loss  difference to trial 0, 95 %      PR-AUC  " + "  ".join(searched),
+    ]
+    for row in rows:
+        values = "  ".join(f"{row[name]:>{len(name)}g}" for name in searched)
+        against = f"{row['difference']:+.6f} [{row['low']:+.6f}, {row['high']:+.6f}]" if row["trial"] else "params.yaml"
+        said.append(f"{row['trial']:>5}  {row['log_loss']:.6f}  {against:<33}  {row['pr_auc']:.4f}  {values}")
+    if best["high"] < 0:
+        word = f"Trial {best['trial']} is better than params.yaml on this period, by the whole of its interval."
+    elif best["difference"] < 0:
+        word = (
+            f"Trial {best['trial']} leads, but its interval holds 0: nothing says that it is better than params.yaml."
+        )
+    else:
+        word = "No try beats params.yaml."
+    flags = " ".join(f"-S 'train.{model}.{name}={best[name]}'" for name in searched)
+    return [
+        *said,
+        word,
+        f"The best of {len(others)} flatters: some of its lead is luck, of which the interval does not know.",
+        f"To see trial {best['trial']} on the real test, in MLflow beside the others, with this folder left as it is:",
+        f"  python -m pipeline.choose {dataset} && dvc exp run --temp {flags}",
+    ]
+
+
+def _difference(score: Score, present: Score, settings: Evaluate) -> Difference:
+    return mean_difference(
+        score.by_cutoff, present.by_cutoff, present.blocks, samples=settings.bootstrap_samples, seed=settings.seed
+    )
