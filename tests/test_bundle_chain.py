@@ -43,6 +43,7 @@ def signed(small_chain: Project, tmp_path):
     public = ("--root", keys / "root.pub", "--bundle", keys / "signing.pub")
     export("trust", "--out", trust, "--counter", 1, *public, "--key", keys / "root.key")
     terms = ("--version", "1.0.0", "--counter", 1, "--expires", "2999-01-01", "--for", "SURVEY")
+    terms = (*terms, "--prior-of", "area_risk_28d")
     export("sign", "--dataset", "simulated", *terms, "--key", keys / "signing.key", "--out", bundle)
     return bundle, trust
 
@@ -59,6 +60,8 @@ def test_the_chains_models_go_to_a_device_and_score_there_as_they_do_at_home(sma
     installed = device("install", bundle, "--state", state)
     assert installed.returncode == 0, installed.stderr
     assert "area prior for" in installed.stdout
+    for card in (small_chain.root / "reports/simulated/cards").iterdir():
+        assert card.read_bytes() in bundle.read_bytes()
     assert "SIMULATED" in installed.stdout
     probability = {}
     for place in (state, small_chain.root / "models/simulated/bundle"):
