@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -130,7 +131,20 @@ def aliases() -> dict[str, str]:
     }
 
 
-def test_promote_override_roll_back_and_what_mlflow_shows(reviewer) -> None:
+@pytest.fixture
+def review(monkeypatch, capsys) -> Callable[..., str]:
+    """Return what types words after `python -m pipeline.review`, and gives what is printed."""
+
+    def typed(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["pipeline.review", *words])
+        with contextlib.suppress(SystemExit):
+            command.main()
+        return capsys.readouterr().out
+
+    return typed
+
+
+def test_promote_override_roll_back_and_what_mlflow_shows(reviewer, review) -> None:
     finished_stages.write(seed=1, noise=1.0)
     _loosen_calibration()
     first = decide.promote(decide.compare("simulated", MODEL), by=reviewer)
@@ -144,6 +158,9 @@ def test_promote_override_roll_back_and_what_mlflow_shows(reviewer) -> None:
     second = decide.promote(compared, by=reviewer, override="the other sensor is broken")
     assert (second.decision.action, second.decision.replaces) == ("override", first.decision.model_digest)
     assert aliases() == {"champion": second.decision.model_digest}
+    back = f"a rollback would put back {first.decision.model_digest[7:15]}, of decision 1"
+    assert f"in the field now: {MODEL} of simulated: {second.decision.model_digest[7:15]}, since" in review("history")
+    assert back in review("history")
     client = tracking.connect()
     tags = client.get_model_version_by_alias(NAME, "champion").tags
     assert tags["override.2"].endswith("by reviewer-1: the other sensor is broken")
@@ -153,6 +170,7 @@ def test_promote_override_roll_back_and_what_mlflow_shows(reviewer) -> None:
     third = decide.rollback("simulated", MODEL, by=reviewer, reason="too many alarms")
     assert (third.decision.model_digest, third.decision.action) == (first.decision.model_digest, "rollback")
     assert aliases()["champion"] == first.decision.model_digest
+    assert "a rollback would put back nothing" in review("history")
     with pytest.raises(StageError, match="nothing was in the field before"):
         decide.rollback("simulated", MODEL, by=reviewer, reason="once more")
     assert [entry.decision.action for entry in ledger.read(registry.anchors(client))] == [
@@ -193,13 +211,7 @@ def test_evidence_changed_in_mlflow_is_refused(reviewer) -> None:
         decide.compare("simulated", MODEL)
 
 
-def test_the_command_says_what_was_in_the_field_and_the_version_shows_the_card(reviewer, monkeypatch, capsys) -> None:
-    def review(*words: str) -> str:
-        monkeypatch.setattr("sys.argv", ["pipeline.review", *words])
-        with contextlib.suppress(SystemExit):
-            command.main()
-        return capsys.readouterr().out
-
+def test_the_command_says_what_was_in_the_field_and_the_version_shows_the_card(reviewer, review) -> None:
     store.write_bytes(b"# A card\n", DatasetPaths(finished_stages.write(seed=1, noise=0.5)).card(MODEL))
     _loosen_calibration()
     assert "verdict: fit for the field" in review("compare", "--model", MODEL)

@@ -45,6 +45,7 @@ def _history(on: date | None, dataset: str | None, model: str | None) -> None:
     ]
     if on is None:
         _print_entries(wanted)
+        _print_in_field(entries, ledger.in_field(wanted).values())
     else:
         start = datetime.combine(on, time(), UTC)
         print(f"In the field when {on} began (UTC):")
@@ -60,6 +61,16 @@ def _print_entries(entries: Iterable[Entry]) -> None:
         _print_entry(entry)
     if not found:
         print("     nothing")
+
+
+def _print_in_field(entries: list[Entry], current: Iterable[Entry]) -> None:
+    for entry in current:
+        placed, before = entry.decision, decide.earlier(entries, entry)
+        back = f"{before.decision.model_digest[7:15]}, of decision {before.number}" if before else "nothing"
+        print(
+            f"in the field now: {placed.model} of {placed.dataset}: {placed.model_digest[7:15]}, since {placed.at}; "
+            f"a rollback would put back {back}"
+        )
 
 
 def _heading(compared: decide.Comparison) -> str:
