@@ -77,7 +77,7 @@ def test_an_experiment_is_logged_beside_the_other_runs_and_leaves_the_folder_as_
     script = (
         "from pipeline import tracking; client = tracking.connect(); "
         "runs = client.search_runs([client.get_experiment_by_name('simulated').experiment_id], "
-        "\"tags.model = 'area_risk_28d'\"); "
+        "\"tags.kind = 'model' and tags.model = 'area_risk_28d'\"); "
         "print(sorted((run.data.tags.get('dvc_experiment', ''), run.data.params['train.num_leaves']) for run in runs))"
     )
     present = yaml.safe_load((project.root / "params.yaml").read_text())["train"]["area_risk_28d"]["num_leaves"]
