@@ -3,7 +3,7 @@
 import time
 
 
-def until(holds, seconds=40):
+def until(holds, seconds=120):
     """Wait until `holds()` is true; a test that waits so long has failed."""
     end = time.monotonic() + seconds
     while not holds():
