@@ -31,13 +31,14 @@ RESULTS = f"""\
 
 {GENERATED}
 
-Every model is measured on the same rows, after everything that it learned from. **lightgbm** is the shipped model
-(a smooth baseline, trees and calibration). The last column is the log-loss of the shipped model less that of the
-line's model, with its 95 % interval by paired block bootstrap (a block is a horizon's cutoffs for area risk, a group
-for alarms): below zero, the shipped model is better. `obs./exp.` is the number of events over the sum of the probabilities, of all
-rows or of the cells that rank in the highest 1 %; *or next to* counts an event in the next cell as caught too. Models
-of area risk, the baselines too, are fitted anew at rolling origins. Parts of the rows: *exposure* is how much patrols,
-searches and clearance visited a cell; a *partner* part leaves out the events that this partner did not report.
+Every model is measured on the same rows, after everything that it learned from. **lightgbm** is the shipped model (a
+smooth baseline, trees and calibration). The last column is the log-loss of the shipped model less that of the line's
+model, with its 95 % interval by paired block bootstrap (a block is a horizon's cutoffs for area risk, a group for
+alarms): below zero, the shipped model is better. `obs./exp.` is the number of events over the sum of the
+probabilities, of all rows or of the cells that rank in the highest 1 %; *or next to* counts an event in the next cell
+as caught too. Models of area risk, the baselines too, are fitted anew at rolling origins. Parts of the rows:
+*exposure* is how much patrols, searches and clearance visited a cell; a *partner* part leaves out the events that
+this partner did not report.
 """
 
 FEATURES = f"""\
