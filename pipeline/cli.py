@@ -18,7 +18,7 @@ def run(main: Callable[[], None]) -> None:
     """Run `main`; end with status 2 and the message alone when the input, not the program, is at fault.
 
     Linear algebra has one thread: the same sums in the same order on any number of cores. It is faster too wherever
-    something else takes a core: OpenBLAS's threads then wait for each other, and a fit took a hundred times as long.
+    something else takes a core: OpenBLAS's threads then wait for each other, and a fit took forty times as long.
     """
     try:
         with threadpool_limits(1, user_api="blas"):
