@@ -137,11 +137,11 @@ def test_nothing_of_the_tuned_period_chooses_the_cells_or_fits_the_process_whose
     theatre: Path,
 ) -> None:
     declared = params.load()
-    rows = command.rows_of(declared, PATHS, MODEL, retrain_periods=2)
+    rows = inside.read(declared, PATHS, MODEL, retrain_periods=2)
     begins = day("2020-09-11")
     earlier = [row for row in happened() if row["available_at"] <= begins]
     write_tables([*earlier, *(incident(f"flood {n}", "2020-09-20", cell=CELLS[n]) for n in (0, 0, 1, 1))])
-    other = command.rows_of(declared, PATHS, MODEL, retrain_periods=2)
+    other = inside.read(declared, PATHS, MODEL, retrain_periods=2)
     assert rows.table["cell"].equals(other.table["cell"])
     names = ["cutoff", *rows.columns.names]
     before, after = (
@@ -223,7 +223,7 @@ def test_whole_numbers_at_the_ends_are_drawn_as_often_as_those_between() -> None
 
 def test_the_difference_and_its_interval_are_those_of_the_rows(theatre: Path) -> None:
     declared = params.load()
-    rows = command.rows_of(declared, PATHS, MODEL, retrain_periods=2)
+    rows = inside.read(declared, PATHS, MODEL, retrain_periods=2)
     present = declared.train.area_risk[MODEL]
     tried = [present, dataclasses.replace(present, num_leaves=8, learning_rate=0.1)]
     scores = [search.score(rows, settings, bins=5) for settings in tried]

@@ -3,7 +3,6 @@
 import dataclasses
 
 from pipeline import cli, params, store
-from pipeline.cli import StageError
 from pipeline.declarations import declare
 from pipeline.paths import DatasetPaths
 from pipeline.tune import inside, search, summary, tries
@@ -18,7 +17,7 @@ def main() -> None:
     paths, declared = DatasetPaths(given.dataset), params.load()
     chosen = {name: value for name in ("trials", "seed") if (value := getattr(given, name)) is not None}
     tune = declare({**dataclasses.asdict(declared.tune), **chosen}, params.Tune, where="the search")
-    rows = rows_of(declared, paths, given.model, retrain_periods=tune.retrain_periods)
+    rows = inside.read(declared, paths, given.model, retrain_periods=tune.retrain_periods)
     evaluate, digest = declared.evaluate, rows.digest()
     file = paths.tuning(given.model)
     memory = file.with_suffix(".parquet")
@@ -38,27 +37,6 @@ def main() -> None:
     store.write_csv(found, file)
     for line in summary.lines(found, searched, rows.task, dataset=given.dataset, model=given.model):
         print(line)
-
-
-def rows_of(declared: params.Params, paths: DatasetPaths, model: str, *, retrain_periods: int) -> inside.Inside:
-    """Read the tables of a dataset, and return the rows that a search may look at."""
-    tables = []
-    for name in ("incidents", "observations", "places"):
-        path = paths.tables / f"{name}.parquet"
-        if not path.exists():
-            raise StageError(f"{path}: no such file; run `make DATASET={paths.dataset}` or its ingest first")
-        tables.append(store.read_table(path))
-    incidents, observations, places = tables
-    return inside.build(
-        incidents,
-        observations,
-        places,
-        theatre=declared.theatre(paths.dataset),
-        task=declared.area_task(paths.dataset, model),
-        features=declared.features.area_risk,
-        admiralty=declared.admiralty,
-        retrain_periods=retrain_periods,
-    )
 
 
 if __name__ == "__main__":

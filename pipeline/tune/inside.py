@@ -13,11 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import store
 from pipeline.cli import StageError
 from pipeline.features import area_risk
-from pipeline.params import Admiralty, AreaFeatures, AreaTask, Theatre, midnight
+from pipeline.params import AreaTask, Params, midnight
+from pipeline.paths import DatasetPaths
 from pipeline.tables import UTC
 from pipeline.train.model import Columns
+
+TABLES = ("incidents", "observations", "places")
 
 
 @dataclass(frozen=True)
@@ -38,39 +42,34 @@ class Inside:
         return f"sha256:{state.hexdigest()}"
 
 
-def build(
-    incidents: pa.Table,
-    observations: pa.Table,
-    places: pa.Table,
-    *,
-    theatre: Theatre,
-    task: AreaTask,
-    features: AreaFeatures,
-    admiralty: Admiralty,
-    retrain_periods: int,
-) -> Inside:
-    """Build the rows of a task whose test is the tuned period.
+def read(declared: Params, paths: DatasetPaths, model: str, *, retrain_periods: int) -> Inside:
+    """Read the tables of a dataset, and build the rows of a task whose test is the tuned period.
 
     They are built anew, not taken from data/features: there the self-exciting process has been fitted, and the cells
     have been chosen, by all that was known when the real test began.
 
     Parameters
     ----------
-    task
-        The real one: what happened from its `test_from` on, or became known then, is not looked at.
     retrain_periods
-        Length of the tuned period.
+        Length of the tuned period. What happened from the task's `test_from` on, or became known then, is not looked
+        at.
+
+    Raises
+    ------
+    StageError
+        A table is missing, or there is no training so long before the test.
     """
-    shifted = shift(task, retrain_periods=retrain_periods)
-    end = midnight(task.test_from)
+    task = declared.area_task(paths.dataset, model)
+    shifted, end = shift(task, retrain_periods=retrain_periods), midnight(task.test_from)
+    incidents, observations, places = (as_known(_table(paths, name), end) for name in TABLES)
     rows = area_risk.build(
-        as_known(incidents, end),
-        as_known(observations, end),
-        as_known(places, end),
-        theatre=theatre,
+        incidents,
+        observations,
+        places,
+        theatre=declared.theatre(paths.dataset),
         task=shifted,
-        features=features,
-        admiralty=admiralty,
+        features=declared.features.area_risk,
+        admiralty=declared.admiralty,
     )
     names = tuple(feature.name for feature in rows.features)
     return Inside(shifted, rows.table, Columns(names, linear=tuple(name for name in names if name in rows.linear)))
@@ -99,3 +98,10 @@ def as_known(rows: pa.Table, moment: datetime) -> pa.Table:
     known = rows.filter(pc.less_equal(rows["available_at"], at))
     closed = pc.if_else(pc.less_equal(known["superseded_at"], at), known["superseded_at"], pa.scalar(None, UTC))
     return known.set_column(known.column_names.index("superseded_at"), "superseded_at", closed)
+
+
+def _table(paths: DatasetPaths, name: str) -> pa.Table:
+    path = paths.tables / f"{name}.parquet"
+    if not path.exists():
+        raise StageError(f"{path}: no such file; run `make DATASET={paths.dataset}` or its ingest first")
+    return store.read_table(path)
