@@ -3,6 +3,8 @@ DATASET ?= simulated
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
+LOCK    := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+           --no-emit-index-url --no-header --no-annotate
 
 export DATA_MIRROR
 # nothing phones home; the same are set in code before each library is imported
@@ -20,6 +22,7 @@ all: $(VENV)/ready ## run the chain: make [DATASET=name] [DATA_MIRROR=folder]
 	@python -m pipeline.tracking $(DATASET)
 	@python -m pipeline.report --dataset $(DATASET) --show
 
+# what running needs; the second stamp stands for what testing needs besides
 $(VENV)/ready: requirements.lock pyproject.toml serving/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is %d.%d; expected Python 3.11 or later: make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
@@ -27,12 +30,16 @@ $(VENV)/ready: requirements.lock pyproject.toml serving/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e serving
 	@touch $@
 
+$(VENV)/dev-ready: requirements-dev.lock $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
 .PHONY: test
-test: $(VENV)/ready ## run the test suite
+test: $(VENV)/dev-ready ## run the test suite
 	@python -m pytest
 
 .PHONY: lint
-lint: $(VENV)/ready ## check style, types and formatting
+lint: $(VENV)/dev-ready ## check style, types and formatting
 	ruff check .
 	ruff format --check .
 	mypy
@@ -42,29 +49,30 @@ ui: $(VENV)/ready ## browse the runs in MLflow on http://127.0.0.1:5000
 	@python -m pipeline.tracking --serve
 
 .PHONY: bench
-bench: $(VENV)/ready ## measure, side by side with other tools (takes minutes)
+bench: $(VENV)/dev-ready ## measure, side by side with other tools (takes minutes)
 	@for benchmark in benchmarks/*.py; do python $$benchmark || exit 1; done
 
 .PHONY: soak
-soak: $(VENV)/ready ## kill the running scorer 500 times under load, and count what arrived (takes minutes)
+soak: $(VENV)/dev-ready ## kill the running scorer 500 times under load, and count what arrived (takes minutes)
 	@python -m threat_scorer.run.soak --bundle models/$(DATASET)/bundle --model sensor_threat
 
 .PHONY: fuzz
-fuzz: $(VENV)/ready ## change what a device reads in random ways for ten minutes; only typed refusals may come of it
+fuzz: $(VENV)/dev-ready ## change what a device reads in random ways for ten minutes; only typed refusals may come of it
 	@python tests/fuzz.py --seconds 600 --seed $$(date +%s)
 
 .PHONY: audit
-audit: $(VENV)/ready ## list what the device installs (dist/sbom.json) and ask for known weaknesses (needs a network)
+audit: $(VENV)/dev-ready ## list what the device installs (dist/sbom.json) and ask for known weaknesses (needs a network)
 	@mkdir -p dist
 	@cyclonedx-py requirements --output-reproducible --of JSON -o dist/sbom.json serving/requirements.lock
 	@pip-audit --disable-pip --require-hashes --progress-spinner off -r serving/requirements.lock
 
 .PHONY: lock
-lock: $(VENV)/ready ## resolve the dependencies again into requirements.lock
-	uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate --no-emit-package threat-scorer -o requirements.lock
-	cd serving && uv pip compile --quiet pyproject.toml --constraint ../requirements.lock --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
+lock: $(VENV)/dev-ready ## resolve the dependencies again: one lock to run, one to test, one for the device
+	$(LOCK) --extra build --extra dev --no-emit-package threat-scorer pyproject.toml -o requirements-dev.lock
+	@# uv keeps the versions that it finds in the file: what runs is what was tested
+	cp requirements-dev.lock requirements.lock
+	$(LOCK) --extra build --no-emit-package threat-scorer pyproject.toml -o requirements.lock
+	cd serving && $(LOCK) --constraint ../requirements.lock pyproject.toml -o requirements.lock
 
 .PHONY: clean
 clean: ## delete what the stages made, but not the DVC cache: `make` brings it back at once
