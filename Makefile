@@ -6,7 +6,10 @@ BIN     := $(VENV)/bin
 LOCK    := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --no-header --no-annotate
 
-export DATA_MIRROR
+# recipes read what a caller chose from the environment, as "$$DATASET": neither make nor the shell runs what it says
+override DATASET := $(value DATASET)
+override DATA_MIRROR := $(value DATA_MIRROR)
+export DATASET DATA_MIRROR
 # nothing phones home; the same are set in code before each library is imported
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -16,11 +19,19 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all
-all: $(VENV)/ready ## run the chain: make [DATASET=name] [DATA_MIRROR=folder]
-	@python -m pipeline.choose $(DATASET)
+all: known-name $(VENV)/ready ## run the chain: make [DATASET=name] [DATA_MIRROR=folder]
+	@python -m pipeline.choose "$$DATASET"
 	@dvc repro
-	@python -m pipeline.tracking $(DATASET)
-	@python -m pipeline.report --dataset $(DATASET) --show
+	@python -m pipeline.tracking "$$DATASET"
+	@python -m pipeline.report --dataset "$$DATASET" --show
+
+.PHONY: known-name
+known-name:
+	@case "$$DATASET" in \
+	  '' | -* | *[!A-Za-z0-9_-]*) \
+	    printf '%s\n' "make: DATASET is '$$DATASET'; expected an entry of datasets in params.yaml, of letters, digits, _ and -" >&2; \
+	    exit 2;; \
+	esac
 
 # what running needs; the second stamp stands for what testing needs besides
 $(VENV)/ready: requirements.lock pyproject.toml serving/pyproject.toml
@@ -53,8 +64,8 @@ bench: $(VENV)/dev-ready ## measure, side by side with other tools (takes minute
 	@for benchmark in benchmarks/*.py; do python $$benchmark || exit 1; done
 
 .PHONY: soak
-soak: $(VENV)/dev-ready ## kill the running scorer 500 times under load, and count what arrived (takes minutes)
-	@python -m threat_scorer.run.soak --bundle models/$(DATASET)/bundle --model sensor_threat
+soak: known-name $(VENV)/dev-ready ## kill the running scorer 500 times under load, and count what arrived (takes minutes)
+	@python -m threat_scorer.run.soak --bundle "models/$$DATASET/bundle" --model sensor_threat
 
 .PHONY: fuzz
 fuzz: $(VENV)/dev-ready ## change what a device reads in random ways for ten minutes; only typed refusals may come of it
@@ -76,7 +87,7 @@ lock: $(VENV)/dev-ready ## resolve the dependencies again: one lock to run, one 
 
 .PHONY: clean
 clean: ## delete what the stages made, but not the DVC cache: `make` brings it back at once
-	rm -rf data/raw data/truth data/staging data/tables data/quarantine data/features models reports
+	rm -rf data/raw data/truth data/staging data/tables data/quarantine data/features models/*/ reports
 
 .PHONY: help
 help: ## show this list
