@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,12 @@ def test_status_2_and_one_line_when_the_bundle_cannot_be_used(folder, bundle, mo
 def test_status_2_when_the_arguments_cannot_be_used(folder):
     assert run("score", "--bundle", folder).returncode == 2
     assert run().returncode == 2
+
+
+def test_the_version_is_that_of_the_distribution():
+    project = tomllib.loads((Path(__file__).parents[1] / "serving" / "pyproject.toml").read_text())["project"]
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"{project['name']} {project['version']}\n")
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="threat-scorer",
         description="Score places and sensor alarms on this device. Nothing is sent but what `run` is told to deliver.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser(
         "score",
@@ -82,6 +83,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config", required=True, type=Path, help="scorer.toml")
     bundle_commands.add_to(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"threat-scorer {version('threat-scorer')}")
+        parser.exit()
 
 
 def _run(options: argparse.Namespace) -> int:
