@@ -26,7 +26,7 @@ def port(tmp_path_factory):
         number = probe.getsockname()[1]
     bundle = write_bundle(tmp_path_factory.mktemp("bundle"))
     (folder / "scorer.toml").write_text(
-        f'device = "mast"\nbundle = "{bundle}"\nstate = "state"\ninput = []\n'
+        f'device = "mast"\nbundle = "{bundle}"\nstate = "state"\n'
         f'[http]\nport = {number}\nmodel = "sensor_threat"\n[[output]]\nkind = "file"\npath = "out.jsonl"\n'
     )
     command = [sys.executable, "-m", "threat_scorer.cli", "run", "--config", str(folder / "scorer.toml")]

@@ -183,7 +183,8 @@ def read_config(path: Path) -> Config:
 def _check(config: Config) -> None:
     for kind, entries in (("input", config.input), ("output", config.output)):
         if not entries and not (kind == "input" and config.http and config.http.model):
-            raise ConfigError(f"{kind}: got none; expected at least one [[{kind}]]")
+            instead = ", or [http] with a model" if kind == "input" else ""
+            raise ConfigError(f"{kind}: missing; expected at least one [[{kind}]]{instead}")
         names = [entry.name for entry in entries]
         for i, name in enumerate(names):
             if name in names[:i]:

@@ -17,8 +17,8 @@ def limited(low: float, high: float, default: Any = dataclasses.MISSING) -> Any:
 
 
 def one_of(*kinds: type) -> Any:
-    """Declare an array of tables, each of the dataclass that its ``kind`` names."""
-    return dataclasses.field(metadata={"kinds": {kind.kind: kind for kind in kinds}})  # type: ignore[attr-defined]
+    """Declare an array of tables, each of the dataclass that its ``kind`` names; empty where there are none."""
+    return dataclasses.field(default=(), metadata={"kinds": {kind.kind: kind for kind in kinds}})  # type: ignore[attr-defined]
 
 
 def read_table(kind: Any, value: Any, where: str, folder: Path) -> Any:
