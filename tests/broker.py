@@ -1,4 +1,4 @@
-"""A real Mosquitto with TLS for a test, the certificates for it, and a client to play the sensor or the receiver."""
+"""A real Mosquitto with TLS and its certificates, a client to play the sensor or the receiver, and a false broker."""
 
 import contextlib
 import ipaddress
@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="no Mosquitto here: apt-get install mosquitto")
+CONNACK = bytes.fromhex("2003000000")
 
 
 class Authority:
@@ -166,3 +167,42 @@ class Client:
         with contextlib.suppress(Exception):
             self._client.disconnect()
         self._client.loop_stop()
+
+
+class Hostile:
+    """Accepts every client, says `greeting` and then `packet`."""
+
+    def __init__(self, packet: bytes, *, greeting: bytes = CONNACK) -> None:
+        self.greeted = 0
+        self._packet, self._greeting = packet, greeting
+        self._stop = threading.Event()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(0.2)
+        self.port = self._server.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            try:
+                connection, _ = self._server.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                connection.settimeout(1)
+                try:
+                    connection.recv(1000)
+                    connection.sendall(self._greeting)
+                    self.greeted += 1
+                    for _ in range(50):
+                        connection.sendall(self._packet)
+                    while connection.recv(1000):
+                        pass
+                except OSError:
+                    pass
+
+    def close(self) -> None:
+        """Stop."""
+        self._stop.set()
+        self._thread.join()
+        self._server.close()

@@ -3,14 +3,13 @@
 import io
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from broker import Authority, free_port, needs_mosquitto
+from broker import Authority, Hostile, free_port, needs_mosquitto
 from tiny_bundle import write_bundle
 from waiting import until
 
@@ -177,46 +176,6 @@ def test_we_are_refused_with_a_certificate_of_another_authority(scorer, broker, 
 
 
 # ---- brokers that mean harm: a socket that says what a test likes
-
-CONNACK = bytes.fromhex("2003000000")
-
-
-class Hostile:
-    """Accepts every client, says CONNACK and then `packet`."""
-
-    def __init__(self, packet: bytes) -> None:
-        self.greeted = 0
-        self._packet = packet
-        self._stop = threading.Event()
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.settimeout(0.2)
-        self.port = self._server.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self):
-        while not self._stop.is_set():
-            try:
-                connection, _ = self._server.accept()
-            except TimeoutError:
-                continue
-            with connection:
-                connection.settimeout(1)
-                try:
-                    connection.recv(1000)
-                    connection.sendall(CONNACK)
-                    self.greeted += 1
-                    for _ in range(50):
-                        connection.sendall(self._packet)
-                    while connection.recv(1000):
-                        pass
-                except OSError:
-                    pass
-
-    def close(self):
-        self._stop.set()
-        self._thread.join()
-        self._server.close()
 
 
 @pytest.mark.parametrize(

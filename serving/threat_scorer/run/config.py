@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from threat_scorer.run.config_identities import LOOPBACK, check_identities
 from threat_scorer.run.config_peers import (
     PORT,
     AnyInput,
@@ -27,7 +28,6 @@ HTTP = "http"
 """Name of what comes in through ``POST /v1/score``."""
 LONGEST_NAME = 200
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -185,12 +185,9 @@ def _check(config: Config) -> None:
         if not entries and not (kind == "input" and config.http and config.http.model):
             instead = ", or [http] with a model" if kind == "input" else ""
             raise ConfigError(f"{kind}: missing; expected at least one [[{kind}]]{instead}")
-        names = [entry.name for entry in entries]
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                raise ConfigError(f"{kind}[{i}].name: got {name!r} again; expected each {kind} to have its own")
         for i, entry in enumerate(entries):
             _check_peer(entry, f"{kind}[{i}]")
+    check_identities(config.device, config.input, config.output)
     if config.http:
         _check_host(config.http, "http")
         if HTTP in [entry.name for entry in config.input]:

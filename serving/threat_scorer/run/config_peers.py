@@ -30,7 +30,7 @@ class Broker:
     tls: Tls | None = None
     """Needed where `host` is another machine."""
     client_id: str = ""
-    """Names the session at the broker; ``<device>-<name>`` where it is not given."""
+    """Names the session at the broker; ``threat-scorer-<device>-in-<name>`` (``-out-``) where it is not given."""
     keepalive_s: int = limited(5, 3600, 30)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config_peers import Broker
 from threat_scorer.run.log import Log
+from threat_scorer.run.takeovers import UNSPECIFIED, Takeovers
 from threat_scorer.run.toml_fields import ConfigError
 from threat_scorer.stream import LONGEST_LINE_BYTES
 
@@ -23,8 +24,12 @@ try:
     from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
+    from paho.mqtt.subscribeoptions import SubscribeOptions
 except ImportError:
     raise ConfigError("mqtt: paho-mqtt is not installed; expected `pip install threat-scorer[mqtt]`") from None
+
+__all__ = ["LARGEST_PACKET_BYTES", "Connection", "SubscribeOptions", "Will", "paho"]
+# other modules take paho's names from here: where it is missing, the message above says so
 
 LARGEST_PACKET_BYTES = LONGEST_LINE_BYTES + 2**17
 """A record and its topic."""
@@ -85,7 +90,7 @@ class Connection:
         self._entry, self._where, self._log = entry, where, log
         self._greet, self._hear, self._will = greet, hear, will
         self.error: str | None = "not connected yet"
-        """What is wrong; None where it is connected."""
+        """Why it is not connected; None where it is."""
         self.up = threading.Event()
         """Set while connected."""
         self.epoch = 0
@@ -99,12 +104,19 @@ class Connection:
         self._properties.ReceiveMaximum = window
         self._properties.MaximumPacketSize = LARGEST_PACKET_BYTES
         self._clean = session_s == 0
+        self._had_session = False
+        self._takeovers = Takeovers(client_id, f"{entry.host}:{entry.port}")
         self.client = _BoundedClient(self._lost, client_id)
         self._set_callbacks()
         if entry.tls:
             from threat_scorer.run.tls import client_context  # ssl is not held where no one needs it
 
             self.client.tls_set_context(client_context(entry.tls, where))
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong, a takeover of late included; None where all is well."""
+        return "; ".join(filter(None, (self.error, self._takeovers.message()))) or None
 
     def start(self) -> None:
         """Connect, now or as soon as the broker is there, and stay connected."""
@@ -128,6 +140,7 @@ class Connection:
         there: Any = self.client.socket()
         with contextlib.suppress(OSError):
             if there:
+                self.client.refusal = "we hung up, for the broker to publish our last will"
                 there.shutdown(socket.SHUT_RDWR)
 
     def close(self, *, farewell: Will | None = None) -> None:
@@ -145,29 +158,39 @@ class Connection:
         client.connect_timeout = CONNECT_WITHIN_S
         client.reconnect_delay_set(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         client.on_socket_open = lambda _client, _data, there: _send_at_once(there)
-        client.on_pre_connect = lambda *_: self._set_will()
-        client.on_connect = lambda _client, _data, _flags, reason, _properties: self._connected(reason)
-        client.on_connect_fail = lambda *_: self._lost(f"cannot connect: {sys.exc_info()[1]}")
-        client.on_disconnect = lambda _client, _data, _flags, reason, _properties: self._lost(
-            f"connection lost: {client.refusal or reason}"
+        client.on_pre_connect = lambda *_: self._prepare()
+        client.on_connect = lambda _client, _data, flags, reason, _properties: self._connected(
+            reason, kept=flags.session_present
         )
+        client.on_connect_fail = lambda *_: self._lost(f"cannot connect: {sys.exc_info()[1]}")
+        client.on_disconnect = lambda _client, _data, _flags, reason, _properties: self._disconnected(reason)
         client.on_message = lambda _client, _data, message: self._hear(message)
         client.on_publish = lambda _client, _data, mid, reason, _properties: self.answers(mid, reason)
         client.on_subscribe = lambda _client, _data, mid, reasons, _properties: self._subscribed(mid, reasons)
 
-    def _set_will(self) -> None:
+    def _prepare(self) -> None:
+        self.client.refusal = None
         if will := self._will():
             self.client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
 
-    def _connected(self, reason: Any) -> None:
+    def _connected(self, reason: Any, *, kept: bool) -> None:
         if reason.is_failure:
-            self._lost(f"refused by the broker: {reason}")
+            self.client.refusal = f"refused by the broker: {reason}"  # told when paho has hung up
             return
-        self.client.refusal = None
+        if self._had_session and not kept:
+            self._log.warning("the broker kept no session: messages may be lost", to=self._where)
+        self._had_session = not self._clean
         self.error = None
         self._log.info("connected", to=self._where)
         self.up.set()
         self._greet(self.client)
+
+    def _disconnected(self, reason: Any) -> None:
+        if self.up.is_set() and not self.client.refusal:
+            self._takeovers.note(reason.value)
+        without_reason = reason.value == UNSPECIFIED
+        why = self.client.refusal or ("no reason was given" if without_reason else reason)
+        self._lost(f"connection lost: {why}")
 
     def _subscribed(self, mid: int, reasons: list[Any]) -> None:
         if failures := [str(reason) for reason in reasons if reason.is_failure]:
@@ -180,7 +203,7 @@ class Connection:
             self.epoch += 1
         self.up.clear()
         self.error = error
-        self._log.warning("no connection", to=self._where, error=error)
+        self._log.warning("no connection", to=self._where, error=self.trouble)
         self._closed.set()
 
 

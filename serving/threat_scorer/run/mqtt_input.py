@@ -5,13 +5,11 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
-import paho.mqtt.client as paho
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
 from threat_scorer.run.clock import boottime
+from threat_scorer.run.config_identities import client_id
 from threat_scorer.run.config_peers import MqttInput
 from threat_scorer.run.log import Log
-from threat_scorer.run.mqtt import Connection
+from threat_scorer.run.mqtt import Connection, SubscribeOptions, paho
 from threat_scorer.run.mqtt_output import Availability
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
 from threat_scorer.stream import LONGEST_LINE_BYTES, TooLong
@@ -47,7 +45,7 @@ class MqttReader:
         self.connection = Connection(
             entry,
             where=f"input {entry.name}",
-            client_id=entry.client_id or f"{device}-{entry.name}",
+            client_id=client_id(entry, device),
             log=log,
             greet=self._greet,
             hear=self._hear,

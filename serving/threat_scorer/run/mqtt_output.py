@@ -4,11 +4,10 @@ import queue as queues
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import paho.mqtt.client as paho
-
 from threat_scorer.run.clock import boottime
+from threat_scorer.run.config_identities import client_id
 from threat_scorer.run.config_peers import MqttOutput, SparkplugOutput
-from threat_scorer.run.mqtt import Connection, Will
+from threat_scorer.run.mqtt import Connection, Will, paho
 from threat_scorer.run.outbox import Row, to_line
 from threat_scorer.run.outputs import DeliveryError, Device, Sink
 
@@ -71,7 +70,7 @@ def connected(connection: Connection) -> None:
         It is not there.
     """
     if not connection.up.wait(CONNECTED_WITHIN_S):
-        raise DeliveryError(connection.error or "not connected")
+        raise DeliveryError(connection.trouble or "not connected")
 
 
 class BrokerSink(Sink):
@@ -90,7 +89,7 @@ class BrokerSink(Sink):
         self.connection = Connection(
             entry,
             where=f"output {entry.name}",
-            client_id=entry.client_id or f"{device.name}-{entry.name}",
+            client_id=client_id(entry, device.name),
             log=device.log,
             greet=greet,
             hear=hear,
@@ -101,7 +100,7 @@ class BrokerSink(Sink):
     @property
     def trouble(self) -> str | None:
         """What is wrong with the connection."""
-        return self.connection.error
+        return self.connection.trouble
 
     def open(self) -> None:
         """Connect."""

@@ -180,7 +180,7 @@ class Process:
             from threat_scorer.run.mqtt_input import MqttReader  # 3 MiB that a device without it need not hold
 
             reader = MqttReader(entry, queue, self._log, device=self._config.device)
-            self._troubles[entry.name] = lambda: reader.connection.error
+            self._troubles[entry.name] = lambda: reader.connection.trouble
             return entry.name, lambda: reader.read(stop)
         from threat_scorer.run.listener import listen, serve
 

@@ -7,13 +7,13 @@ detection, for which the standard has no acknowledgement, when the socket has ta
 import json
 import socket
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from google.protobuf.message import DecodeError
 
 from threat_scorer.run.clock import boottime
+from threat_scorer.run.config_identities import sapient_node_id
 from threat_scorer.run.config_peers import SapientOutput
 from threat_scorer.run.outbox import Row
 from threat_scorer.run.outputs import DeliveryError, Device, Sink
@@ -38,7 +38,7 @@ class SapientSink(Sink):
     def __init__(self, entry: SapientOutput, device: Device) -> None:
         self._entry, self._device, self._log = entry, device, device.log
         self._position = None if device.position is None else asdict(device.position)
-        self._node_id = entry.node_id or str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{device.name}.threat-scorer"))
+        self._node_id = sapient_node_id(entry, device.name)
         self._tls = tls_of(entry.tls, f"output {entry.name}")
         self._socket: socket.socket | None = None
         self._rest = b""

@@ -9,13 +9,10 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-import paho.mqtt.client as paho
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
 from threat_scorer import strict_json
 from threat_scorer.run.clock import boottime, now_ms
 from threat_scorer.run.config_peers import SparkplugOutput
-from threat_scorer.run.mqtt import Will
+from threat_scorer.run.mqtt import SubscribeOptions, Will, paho
 from threat_scorer.run.mqtt_output import ANSWERED_WITHIN_S, CONNECTED_WITHIN_S, BrokerSink, connected
 from threat_scorer.run.outbox import Row, to_line
 from threat_scorer.run.outputs import DeliveryError, Device
