@@ -42,7 +42,7 @@ def signed(small_chain: Project, tmp_path):
         export("keygen", "--out", keys, "--name", name)
     public = ("--root", keys / "root.pub", "--bundle", keys / "signing.pub")
     export("trust", "--out", trust, "--counter", 1, *public, "--key", keys / "root.key")
-    terms = ("--version", "1.0.0", "--counter", 1, "--expires", "2999-01-01", "--for", "SURVEY")
+    terms = ("--version", "1.0.0", "--counter", 1, "--expires", "2999-01-01", "--for", "MINE_ACTION")
     terms = (*terms, "--prior-of", "area_risk_28d")
     export("sign", "--dataset", "simulated", *terms, "--key", keys / "signing.key", "--out", bundle)
     return bundle, trust
@@ -56,7 +56,7 @@ def test_the_chains_models_go_to_a_device_and_score_there_as_they_do_at_home(sma
         return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
     state = tmp_path / "state"
-    assert device("trust", trust, "--state", state, "--as", "SURVEY").returncode == 0
+    assert device("trust", trust, "--state", state, "--as", "MINE_ACTION").returncode == 0
     installed = device("install", bundle, "--state", state)
     assert installed.returncode == 0, installed.stderr
     assert "area prior for" in installed.stdout

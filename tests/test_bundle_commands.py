@@ -215,12 +215,26 @@ def marked(originator, releasable_to, tlp):
 def test_a_bundle_carries_the_most_restrictive_marking_of_its_models():
     combined = release.most_restrictive([marked("A+B", ("B", "C"), "GREEN"), marked("B", ("ALL",), "AMBER")])
     assert combined == Marking("A+B", ("B", "C"), "AMBER")
-    assert release.recipients(combined, None) == ("A", "B", "C")
-    assert release.recipients(combined, "C") == ("C",)
-    with pytest.raises(StageError, match="may go to A B C only"):
-        release.recipients(combined, "D")
+
+
+def test_an_originator_gets_a_bundle_only_if_it_may_have_every_row_behind_it():
+    """B's rows are not for A, so A may not have what was made from them and from its own."""
+    shared = release.most_restrictive([marked("A", ("B", "C"), "GREEN"), marked("B", ("C",), "AMBER")])
+    assert shared == Marking("A+B", ("B", "C"), "AMBER")
+    assert release.recipients(shared, None) == ("B", "C")
+    assert release.recipients(shared, "C") == ("C",)
+    for partner in "AD":
+        with pytest.raises(StageError, match=f"--for {partner}: the models may go to B C only"):
+            release.recipients(shared, partner)
     assert release.recipients(Marking("A", ("ALL",), "CLEAR"), "D") == ("D",)
     assert release.recipients(Marking("A", (), "RED"), None) == ("A",)
+
+
+def test_a_bundle_that_nobody_may_have_is_not_signed():
+    secrets = release.most_restrictive([marked("A", ("C",), "RED"), marked("B", ("D",), "RED")])
+    for partner in (None, "A"):
+        with pytest.raises(StageError, match=r"TLP:RED, releasable to nobody, from A\+B, leaves no recipient"):
+            release.recipients(secrets, partner)
 
 
 def test_the_export_command_leads_to_them(tmp_path):

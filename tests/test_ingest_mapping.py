@@ -23,6 +23,10 @@ def with_field(name, value):
     return mapping
 
 
+def marked(originator, partner):
+    return changed(INCIDENTS, marking={**INCIDENTS["marking"], "originator": originator, "releasable_to": [partner]})
+
+
 @pytest.mark.parametrize(
     ("mapping", "said"),
     [
@@ -59,6 +63,10 @@ def with_field(name, value):
             "exactly one of",
         ),
         (changed(INCIDENTS, status={"column": "s", "values": {"x": "report"}}), "status: a correction needs a key"),
+        (marked("X+Y", "X"), "marking.originator: got 'X+Y'; expected the code of one partner"),
+        (marked("ALL", "X"), "marking.originator: got 'ALL'; expected the code of the partner that owns the rows"),
+        (marked("X", "Y+Z"), "marking.releasable_to.0: got 'Y+Z'; expected the code of one partner"),
+        (marked("X", "Y\nZ"), "marking.releasable_to.0: got 'Y\\nZ'; expected the code of one partner, printable"),
     ],
 )
 def test_a_wrong_mapping_is_refused_with_the_key_and_what_was_expected(tmp_path, mapping, said):

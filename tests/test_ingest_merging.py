@@ -59,9 +59,22 @@ def test_what_the_better_report_leaves_open_is_taken_from_the_other_when_that_is
     assert known(result, 9) == [("a:1", "a", None)]
     assert known(result, 10) == [("a:1", "a", 3.0)]
     made = result.incidents.to_pylist()[-1]
-    assert (made["hazard"], made["raw_file"], made["tlp"], made["releasable_to"]) == ("mine", "a", "AMBER", ["B", "D"])
-    assert made["originator"] == "A+B"
+    assert (made["hazard"], made["raw_file"]) == ("mine", "a")
+    marking = made["originator"], made["releasable_to"], made["tlp"]
+    assert marking == ("A+B", ["A", "B", "D"], "AMBER"), "everybody may have B's report, and A its own"
     assert result.counts["versions_completed"] == 1
+
+
+def test_a_version_that_is_completed_twice_goes_to_those_who_may_have_all_three_reports():
+    """A's list names B and C, B's names A, C and X, C's names A and B: X may not have A's."""
+    lists = (["B", "C"], ["A", "C", "X"], ["A", "B"])
+    open_ended = {**A, "hazard": "unknown", "location_precision_m": 100.0, "releasable_to": lists[0]}
+    second = {**B, "available_at": at(10), "location_precision_m": 900.0, "releasable_to": lists[1]}
+    third = {**C, "available_at": at(20), "location_precision_m": 950.0, "victim_count": 3.0}
+    result = merged(open_ended, second, {**third, "releasable_to": lists[2]})
+    once, twice = result.incidents.to_pylist()[-2:]
+    assert (once["originator"], once["releasable_to"]) == ("A+B", ["A", "B", "C"])
+    assert (twice["originator"], twice["releasable_to"]) == ("A+B+C", ["A", "B", "C"])
 
 
 def test_earlier_versions_of_a_report_stay_as_they_were():

@@ -84,6 +84,24 @@ def test_each_rule_is_broken_by_what_it_is_there_for(found) -> None:
     assert broken(dataclasses.replace(found, parity=wrong), **limits) == ["ONNX agrees with the booster"]
 
 
+@pytest.mark.parametrize(
+    ("originator", "releasable_to", "kept"),
+    [
+        ("COMMAND", [], True),  # its own rows alone
+        ("COMMAND", ["MONITOR"], True),
+        ("COMMAND+MONITOR", ["MONITOR"], False),  # a row of MONITOR's is not for COMMAND
+        ("COMMAND+MONITOR", [], False),
+        ("MONITOR", ["ALL"], True),
+        ("MONITOR", ["MONITOR"], False),
+    ],
+)
+def test_the_gate_asks_who_may_have_every_row(found, originator, releasable_to, kept) -> None:
+    marking = {"originator": originator, "releasable_to": releasable_to, "tlp": "AMBER"}
+    marked = dataclasses.replace(found, fit={**found.fit, "marking": marking})
+    rules = broken(marked, ece_at_most=0.1, release_to={"simulated": ["COMMAND"]})
+    assert rules == ([] if kept else ["releasable to the field's partners"])
+
+
 def test_a_baseline_that_may_be_as_good_breaks_the_rule_but_the_oracle_is_none(found) -> None:
     part = found.metrics[PART]
     assert part["log_loss_differences"]["oracle"]["high"] > 0

@@ -48,7 +48,7 @@ def write(
     if "horizon_days" in fit:
         maps = risk_maps.points(held_out, horizon_days=int(fit["horizon_days"]))
         plots["risk_maps"] = (maps, "risk at three cutoffs, by the model that knew no more, and what followed")
-    marked = Marking(**fit["marking"]).written + ("; SIMULATED DATA" if simulated else "")
+    marked = Marking.of(fit["marking"]).written + ("; SIMULATED DATA" if simulated else "")
     for name, (points, of) in plots.items():
         store.write_csv(points, folder / f"{name}.csv")
         store.write_bytes(figures.draw(name, points, title=f"{named}: {of}", marked=marked), folder / f"{name}.png")

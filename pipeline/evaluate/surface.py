@@ -136,7 +136,7 @@ def build(
         samples=settings.bootstrap_samples,
         seed=settings.seed,
     )
-    marking = Marking(**fit["marking"])
+    marking = Marking.of(fit["marking"])
     columns = {
         "cell": rows["cell"],
         "probability": expit(scores.log_odds),

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest.moments import DAY_US, US, period
-from pipeline.marking import ALL
+from pipeline.marking import ALL, audience, owners
 from pipeline.params import Linkage
 from pipeline.tables import OCCURRED_PRECISIONS
 
@@ -34,7 +34,7 @@ PAIRS = pa.schema(
 EARTH_M = 6_371_008.8
 
 Mark = tuple[str, frozenset[str]]
-"""An originator and those to whom it releases."""
+"""The originator of a report, and who may have the report."""
 
 _SAME_TYPE = {("explosion", "attack_other"): 0.1, ("found_cleared", "seizure"): 0.1}
 """How often two reports of one event have two types, for the pairs that partners confuse; of others never."""
@@ -78,8 +78,8 @@ def may_share(one: Mark, other: Mark) -> bool:
 
 
 def mark_of(row: Mapping[str, Any]) -> Mark:
-    """Return the originator of a row and those to whom it releases."""
-    return row["originator"], frozenset(row["releasable_to"])
+    """Return the originator of a row and who may have it."""
+    return row["originator"], audience(row["originator"], tuple(row["releasable_to"]))
 
 
 class _Reports:
@@ -188,7 +188,7 @@ def _may_meet(one: _Reports, left: np.ndarray, other: _Reports, right: np.ndarra
 
 
 def _shown(report: Mark, to: Mark) -> bool:
-    return bool({ALL, to[0]} & report[1]) or report[0] == to[0]
+    return ALL in report[1] or owners(to[0]) <= report[1]
 
 
 def _agreement(one: np.ndarray, other: np.ndarray, confused: dict[tuple[str, str], float]) -> np.ndarray:

@@ -10,16 +10,32 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
 from pipeline.ingest.entries import Field, Format, Known, Name, Occurred, Position
+from pipeline.marking import ALL
 from pipeline.tables import INCIDENTS, OBSERVATIONS, OCCURRED_PRECISIONS, PLACES, VOCABULARIES
 
 TableName = Literal["incidents", "detections", "observations", "places"]
 Colour = Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
 STATUSES = ("report", "correction", "withdrawal")
+
+
+def _one_partner(code: str) -> str:
+    if "+" in code or not code.isprintable():
+        raise ValueError("expected the code of one partner, printable and without +, which joins several")
+    return code
+
+
+def _an_owner(code: str) -> str:
+    if code == ALL:
+        raise ValueError(f"expected the code of the partner that owns the rows; {ALL} is everybody")
+    return code
+
+
+Partner = Annotated[Name, AfterValidator(_one_partner)]
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -33,10 +49,10 @@ class Exclusion:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Marking:
-    """Who owns the rows and who may have them."""
+    """Who owns the rows and who else may have them."""
 
-    originator: Name
-    releasable_to: Annotated[list[Name], MinLen(1)]
+    originator: Annotated[Partner, AfterValidator(_an_owner)]
+    releasable_to: Annotated[list[Partner], MinLen(1)]
     tlp: Colour
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.ingest.decisions import Decisions
 from pipeline.ingest.linkage import link, mark_of, may_share
-from pipeline.marking import most_restrictive
+from pipeline.marking import Marking, combined
 from pipeline.params import Linkage
 
 Row = dict[str, Any]
@@ -23,7 +23,6 @@ Row = dict[str, Any]
 LEFT_OPEN = {"event_type": "attack_other", "hazard": "unknown", "victim_count": None}
 """What a report may leave open: the value that says so."""
 
-_MARKED = ("originator", "releasable_to", "tlp", "simulated")
 _FAR = float("inf")
 
 
@@ -164,12 +163,7 @@ def _decided(one: str, other: str, *, because: str) -> Row:
 
 
 def _joint_marking(*rows: Row) -> Row:
-    marking = most_restrictive(
-        pa.Table.from_pylist(
-            [{name: row[name] for name in _MARKED} for row in rows],
-            schema=pa.schema([tables.INCIDENTS.field(name) for name in _MARKED]),
-        )
-    )
+    marking = combined(Marking.of(row) for row in rows)
     return {
         "originator": marking.originator,
         "releasable_to": list(marking.releasable_to),

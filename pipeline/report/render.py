@@ -7,10 +7,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from pipeline.marking import Marking, combined
 from pipeline.report.facts import Facts, ModelFacts, Part
 from pipeline.report.sensor_results import DETECTION
 from pipeline.run_facts import EFFORT_ELSEWHERE
-from pipeline.tables import TLP
 from threat_scorer.kinds import kind_of
 
 COLUMNS = {
@@ -69,7 +69,7 @@ def page(facts: Facts) -> str:
     results = _HTML.get_template("results.html")
     return _HTML.get_template("page.html").render(
         facts=facts,
-        marked=_strictest(facts),
+        marked=combined(Marking.of(model.evidence.fit["marking"]) for model in facts.models),
         mapped=mapped,
         map_data=Markup(_json(mapped.risk_map)) if mapped else "",
         css=Markup(_source("page.css")),
@@ -115,17 +115,6 @@ def grouped(subsets: Iterable[Part]) -> dict[str, list[Part]]:
     return {heading: parts for heading, parts in found.items() if parts}
 
 
-def _strictest(facts: Facts) -> dict[str, Any]:
-    """Return the marking of a page that shows all the models."""
-    markings = [model.evidence.fit["marking"] for model in facts.models]
-    named = [set(m["releasable_to"]) for m in markings if "ALL" not in m["releasable_to"]]
-    return {
-        "tlp": max((m["tlp"] for m in markings), key=TLP.index),
-        "releasable_to": sorted(set.intersection(*named)) if named else ["ALL"],
-        "originator": "+".join(sorted({name for m in markings for name in m["originator"].split("+")})),
-    }
-
-
 def _json(value: Any) -> str:
     """Return JSON that cannot end the script element that holds it."""
     return json.dumps(value, separators=(",", ":"), sort_keys=True).replace("<", "\\u003c")
@@ -138,6 +127,7 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
         undefined=jinja2.ChainableUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters["marking"] = Marking.of
     environment.filters["commas"] = lambda number: f"{number:,}"
     return environment
 

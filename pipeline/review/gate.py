@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.marking import ALL
+from pipeline.marking import Marking
 from pipeline.params import Review
 from pipeline.review.evidence import Evidence
 from pipeline.run_facts import ORACLE, SHIPPED, comparisons, subsets
@@ -158,19 +158,18 @@ def _fit_for_the_field(challenger: Evidence, rules: Review) -> Iterator[Finding]
     yield Finding(
         "fits the device", mib <= rules.onnx_mib_at_most, f"{mib:.2f} MiB", f"at most {rules.onnx_mib_at_most:g} MiB"
     )
-    marking = challenger.fit["marking"]
-    tlp, releasable = marking["tlp"], set(marking["releasable_to"])
+    marking = Marking.of(challenger.fit["marking"])
     yield Finding(
         "TLP allows the field",
-        TLP.index(tlp) <= TLP.index(rules.tlp_at_most),
-        f"TLP:{tlp}",
+        TLP.index(marking.tlp) <= TLP.index(rules.tlp_at_most),
+        f"TLP:{marking.tlp}",
         f"at most TLP:{rules.tlp_at_most}",
     )
     wanted = set(rules.release_to.get(challenger.dataset, []))
     yield Finding(
         "releasable to the field's partners",
-        ALL in releasable or wanted <= releasable,
-        ", ".join(sorted(releasable)) or "nobody",
+        all(map(marking.allows, wanted)),
+        ", ".join(sorted(marking.audience)) or "nobody",
         ", ".join(sorted(wanted)) or "nobody in particular",
     )
 

@@ -3,12 +3,10 @@
 import hashlib
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-
-import pyarrow as pa
 
 from pipeline import marking as markings
 from pipeline import store
@@ -18,7 +16,7 @@ from pipeline.signing.keys import Signer
 from threat_scorer import archive, signed
 from threat_scorer.bundle import BundleError, read_bundle
 from threat_scorer.contract import Contract, Marking
-from threat_scorer.manifest import EVERYONE, PAYLOAD_TYPE, Manifest, ManifestError, Release, write_time
+from threat_scorer.manifest import PAYLOAD_TYPE, Manifest, ManifestError, Release, write_time
 from threat_scorer.scorer import Scorer
 
 
@@ -106,17 +104,7 @@ def _read(path: Path) -> bytes:
 
 def most_restrictive(contracts: Sequence[Contract]) -> Marking:
     """Return the marking of what holds all the models."""
-    rows = [(name, each.marking) for each in contracts for name in each.marking.originator.split("+")]
-    combined = markings.most_restrictive(
-        pa.table(
-            {
-                "originator": [name for name, _ in rows],
-                "releasable_to": pa.array([list(each.releasable_to) for _, each in rows], pa.list_(pa.string())),
-                "tlp": [each.tlp for _, each in rows],
-            }
-        )
-    )
-    return Marking(combined.originator, combined.releasable_to, combined.tlp)
+    return Marking(**asdict(markings.combined(markings.Marking.of(asdict(each.marking)) for each in contracts)))
 
 
 def recipients(marking: Marking, partner: str | None) -> tuple[str, ...]:
@@ -125,15 +113,19 @@ def recipients(marking: Marking, partner: str | None) -> tuple[str, ...]:
     Raises
     ------
     StageError
-        The marking does not allow the partner.
+        The marking does not allow the partner, or anybody.
     """
-    allowed = (
-        {EVERYONE} if EVERYONE in marking.releasable_to else {*marking.releasable_to, *marking.originator.split("+")}
-    )
+    rule = markings.Marking.of(asdict(marking))
+    allowed = tuple(sorted(rule.audience))
+    if not allowed:
+        raise StageError(
+            f"the marking of the models, {rule.written}, leaves no recipient; expected a partner that may have every "
+            "row behind them: sign fewer models, with --model"
+        )
     if partner is None:
-        return tuple(sorted(allowed))
-    if not allowed & {EVERYONE, partner}:
-        raise StageError(f"--for {partner}: the models may go to {' '.join(sorted(allowed))} only, by their marking")
+        return allowed
+    if not rule.allows(partner):
+        raise StageError(f"--for {partner}: the models may go to {' '.join(allowed)} only, by their marking")
     return (partner,)
 
 

@@ -63,7 +63,9 @@ class Marking:
     """Who owns the model and who may have it: the most restrictive marking of the data behind it."""
 
     originator: str
+    """Partner code; several, joined by ``+``, where rows of several are behind the model."""
     releasable_to: tuple[str, ...]
+    """All who may have it, originators included where they may; ``ALL`` for everybody."""
     tlp: str
     """One of `TLP`."""
 
