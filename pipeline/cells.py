@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import KDTree
 
+from pipeline import portable_math
+
 Cells: TypeAlias = npt.NDArray[np.uint64]
 Degrees: TypeAlias = npt.NDArray[np.float64]
 
@@ -29,7 +31,8 @@ def locate(latitude_deg: Degrees, longitude_deg: Degrees, *, resolution: int) ->
 
 def centres(cells: Cells) -> tuple[Degrees, Degrees]:
     """Return latitude and longitude of the cells' centres, degrees, each of shape (n,)."""
-    positions = np.array([h3.cell_to_latlng(cell) for cell in cells], dtype=np.float64).reshape(-1, 2)
+    # H3 takes sines from the C library, whose last bits differ; a ten-thousandth of a metre is beyond them
+    positions = np.round(np.array([h3.cell_to_latlng(cell) for cell in cells], dtype=np.float64).reshape(-1, 2), 9)
     return positions[:, 0], positions[:, 1]
 
 
@@ -71,7 +74,7 @@ def nearest_m(latitude_deg: Degrees, longitude_deg: Degrees, to_latitude: Degree
         return np.full(len(latitude_deg), np.inf)
     tree = KDTree(_on_unit_sphere(to_latitude, to_longitude))
     chord, _ = tree.query(_on_unit_sphere(latitude_deg, longitude_deg))
-    return np.asarray(2 * EARTH_RADIUS_M * np.arcsin(np.minimum(chord / 2, 1.0)))
+    return np.asarray(2 * EARTH_RADIUS_M * portable_math.arcsin(np.minimum(chord / 2, 1.0)))
 
 
 def ring_matrices(cells: Cells, rings: int) -> tuple[sparse.csr_array[Any, Any], ...]:
@@ -119,7 +122,7 @@ def spread_matrix(cells: Cells, spread_cells: float) -> sparse.csr_array[Any, An
     spread_m = spread_cells * spacing_m
     tree = KDTree(EARTH_RADIUS_M * _on_unit_sphere(*centres(cells)))
     near = tree.sparse_distance_matrix(tree, 3 * spread_m, output_type="coo_matrix")
-    weight = np.exp(-0.5 * (near.data / spread_m) ** 2)
+    weight = portable_math.exp(-0.5 * np.square(near.data / spread_m))
     whole = _on_even_grid(spread_cells)
     return sparse.csr_array((weight / whole, (near.row, near.col)), shape=near.shape)
 
@@ -153,14 +156,14 @@ def from_names(written: Sequence[str]) -> Cells:
 
 def _on_unit_sphere(latitude_deg: Degrees, longitude_deg: Degrees) -> Degrees:
     latitude, longitude = np.radians(latitude_deg), np.radians(longitude_deg)
-    return np.column_stack(
-        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
-    )
+    (across, up), (east, north) = portable_math.direction(latitude), portable_math.direction(longitude)
+    return np.column_stack([across * east, across * north, up])
 
 
 def _on_even_grid(spread_cells: float) -> float:
     """Return the sum of the kernel's weights on an endless grid of hexagons whose centres are 1 apart."""
     reach = int(np.ceil(6 * spread_cells))
     i, j = np.meshgrid(np.arange(-reach, reach + 1), np.arange(-reach, reach + 1))
-    square = i**2 + i * j + j**2
-    return float(np.exp(-0.5 * square[square <= (3 * spread_cells) ** 2] / spread_cells**2).sum())
+    square = i * i + i * j + j * j
+    near = square[square <= np.square(3 * spread_cells)]
+    return float(portable_math.exp(-0.5 * near / np.square(spread_cells)).sum())

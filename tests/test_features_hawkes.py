@@ -4,6 +4,7 @@ import h3
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.optimize import minimize
 
 from pipeline.cells import resolution_of, spread_matrix
 from pipeline.features import hawkes
@@ -62,6 +63,30 @@ def test_events_that_bring_nothing_are_all_background() -> None:
     known, happened = events(*process(2, branching=0.0))
     found, _ = fitted(known, happened, 40, until=3000)
     assert found.weights[[0, 2]].sum() < 0.05
+
+
+def test_the_weights_are_as_likely_as_those_that_scipy_finds() -> None:
+    random = np.random.default_rng(4)
+    followed = random.gamma(0.5, 1.0, (400, 7))
+    followed[:, 3] = 2 * followed[:, 2]  # alike: only their sum is told
+    counts = random.poisson(followed @ [0.5, 0.0, 0.2, 0.0, 0.0, 1.0, 0.1] + 0.05) + 1.0
+    exposed, least = 30 * followed.sum(axis=0), 0.05
+
+    def loss(weights: np.ndarray) -> float:
+        return float(exposed @ weights - counts @ np.log(followed @ weights + least))
+
+    found = hawkes._most_likely(exposed, followed, counts, least)
+    assert (found >= 0).all()
+    start = np.full(7, 0.1)
+    scipys = minimize(loss, start, method="L-BFGS-B", bounds=[(0, None)] * 7, options={"ftol": 1e-15, "gtol": 1e-10})
+    assert loss(found) <= scipys.fun + 1e-7 * counts.sum()
+
+
+def test_a_past_that_was_never_seen_gets_no_weight() -> None:
+    followed = np.column_stack([np.linspace(1, 2, 50), np.zeros(50)])
+    found = hawkes._most_likely(np.array([100.0, 0.0]), followed, np.ones(50), 1e-3)
+    assert found[0] > 0
+    assert found[1] == 0
 
 
 def test_no_event_after_the_fit_changes_the_process() -> None:

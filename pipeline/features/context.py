@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import portable_math
 from pipeline.cells import Cells, centres, index_of, locate, nearest_m, resolution_of
 from pipeline.features.theatre import is_known, known_positions
 from threat_scorer.features import Feature
@@ -35,7 +36,7 @@ def columns(places: pa.Table, cells: Cells, moment: datetime) -> Floats:
     result = []
     for feature in describe(places):
         if feature.name == "population_log1p":
-            result.append(np.log1p(_population(places, cells, moment)))
+            result.append(portable_math.log1p(_population(places, cells, moment)))
         else:
             kind = feature.name.removesuffix("_distance_m")
             to = known_positions(places.filter(pc.equal(places["kind"], kind)), moment)

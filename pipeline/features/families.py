@@ -17,8 +17,9 @@ from scipy import sparse
 from pipeline.cells import Cells
 from pipeline.features import context, hawkes
 from pipeline.features.events import Events
-from pipeline.features.history import days_since_last, decayed_counts, recent_counts
+from pipeline.features.history import LN_2, days_since_last, decayed_counts, recent_counts
 from pipeline.features.labels import LabelEvents
+from pipeline.portable_math import direction, expm1, log, log1p
 from threat_scorer.features import Feature
 
 Floats = npt.NDArray[np.float64]
@@ -62,7 +63,7 @@ def decayed(
         for channel in events.channels
     ]
     states = _endless(events, cutoffs, since=since, half_lives_days=half_lives_days, cells=rings[0].shape[0])
-    return Family(described, (np.log1p(np.hstack([ring @ state for ring in rings])) for state in states))
+    return Family(described, (log1p(np.hstack([ring @ state for ring in rings])) for state in states))
 
 
 def theatre_level(
@@ -79,7 +80,7 @@ def theatre_level(
         for half_life in half_lives_days
     ]
     states = _endless(label, cutoffs, since=since, half_lives_days=half_lives_days, cells=cells)
-    return Family(described, (np.tile(np.log1p(state.sum(axis=0)), (cells, 1)) for state in states))
+    return Family(described, (np.tile(log1p(state.sum(axis=0)), (cells, 1)) for state in states))
 
 
 def running_mean(
@@ -100,7 +101,7 @@ def running_mean(
     # in the first year of data the mean is taken over a whole year, not over a few days
     years = np.maximum((cutoffs - since) / YEAR_DAYS, 1.0)
     blocks = (
-        np.log1p(np.hstack([ring @ count for ring in rings]) / span) for count, span in zip(counts, years, strict=True)
+        log1p(np.hstack([ring @ count for ring in rings]) / span) for count, span in zip(counts, years, strict=True)
     )
     return Family(described, blocks)
 
@@ -127,7 +128,7 @@ def density(
     ]
     cells = next(iter(spreads.values())).shape[0]
     states = _endless(label, cutoffs, since=since, half_lives_days=half_lives_days, cells=cells)
-    return Family(described, (np.log1p(np.hstack([matrix @ state for matrix in spreads.values()])) for state in states))
+    return Family(described, (log1p(np.hstack([matrix @ state for matrix in spreads.values()])) for state in states))
 
 
 def self_exciting(
@@ -166,7 +167,7 @@ def self_exciting(
         )
 
     process = hawkes.fit(pasts(), cutoffs, happened, every_days=every_days, until=until)
-    return Family([described], (np.log(process.rate(past))[:, None] for past in pasts()))
+    return Family([described], (log(process.rate(past))[:, None] for past in pasts()))
 
 
 def recency(events: Events, cutoffs: Floats, *, since: float, cells: int) -> Family:
@@ -179,7 +180,7 @@ def recency(events: Events, cutoffs: Floats, *, since: float, cells: int) -> Fam
         "incidents",
     )
     ages = days_since_last(events, cutoffs, since=since, cells=cells)
-    return Family([described], (np.log1p(np.maximum(age, 0.0))[:, None] for age in ages))
+    return Family([described], (log1p(np.maximum(age, 0.0))[:, None] for age in ages))
 
 
 def last_period(label: Events, cutoffs: Floats, *, window_days: int, cells: int) -> Family:
@@ -191,7 +192,7 @@ def last_period(label: Events, cutoffs: Floats, *, window_days: int, cells: int)
         "incidents",
     )
     counts = recent_counts(label, cutoffs, window_days=window_days, cells=cells)
-    return Family([described], (np.log1p(count)[:, None] for count in counts))
+    return Family([described], (log1p(count)[:, None] for count in counts))
 
 
 def calendar(cutoffs: Floats, *, cells: int) -> Family:
@@ -201,7 +202,8 @@ def calendar(cutoffs: Floats, *, cells: int) -> Family:
         for name in ("sine", "cosine")
     ]
     angles = 2 * np.pi * cutoffs / YEAR_DAYS  # days since 1970-01-01: the phase stays within a day of the calendar
-    return Family(described, (np.tile([np.sin(angle), np.cos(angle)], (cells, 1)) for angle in angles))
+    circle = zip(*direction(angles), strict=True)
+    return Family(described, (np.tile([sine, cosine], (cells, 1)) for cosine, sine in circle))
 
 
 def ground(places: pa.Table, cells: Cells, cutoffs: npt.NDArray[np.datetime64]) -> Family:
@@ -240,8 +242,9 @@ def _endless(
     """
     half_life = np.repeat(np.asarray(half_lives_days, dtype=np.float64), len(events.channels))
     states = decayed_counts(events, cutoffs, half_lives_days=half_lives_days, cells=cells)
-    for cutoff, state in zip(cutoffs, states, strict=True):
-        yield state / -np.expm1(-np.log(2) * max(cutoff - since, 1.0) / half_life)
+    held = -expm1(-LN_2 * np.maximum(cutoffs - since, 1.0)[:, None] / half_life)
+    for share, state in zip(held, states, strict=True):
+        yield state / share
 
 
 def _unit(channel: str, source: str) -> str:

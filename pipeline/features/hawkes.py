@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.optimize import Bounds, minimize
 
 from pipeline.features.events import Events
-from pipeline.features.history import decayed_counts
+from pipeline.features.history import LN_2, decayed_counts
 from pipeline.features.labels import LabelEvents
+from pipeline.portable_math import cross_product, expm1, solve, weighted_sum
 
 Floats = npt.NDArray[np.float64]
 YEAR_DAYS = 365.25
@@ -42,7 +42,7 @@ class Hawkes:
 
     def rate(self, past: Floats) -> Floats:
         """Return events a day of each cell, from its pasts, shape (cells, p)."""
-        return np.asarray(past @ self.weights + self.least_per_day)
+        return weighted_sum(past, self.weights) + self.least_per_day
 
 
 def pasts(
@@ -62,10 +62,10 @@ def pasts(
     """
     half_life = np.asarray(half_lives_days, dtype=np.float64)
     states = decayed_counts(label, cutoffs, half_lives_days=[*half_lives_days, np.inf], cells=spreads[0].shape[0])
-    for cutoff, state in zip(cutoffs, states, strict=True):
-        age = max(cutoff - since, 1.0)
-        # the days that the history since `since` gives weight to; in its first year the mean is taken over a whole one
-        days = np.append(-np.expm1(-np.log(2) * age / half_life) * half_life / np.log(2), max(age, YEAR_DAYS))
+    age = np.maximum(cutoffs - since, 1.0)[:, None]
+    # the days that the history since `since` gives weight to; in its first year the mean is taken over a whole one
+    weighted = np.hstack([-expm1(-LN_2 * age / half_life) * half_life / LN_2, np.maximum(age, YEAR_DAYS)])
+    for days, state in zip(weighted, states, strict=True):
         own = state / days
         yield np.hstack([own, *(spread @ own for spread in spreads)])
 
@@ -109,22 +109,37 @@ def fit(past: Iterator[Floats], cutoffs: Floats, happened: LabelEvents, *, every
 
 
 def _most_likely(exposed: Floats, followed: Floats, counts: Floats, least: float) -> Floats:
-    """Return the weights that maximise sum(counts * log(followed @ weights + least)) - exposed @ weights."""
-    scale = np.where(exposed > 0, exposed, 1.0) / counts.sum()  # in units in which each weight alone would be 1
-    x, mass = followed / scale, exposed / scale
+    """Return the weights that maximise sum(counts * log(followed @ weights + least)) - exposed @ weights.
 
-    def loss(weights: Floats) -> float:
-        return float(mass @ weights - counts @ np.log(x @ weights + least))
+    By a primal-dual interior-point method (Wright, Primal-Dual Interior-Point Methods, 1997): Newton's steps towards
+    weights and prices whose products are alike, and ever smaller; the price of a weight says what keeps it from being
+    less than 0. All sums are taken in one order: a library's solver takes them in the processor's.
+    """
+    total = counts.sum()
+    scale = np.where(exposed > 0, exposed, 1.0)  # in units in which each weight alone would be 1
+    x, mass, share = np.ascontiguousarray((followed / scale * total).T).T, exposed / scale, counts / total
+    weights, price = np.full(len(exposed), 1 / len(exposed)), np.ones(len(exposed))
+    for _ in range(_MOST_STEPS):
+        rate = weighted_sum(x, weights) + least
+        slope = mass - (x.T * (share / rate)).sum(axis=1)
+        gap = float((weights * price).mean())
+        if gap < _NARROW and np.abs(slope - price).max() < _NARROW:
+            break
+        aim = gap / 10 / weights
+        bend = cross_product(x, share / np.square(rate))
+        # columns may be alike: without the ridge, rounding would say how they share their weight
+        bend[np.diag_indices_from(bend)] += price / weights + _RIDGE
+        step = solve(bend, aim - slope)
+        price_step = aim - price - price / weights * step
+        weights = weights + _inside(weights, step) * step
+        price = price + _inside(price, price_step) * price_step
+    return np.asarray(np.where((weights > price) & (exposed > 0), weights, 0.0) / scale * total)
 
-    def slope(weights: Floats) -> Floats:
-        return np.asarray(mass - x.T @ (counts / (x @ weights + least)))
 
-    found = minimize(
-        loss,
-        np.full(len(exposed), 1 / len(exposed)),
-        jac=slope,
-        method="L-BFGS-B",
-        bounds=Bounds(lb=np.zeros(len(exposed))),
-        options={"maxiter": 2000, "maxfun": 5000, "ftol": 1e-12},
-    )
-    return np.asarray(found.x / scale)
+def _inside(values: Floats, step: Floats) -> float:
+    """Return how much of a step leaves values that are more than 0 so: at most all of it."""
+    shrinking = step < 0
+    return float(min(1.0, 0.995 * (values[shrinking] / -step[shrinking]).min(initial=np.inf)))
+
+
+_MOST_STEPS, _NARROW, _RIDGE = 200, 1e-10, 1e-9

@@ -5,9 +5,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import portable_math
 from pipeline.features.events import Events
 
 Floats = npt.NDArray[np.float64]
+LN_2 = 0.6931471805599453
+"""Natural logarithm of 2."""
+
+_ROUNDING = 1e-12
+"""More than a sum that is carried through thousands of cutoffs loses, as a share of it."""
 
 
 def decayed_counts(
@@ -37,20 +43,19 @@ def decayed_counts(
     half_life = np.repeat(np.asarray(half_lives_days, dtype=np.float64), len(events.channels))
     state = np.zeros((cells, len(half_life)))
     opened, closed = _Arrivals(events, events.known_from), _Arrivals(events, events.known_until)
-    previous = cutoffs[0] if len(cutoffs) else 0.0
-    for cutoff in cutoffs:
-        state *= 0.5 ** ((cutoff - previous) / half_life)
+    fading = portable_math.halved(np.diff(cutoffs, prepend=cutoffs[:1])[:, None] / half_life)
+    for cutoff, share in zip(cutoffs, fading, strict=True):
+        state *= share
         for arrivals, sign in ((opened, 1.0), (closed, -1.0)):
             some = arrivals.until(cutoff)
             if len(some):
                 age = (cutoff - events.happened[some])[:, None]
-                weights = np.tile(events.weights[some], len(half_lives_days)) * 0.5 ** (age / half_life)
+                weights = np.tile(events.weights[some], len(half_lives_days)) * portable_math.halved(age / half_life)
                 # of the cells that are touched alone: often they are few
                 touched, sums = _summed(events.cell[some], weights)
-                sums = state[touched] + sign * sums
+                left = state[touched] + sign * sums
                 # taking a superseded version out again leaves rounding, of either sign, where nothing is left
-                state[touched] = np.maximum(sums, 0.0)
-        previous = cutoff
+                state[touched] = np.where(left > _ROUNDING * sums, left, 0.0)
         yield state
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from shapely.geometry import shape
 
+from pipeline import portable_math
 from pipeline.declarations import DeclarationError
 from pipeline.ingest.chunk import SourceError
 from pipeline.ingest.entries import Format
@@ -51,7 +52,7 @@ class Border:
         band = np.round(latitude_deg / _BAND_DEG)
         for one in np.unique(band):
             some = band == one
-            shrink = np.array([np.cos(np.radians(one * _BAND_DEG)), 1.0])
+            shrink = np.array([portable_math.cos(np.radians(one * _BAND_DEG)), 1.0])
             plane = shapely.transform(self.polygons, lambda xy, shrink=shrink: xy * shrink)
             points = shapely.points(np.column_stack([longitude_deg[some], latitude_deg[some]]) * shrink)
             distance_km[some] = shapely.distance(plane, points) * _KM_PER_DEGREE

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import portable_math
 from pipeline.ingest.moments import DAY_US, US, period
 from pipeline.marking import ALL, audience, owners
 from pipeline.params import Linkage
@@ -89,9 +90,8 @@ class _Reports:
         self.ids = np.array(table["incident_id"].to_pylist(), object)
         radians = np.radians(np.column_stack([table["latitude_deg"], table["longitude_deg"]]))
         latitude, longitude = radians[:, 0], radians[:, 1]
-        self.xyz_m = EARTH_M * np.column_stack(
-            [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
-        )
+        (across, up), (east, north) = portable_math.direction(latitude), portable_math.direction(longitude)
+        self.xyz_m = EARTH_M * np.column_stack([across * east, across * north, up])
         # the stated radius holds the true place: taken as two standard errors
         self.error_m = np.maximum(np.asarray(table["location_precision_m"].fill_null(1000.0)), 1.0) / 2.0
         start = np.asarray(table["occurred_at"].cast(pa.int64()))
@@ -112,22 +112,22 @@ def _link_two(one: _Reports, other: _Reports, rule: Linkage, apart: Collection[f
     gap = _gap_days(one, left, other, right)
     keep = (gap <= rule.slack_days) & _may_meet(one, left, other, right)
     left, right, gap = left[keep], right[keep], gap[keep]
-    distance = np.linalg.norm(one.xyz_m[left] - other.xyz_m[right], axis=1)
-    error = np.hypot(one.error_m[left], other.error_m[right])
+    distance = np.sqrt(_square_m2(one.xyz_m[left] - other.xyz_m[right]))
+    error = portable_math.hypot(one.error_m[left], other.error_m[right])
     alike = _agreement(one.kind[left], other.kind[right], _SAME_TYPE)
     alike *= _agreement(one.hazard[left], other.hazard[right], _SAME_HAZARD)
     keep = (distance <= rule.reach * error) & (alike > 0)
     left, right, gap, distance, error, alike = (a[keep] for a in (left, right, gap, distance, error, alike))
     window = np.maximum(one.length_days[left], other.length_days[right])
     density = _density(one, left, other, rule.reach * error, window + rule.slack_days, rule)
-    in_space = np.exp(-0.5 * (distance / error) ** 2) / (2 * np.pi * error**2)
+    in_space = portable_math.exp(-0.5 * np.square(distance / error)) / (2 * np.pi * np.square(error))
     in_time = np.where(gap < 0, (1 - rule.misdated) / window, rule.misdated / (2 * rule.slack_days))
     partner = alike * in_space * in_time
     probability = rule.coverage * partner / (rule.coverage * partner + density)
     probability[[frozenset(ids) in apart for ids in zip(one.ids[left], other.ids[right], strict=True)]] = 0.0
     pairs = _one_to_one(left, right, probability, rule.least_probability)
     left, right, gap = left[pairs], right[pairs], np.maximum(gap[pairs], 0.0)
-    chance = (density * np.pi * (rule.reach * error) ** 2 * (window + 2 * rule.slack_days))[pairs]
+    chance = (density * np.pi * np.square(rule.reach * error) * (window + 2 * rule.slack_days))[pairs]
     first = one.length_days[left] <= other.length_days[right]
     ids = one.ids[left], other.ids[right]
     told = zip(distance[pairs], 2 * error[pairs], gap, one.words[left], other.words[right], chance, strict=True)
@@ -150,7 +150,7 @@ def _candidates(one: _Reports, other: _Reports, rule: Linkage) -> tuple[np.ndarr
 
     The other's reports are walked in the order of time: of years of reports, those of a few days are compared.
     """
-    reach_m = rule.reach * float(np.hypot(one.error_m.max(), other.error_m.max()))
+    reach_m = rule.reach * float(portable_math.hypot(one.error_m.max(), other.error_m.max()))
     order = np.argsort(other.start_days, kind="stable")
     start_days, xyz_m = other.start_days[order], other.xyz_m[order]
     first = np.searchsorted(start_days, one.start_days - other.length_days.max() - rule.slack_days, side="left")
@@ -158,7 +158,7 @@ def _candidates(one: _Reports, other: _Reports, rule: Linkage) -> tuple[np.ndarr
     near = []
     for at, (a, b) in enumerate(zip(first.tolist(), end.tolist(), strict=True)):
         away_m = xyz_m[a:b] - one.xyz_m[at]
-        near.append(np.sort(order[a:b][np.einsum("ij,ij->i", away_m, away_m) <= reach_m**2]))
+        near.append(np.sort(order[a:b][_square_m2(away_m) <= reach_m * reach_m]))
     left = np.repeat(np.arange(len(one)), [len(found) for found in near])
     return left, np.concatenate([*near, np.empty(0, np.int64)])
 
@@ -198,6 +198,12 @@ def _agreement(one: np.ndarray, other: np.ndarray, confused: dict[tuple[str, str
     return result
 
 
+def _square_m2(away_m: np.ndarray) -> np.ndarray:
+    # in one order: `einsum` fuses products and sums where the processor can
+    x, y, z = away_m.T
+    return np.asarray(x * x + y * y + z * z)
+
+
 def _density(
     one: _Reports,
     left: np.ndarray,
@@ -217,8 +223,8 @@ def _density(
     around = zip(first.tolist(), end.tolist(), left.tolist(), wide_m.tolist(), strict=True)
     for at, (a, b, row, wide) in enumerate(around):
         away_m = xyz_m[a:b] - one.xyz_m[row]
-        counts[at] = np.count_nonzero(np.einsum("ij,ij->i", away_m, away_m) <= wide**2)
-    return np.asarray(np.maximum(counts - 1, 0.5) / (np.pi * wide_m**2 * 2 * wide_days))
+        counts[at] = np.count_nonzero(_square_m2(away_m) <= wide * wide)
+    return np.asarray(np.maximum(counts - 1, 0.5) / (np.pi * np.square(wide_m) * 2 * wide_days))
 
 
 def _one_to_one(left: np.ndarray, right: np.ndarray, probability: np.ndarray, least: float) -> np.ndarray:

@@ -4,6 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.portable_math import direction, sin
+
 _A = 6_378_137.0
 _E2 = 0.006_694_379_990_141_316  # first eccentricity squared of WGS-84
 _K0 = 0.9996
@@ -43,7 +45,7 @@ def to_degrees(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     ok &= (easting_100km >= 1) & (easting_100km <= 8)
     northing_100km = (row - np.where(zone % 2 == 0, 5, 0)) % 20
     half = size // 2
-    scale = 10.0 ** (5 - half)
+    scale = np.array([1e5, 1e4, 1e3, 1e2, 1e1, 1.0])[half]
     inner = [
         np.array([float(text[at : at + n] or 0) for text, at, n in zip(digits, start, half, strict=True)])
         for start in (np.zeros_like(half), half)
@@ -68,25 +70,31 @@ def _from_utm(zone: np.ndarray, easting: np.ndarray, northing: np.ndarray) -> tu
     """Invert the transverse Mercator projection (Snyder 1987, Map Projections, eq. 8-17 to 8-25)."""
     ep2 = _E2 / (1 - _E2)
     e1 = (1 - np.sqrt(1 - _E2)) / (1 + np.sqrt(1 - _E2))
-    mu = northing / _K0 / (_A * (1 - _E2 / 4 - 3 * _E2**2 / 64 - 5 * _E2**3 / 256))
+    e1_2, e1_3, e1_4 = e1 * e1, e1 * e1 * e1, e1 * e1 * e1 * e1
+    mu = northing / _K0 / (_A * (1 - _E2 / 4 - 3 * (_E2 * _E2) / 64 - 5 * (_E2 * _E2 * _E2) / 256))
     phi = (
         mu
-        + (3 * e1 / 2 - 27 * e1**3 / 32) * np.sin(2 * mu)
-        + (21 * e1**2 / 16 - 55 * e1**4 / 32) * np.sin(4 * mu)
-        + 151 * e1**3 / 96 * np.sin(6 * mu)
-        + 1097 * e1**4 / 512 * np.sin(8 * mu)
+        + (3 * e1 / 2 - 27 * e1_3 / 32) * sin(2 * mu)
+        + (21 * e1_2 / 16 - 55 * e1_4 / 32) * sin(4 * mu)
+        + 151 * e1_3 / 96 * sin(6 * mu)
+        + 1097 * e1_4 / 512 * sin(8 * mu)
     )
-    sin, cos, tan = np.sin(phi), np.cos(phi), np.tan(phi)
-    c, t = ep2 * cos**2, tan**2
-    n = _A / np.sqrt(1 - _E2 * sin**2)
-    r = _A * (1 - _E2) / (1 - _E2 * sin**2) ** 1.5
+    cos_phi, sin_phi = direction(phi)
+    tan_phi = sin_phi / cos_phi
+    c, t = ep2 * np.square(cos_phi), np.square(tan_phi)
+    shrink = 1 - _E2 * np.square(sin_phi)
+    n = _A / np.sqrt(shrink)
+    r = _A * (1 - _E2) / (shrink * np.sqrt(shrink))
     d = (easting - 500_000.0) / (n * _K0)
-    latitude = phi - n * tan / r * (
-        d**2 / 2
-        - (5 + 3 * t + 10 * c - 4 * c**2 - 9 * ep2) * d**4 / 24
-        + (61 + 90 * t + 298 * c + 45 * t**2 - 252 * ep2 - 3 * c**2) * d**6 / 720
+    d2 = d * d
+    latitude = phi - n * tan_phi / r * (
+        d2 / 2
+        - (5 + 3 * t + 10 * c - 4 * np.square(c) - 9 * ep2) * (d2 * d2) / 24
+        + (61 + 90 * t + 298 * c + 45 * np.square(t) - 252 * ep2 - 3 * np.square(c)) * (d2 * d2 * d2) / 720
     )
     longitude = (
-        d - (1 + 2 * t + c) * d**3 / 6 + (5 - 2 * c + 28 * t - 3 * c**2 + 8 * ep2 + 24 * t**2) * d**5 / 120
-    ) / cos
+        d
+        - (1 + 2 * t + c) * (d2 * d) / 6
+        + (5 - 2 * c + 28 * t - 3 * np.square(c) + 8 * ep2 + 24 * np.square(t)) * (d2 * d2 * d) / 120
+    ) / cos_phi
     return np.degrees(latitude), np.degrees(longitude) + zone * 6.0 - 183.0

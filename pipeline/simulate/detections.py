@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from scipy.special import logit
 
-from pipeline import store
+from pipeline import portable_math, store
 from pipeline.simulate import sensors
 from pipeline.simulate.ground import Floats, Ground, Integers
 from pipeline.simulate.process import YEAR_DAYS, Laws, plan_patrols
@@ -62,7 +61,7 @@ def make_lanes(scenario: Scenario, ground: Ground, laws: Laws) -> Lanes:
     return Lanes(
         cell=cell,
         start_m=ground.road_points(cell, random),
-        direction=np.column_stack([np.cos(bearing), np.sin(bearing)]),
+        direction=np.column_stack(portable_math.direction(bearing)),
         effect=random.normal(0, 1, (count, len(sensors.LANE_EFFECTS))),
     )
 
@@ -119,7 +118,7 @@ def _chunk(
     day = np.sort(random.uniform(first * days_per_alarm, end * days_per_alarm, count))
     lane = random.integers(0, len(lanes.cell), count)
     chance = prior[np.minimum(day / 7, len(prior) - 1).astype(np.int64), lane]
-    temperature = 0.8 * np.sin(2 * np.pi * day / YEAR_DAYS) + random.normal(0, 0.6, count)
+    temperature = 0.8 * portable_math.sin(2 * np.pi * day / YEAR_DAYS) + random.normal(0, 0.6, count)
     alarms = sensors.sense(chance, lanes.effect[lane], temperature, base_rate=base_rate, random=random)
     along_m = random.uniform(0, LANE_M, (count, 1)) * lanes.direction[lane]
     latitude, longitude = ground.projection.degrees(lanes.start_m[lane] + along_m)
@@ -155,7 +154,7 @@ def _chunk(
             "is_hazard": alarms.is_hazard,
             "prior": chance,
             "log_odds": alarms.log_odds,
-            "log_odds_with_prior": alarms.log_odds + logit(chance) - logit(base_rate),
+            "log_odds_with_prior": alarms.log_odds + portable_math.logit(chance) - portable_math.logit(base_rate),
         },
         schema=TRUTH,
     )

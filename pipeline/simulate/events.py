@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline import portable_math
 from pipeline.simulate.ground import Floats, Ground, Integers
 from pipeline.simulate.process import FATES, Day, Laws
 from pipeline.simulate.scenario import Scenario
@@ -106,7 +107,7 @@ class Recorder:
     def _other_events(self, day: Day) -> list[_Rows]:
         """Draw events that are not of the process: they follow people, attacks and threats also the intensity."""
         cells = len(self._ground.cells)
-        people = np.log1p(self._ground.population) ** 2
+        people = np.square(portable_math.log1p(self._ground.population))
         trouble = day.intensity / day.intensity.sum() + people / people.sum()
         frames = []
         for kind, rate in {**OTHER_PER_CELL_DAY, "found_cleared": UXO_PER_CELL_DAY}.items():
@@ -154,7 +155,7 @@ class Recorder:
             self._ground.centre_m[self._counted],
             np.full(len(self._counted), day.number + 0.5),  # midday, so that it is that day in any partner's clock
             kind="activity",
-            value=np.round(vehicles * self._random.lognormal(0, 0.2, len(vehicles))),
+            value=np.round(vehicles * portable_math.exp(self._random.normal(0, 0.2, len(vehicles)))),
             precision="day",
         )
 
@@ -164,7 +165,7 @@ class Recorder:
             some[["x_m", "y_m"]].to_numpy() + self._random.normal(0, 100, (len(some), 2)),
             some["day"].to_numpy() + self._random.uniform(60, 240, len(some)),
             kind="clearance",
-            value=np.round(self._random.lognormal(8.3, 0.8, len(some))),
+            value=np.round(portable_math.exp(8.3 + self._random.normal(0, 0.8, len(some)))),
             precision="day",
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline import portable_math
 from pipeline.simulate import formats
 from pipeline.simulate.faults import Columns, add_faulty
 from pipeline.simulate.ground import Ground
@@ -66,7 +67,7 @@ def write_observations(observations: pd.DataFrame, scenario: Scenario, ground: G
     for kinds, (form, write, name, delay_days) in _OBSERVATION_FILES.items():
         rows = _with_degrees(observations[observations["kind"].isin(kinds)], ground)
         period = np.where(rows["precision"] == "week", 7.0, 0.0)
-        rows["reported_day"] = rows["day"] + period + delay_days * random.lognormal(0, 0.5, len(rows))
+        rows["reported_day"] = rows["day"] + period + delay_days * portable_math.exp(random.normal(0, 0.5, len(rows)))
         rows = rows[rows["reported_day"] < scenario.size.days]
         formats.write(write, form(rows.sort_values(["reported_day", "kind", "x_m"]), scenario), raw / name)
 

@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial import Delaunay, cKDTree
 
+from pipeline import portable_math
 from pipeline.simulate.scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -56,7 +57,7 @@ class Projection:
 
     @property
     def _parallel_radius_m(self) -> float:
-        return _EARTH_RADIUS_M * float(np.cos(np.radians(self.latitude_deg)))
+        return _EARTH_RADIUS_M * float(portable_math.cos(np.radians(self.latitude_deg)))
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Ground:
     def across_border(self, xy_m: Floats, beyond_m: float) -> Floats:
         """Return points beyond the border where it is nearest to the given ones; shape (n, 2)."""
         edge = self.border_m[cKDTree(self.border_m).query(xy_m)[1]]
-        return np.asarray(edge * (1 + beyond_m / np.hypot(edge[:, 0], edge[:, 1]))[:, None])
+        return np.asarray(edge * (1 + beyond_m / portable_math.hypot(edge[:, 0], edge[:, 1]))[:, None])
 
 
 def make_ground(scenario: Scenario) -> Ground:
@@ -110,7 +111,8 @@ def make_ground(scenario: Scenario) -> Ground:
     corners_m = _corners(coast)
     cells, centre_m = _cells(corners_m, projection, scenario.h3_resolution)
     towns_m = _towns(coast, random)
-    town_population = np.round(60_000 / np.arange(1, len(towns_m) + 1) ** 0.8 * random.lognormal(0, 0.3, len(towns_m)))
+    largest = 60_000 * portable_math.exp(-0.8 * portable_math.log(np.arange(1, len(towns_m) + 1)))  # of each rank
+    town_population = np.round(largest * portable_math.exp(random.normal(0, 0.3, len(towns_m))))
     roads_m = _roads(towns_m, random)
     road_cell = np.asarray(cKDTree(centre_m).query(roads_m)[1], dtype=np.int64)
     return Ground(
@@ -142,27 +144,27 @@ class _Coast:
         return cls(radius_m, random.uniform(0, 2 * np.pi, 3))
 
     def distance_m(self, bearing: Floats) -> Floats:
-        waves = np.outer(bearing, [2, 3, 5]) + self.phases
-        return np.asarray(self.radius_m * (1 + np.cos(waves) @ np.array([0.14, 0.08, 0.04])))
+        waves = np.multiply.outer(bearing, [2, 3, 5]) + self.phases
+        return np.asarray(self.radius_m * (1 + (portable_math.cos(waves) * [0.14, 0.08, 0.04]).sum(axis=1)))
 
     def inland(self, xy_m: Floats) -> Floats:
         """Return 1 at the centre, 0 at the coast, less than 0 in the sea."""
-        bearing = np.arctan2(xy_m[:, 1], xy_m[:, 0])
-        return 1 - np.hypot(xy_m[:, 0], xy_m[:, 1]) / self.distance_m(bearing)
+        bearing = portable_math.arctan2(xy_m[:, 1], xy_m[:, 0])
+        return np.asarray(1 - portable_math.hypot(xy_m[:, 0], xy_m[:, 1]) / self.distance_m(bearing))
 
 
 def _corners(coast: _Coast) -> Floats:
     """Return the corners of the island's waters."""
     bearing = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     return np.asarray(
-        (coast.distance_m(bearing) + SHORE_M)[:, None] * np.column_stack([np.cos(bearing), np.sin(bearing)])
+        (coast.distance_m(bearing) + SHORE_M)[:, None] * np.column_stack(portable_math.direction(bearing))
     )
 
 
 def _border(corners_m: Floats) -> Floats:
     """Close the line through the corners and put points on its straight parts."""
     ahead = np.roll(corners_m, -1, axis=0) - corners_m
-    steps = int(np.ceil(np.hypot(ahead[:, 0], ahead[:, 1]).max() / BORDER_STEP_M))
+    steps = int(np.ceil(portable_math.hypot(ahead[:, 0], ahead[:, 1]).max() / BORDER_STEP_M))
     points = corners_m[:, None] + np.linspace(0, 1, steps, endpoint=False)[None, :, None] * ahead[:, None]
     return np.vstack([points.reshape(-1, 2), corners_m[:1]])
 
@@ -170,13 +172,14 @@ def _border(corners_m: Floats) -> Floats:
 def _cells(corners_m: Floats, projection: Projection, resolution: int) -> tuple[NDArray[np.str_], Floats]:
     polygon = h3.LatLngPoly(list(zip(*(axis.tolist() for axis in projection.degrees(corners_m)), strict=True)))
     cells = np.array(sorted(h3.h3shape_to_cells(polygon, resolution)))
-    centres = np.array([h3.cell_to_latlng(cell) for cell in cells])
+    # H3 takes sines from the C library, whose last bits differ; a ten-thousandth of a metre is beyond them
+    centres = np.round(np.array([h3.cell_to_latlng(cell) for cell in cells]), 9)
     return cells, projection.metres(centres[:, 0], centres[:, 1])
 
 
 def _towns(coast: _Coast, random: np.random.Generator) -> Floats:
     """Draw towns that keep a gap between them, none at the shore."""
-    wanted = max(6, round(np.pi * (coast.radius_m / 1000) ** 2 / _TOWN_AREA_KM2))
+    wanted = max(6, round(np.pi * float(np.square(coast.radius_m / 1000)) / _TOWN_AREA_KM2))
     candidates = random.uniform(-1.3 * coast.radius_m, 1.3 * coast.radius_m, (wanted * 20, 2))
     candidates = candidates[coast.inland(candidates) > 0.08]
     kept: list[int] = []
@@ -193,7 +196,7 @@ def _roads(towns_m: Floats, random: np.random.Generator) -> Floats:
     """Join the towns by the shortest tree and by the shorter half of what else Delaunay would join, in gentle bows."""
     corners = Delaunay(towns_m).simplices
     pairs = np.unique(np.sort(np.vstack([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [0, 2]]]), axis=1), axis=0)
-    length = np.hypot(*(towns_m[pairs[:, 0]] - towns_m[pairs[:, 1]]).T)
+    length = portable_math.hypot(*(towns_m[pairs[:, 0]] - towns_m[pairs[:, 1]]).T)
     graph = sparse.csr_array((length, (pairs[:, 0], pairs[:, 1])), shape=(len(towns_m), len(towns_m)))
     tree = minimum_spanning_tree(graph).tocoo()
     in_tree = {(int(a), int(b)) for a, b in zip(tree.row, tree.col, strict=True)}
@@ -202,9 +205,11 @@ def _roads(towns_m: Floats, random: np.random.Generator) -> Floats:
     for (a, b), metres, is_short in zip(pairs.tolist(), length, short, strict=True):
         if is_short or (a, b) in in_tree:
             along = np.arange(0, 1, ROAD_STEP_M / metres)[:, None]
-            across = (towns_m[b] - towns_m[a]) @ np.array([[0.0, 1.0], [-1.0, 0.0]])
-            bow = random.normal(0, 0.12) * np.sin(np.pi * along) + random.normal(0, 0.04) * np.sin(3 * np.pi * along)
-            points.append(towns_m[a] + along * (towns_m[b] - towns_m[a]) + bow * across)
+            ahead = towns_m[b] - towns_m[a]
+            across = np.array([-ahead[1], ahead[0]])
+            bow = random.normal(0, 0.12) * portable_math.sin(np.pi * along)
+            bow += random.normal(0, 0.04) * portable_math.sin(3 * np.pi * along)
+            points.append(towns_m[a] + along * ahead + bow * across)
     return np.vstack(points)
 
 
@@ -213,15 +218,15 @@ def _rivers(coast: _Coast, count: int, random: np.random.Generator) -> Floats:
     points = []
     for bearing in random.uniform(0, 2 * np.pi, count):
         reach = np.arange(0.15 * coast.radius_m, 1.3 * coast.radius_m, RIVER_STEP_M)
-        wind = bearing + 0.25 * np.sin(reach / random.uniform(4_000, 9_000) + random.uniform(0, 2 * np.pi))
-        line = reach[:, None] * np.column_stack([np.cos(wind), np.sin(wind)])
+        wind = bearing + 0.25 * portable_math.sin(reach / random.uniform(4_000, 9_000) + random.uniform(0, 2 * np.pi))
+        line = reach[:, None] * np.column_stack(portable_math.direction(wind))
         points.append(line[coast.inland(line) > 0])
     return np.vstack(points)
 
 
 def _elevation(centre_m: Floats, coast: _Coast, random: np.random.Generator) -> Floats:
     """Raise hills of a few kilometres that flatten towards the shore."""
-    hills = max(6, round((coast.radius_m / 7_000) ** 2))
+    hills = max(6, round(float(np.square(coast.radius_m / 7_000))))
     surface = smooth_field(centre_m, hills, width_m=6_000, reach_m=coast.radius_m, random=random)
     return np.asarray(np.clip(250 + 180 * surface, 5, None) * np.clip(coast.inland(centre_m) * 4, 0, 1))
 
@@ -236,8 +241,8 @@ def smooth_field(
     tree = cKDTree(points_m)
     for centre, height in zip(centres, heights, strict=True):
         near = tree.query_ball_point(centre, 3 * width_m)
-        square_m2 = np.sum((points_m[near] - centre) ** 2, axis=1)
-        field[near] += height * np.exp(-square_m2 / (2 * width_m**2))
+        square_m2 = np.sum(np.square(points_m[near] - centre), axis=1)
+        field[near] += height * portable_math.exp(-square_m2 / (2 * width_m * width_m))
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-9))
 
 
@@ -249,6 +254,6 @@ def _population(centre_m: Floats, coast: _Coast, towns_m: Floats, town_populatio
     tree = cKDTree(centre_m[land])
     for town, inhabitants in zip(towns_m, town_population, strict=True):
         near = land[tree.query_ball_point(town, 6_000)]
-        weight = np.exp(-np.hypot(*(centre_m[near] - town).T) / 1_500)
+        weight = portable_math.exp(-portable_math.hypot(*(centre_m[near] - town).T) / 1_500)
         people[near] += inhabitants * weight / weight.sum()
     return np.round(people)

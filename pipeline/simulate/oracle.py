@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from pipeline import portable_math
 from pipeline.simulate.ground import Floats, Ground
 from pipeline.simulate.partners import PARTNERS, Partner, rumoured
 from pipeline.simulate.process import FADING, LAPSES_PER_DAY, Day, Laws, next_excitation
@@ -38,6 +39,7 @@ class Oracle:
         self._laws, self._visibility, self._horizons_days = laws, visibility, horizons_days
         self._lying = np.zeros(len(laws.background))
         self._own = np.asarray(laws.kernel.diagonal())
+        self._fates: _Fates | None = None
 
     def outlook(self, day: Day) -> dict[int, Floats]:
         """Return, for each horizon in days, the probability of a reported event from the start of `day` on.
@@ -51,10 +53,9 @@ class Oracle:
             Horizon -> float64 of shape (cells,).
         """
         laws, seen = self._laws, self._visibility
-        explodes, found = laws.explodes_per_day(), laws.found_per_day(day.patrol_hours)
-        ends = explodes + found + LAPSES_PER_DAY
-        reported = (explodes * seen.explosion + found * seen.found_cleared) / ends
-        expected = {h: self._lying * -np.expm1(-ends * h) for h in self._horizons_days}
+        fates = self._fates_of(day.patrol_hours)
+        reported = fates.reported
+        expected = {h: self._lying * fates.ended[h] for h in self._horizons_days}
         excitation = day.excitation
         for ahead in range(max(self._horizons_days)):
             number = day.number + ahead
@@ -62,20 +63,51 @@ class Oracle:
             placed += laws.campaign_intensity(number, known_on=day.number)
             for horizon, total in expected.items():
                 if ahead < horizon:  # placed in the middle of its day
-                    total += placed * -np.expm1(-ends * (horizon - ahead - 0.5))
+                    total += placed * fates.ended_midday[horizon - ahead - 1]
             # a hazard that an already counted one brings to the same cell changes nothing there
             bringing = next_excitation(laws, excitation, placed)
             excitation = bringing - (1 - FADING) * self._own * reported * placed
-        self._lying = (self._lying + day.intensity) * np.exp(-ends)
+        self._lying = (self._lying + day.intensity) * fates.lie_on
         return {
-            horizon: -np.expm1(-(seen.displaced @ (reported * total) + seen.invented_per_day * horizon))
+            horizon: -portable_math.expm1(-(seen.displaced @ (reported * total) + seen.invented_per_day * horizon))
             for horizon, total in expected.items()
         }
 
     def pass_over(self, day: Day) -> None:
         """Let a day pass without a forecast."""
-        ends = self._laws.explodes_per_day() + self._laws.found_per_day(day.patrol_hours) + LAPSES_PER_DAY
-        self._lying = (self._lying + day.intensity) * np.exp(-ends)
+        self._lying = (self._lying + day.intensity) * self._fates_of(day.patrol_hours).lie_on
+
+    def _fates_of(self, patrol_hours: Floats) -> "_Fates":
+        """Return what becomes of hazards under planned patrols, which stay the same for a week."""
+        if self._fates is None or self._fates.patrol_hours is not patrol_hours:
+            laws, seen = self._laws, self._visibility
+            explodes, found = laws.explodes_per_day(), laws.found_per_day(patrol_hours)
+            ends = explodes + found + LAPSES_PER_DAY
+            self._fates = _Fates(
+                patrol_hours=patrol_hours,
+                reported=(explodes * seen.explosion + found * seen.found_cleared) / ends,
+                lie_on=portable_math.exp(-ends),
+                ended={h: -portable_math.expm1(-ends * h) for h in self._horizons_days},
+                ended_midday=-portable_math.expm1(
+                    np.multiply.outer(-(np.arange(max(self._horizons_days)) + 0.5), ends)
+                ),
+            )
+        return self._fates
+
+
+@dataclass(frozen=True, eq=False)
+class _Fates:
+    """What becomes of hazards while the patrols are planned alike; arrays of shape (cells,)."""
+
+    patrol_hours: Floats
+    reported: Floats
+    """Share of them that is ever reported."""
+    lie_on: Floats
+    """Share that still lies there a day later."""
+    ended: dict[int, Floats]
+    """Horizon in days -> share of those that lie there now whose fate comes within it."""
+    ended_midday: Floats
+    """The same of those placed at midday, by the end of that day and of the days after it, shape (days, cells)."""
 
 
 def make_visibility(scenario: Scenario, ground: Ground) -> Visibility:

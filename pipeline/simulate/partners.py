@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline import portable_math
 from pipeline.simulate.ground import Floats, Ground
 from pipeline.simulate.scenario import Scenario
 
@@ -134,7 +135,9 @@ def report(partner: Partner, events: pd.DataFrame, scenario: Scenario, ground: G
     count = len(told)
     told["true_x_m"], told["true_y_m"] = told["x_m"], told["y_m"]
     _place(told, partner.error_m, partner.stated_precision_m, random)
-    told["reported_day"] = told["day"] + partner.delay_days * random.lognormal(0, partner.delay_spread, count)
+    told["reported_day"] = told["day"] + partner.delay_days * portable_math.exp(
+        random.normal(0, partner.delay_spread, count)
+    )
     told["precision"] = _draw(partner.precisions, count, random)
     told["source_reliability"] = _draw(partner.reliability, count, random)
     told["information_credibility"] = _draw(partner.credibility, count, random)
@@ -149,7 +152,7 @@ def report(partner: Partner, events: pd.DataFrame, scenario: Scenario, ground: G
 
 def rumoured(ground: Ground) -> Floats:
     """Return the share of each cell in what is invented: most where people live, a little anywhere; shape (cells,)."""
-    weight = 0.5 + np.log1p(ground.population) ** 2
+    weight = 0.5 + np.square(portable_math.log1p(ground.population))
     return np.asarray(weight / weight.sum())
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from pipeline import portable_math
 from pipeline.simulate.ground import Floats, Ground, Integers, smooth_field
 from pipeline.simulate.scenario import Scenario
 
@@ -26,7 +27,7 @@ BRANCHING = 0.45
 """Expected number of hazards that one hazard brings in turn."""
 EXCITATION_DAYS = 14.0
 """Mean time after which they come."""
-FADING = float(np.exp(-1 / EXCITATION_DAYS))
+FADING = float(portable_math.exp(-1 / EXCITATION_DAYS))
 """What is left of an excitation after a day."""
 SPREAD_M = 1_800.0
 """Standard deviation of how far off they come."""
@@ -56,9 +57,13 @@ PATROL_HOURS_PER_ROAD_CELL_WEEK = 3.0
 REACTIVE_SHARE = 0.4
 """Share of the patrols that goes where something came to light in the weeks before."""
 REACTION_DAYS = 21.0
+_REACTION_FADING = float(portable_math.exp(-1 / REACTION_DAYS))
+"""What is left of a reaction after a day."""
 
 LONGEST_HORIZON_DAYS = 366
 """How far ahead a campaign that is under way is looked at."""
+_LASTING: list[float] = portable_math.exp(-np.arange(LONGEST_HORIZON_DAYS + 1) / CAMPAIGN_DAYS).tolist()
+"""Chance that a campaign under way still is so many days later."""
 WARM_UP_DAYS = 120
 YEAR_DAYS = 365.25
 
@@ -97,7 +102,7 @@ class Laws:
 
     def season(self, day: int) -> float:
         """Return how much more hazards there are in the season of a day."""
-        return 1 + 0.3 * float(np.sin(2 * np.pi * day / YEAR_DAYS))
+        return _season(day)
 
     def vehicles_per_day(self, day: int) -> Floats:
         """Return the traffic of a day, by cell: more where hazards are out of season, less on the day of rest."""
@@ -111,7 +116,7 @@ class Laws:
         """
         now = day if known_on is None else known_on
         under_way = (self.campaigns.starts <= now) & (now < self.campaigns.stops)
-        lasting = np.exp((now - day) / CAMPAIGN_DAYS)
+        lasting = _LASTING[day - now]
         others = (1 - lasting) * len(self.background) / CAMPAIGN_CELLS * self.road_share
         return np.asarray(CAMPAIGN_PER_DAY * (lasting * (_campaign_shapes(self, day // 7) @ under_way) + others))
 
@@ -153,10 +158,10 @@ def make_laws(scenario: Scenario, ground: Ground) -> Laws:
     hidden = smooth_field(
         ground.centre_m, max(8, len(ground.cells) // 12), width_m=4_000, reach_m=reach_m, random=random
     )
-    busy = np.log1p(ground.population) + 2 * np.exp(-ground.town_distance_m / 4_000)
+    busy = portable_math.log1p(ground.population) + 2 * portable_math.exp(-ground.town_distance_m / 4_000)
     log_rate = 0.35 * _standard(busy, has_road) + 0.45 * _standard(ground.elevation_m, has_road) + 0.8 * hidden
-    rate = np.where(has_road, ground.road_m / 1000 * np.exp(log_rate), 0)
-    traffic = np.where(has_road, np.exp(0.6 * _standard(busy, has_road)), 0)
+    rate = np.where(has_road, ground.road_m / 1000 * portable_math.exp(log_rate), 0)
+    traffic = np.where(has_road, portable_math.exp(0.6 * _standard(busy, has_road)), 0)
     return Laws(
         background=BACKGROUND_PER_CELL_DAY * len(rate) * rate / rate.sum(),
         kernel=_kernel(ground),
@@ -187,7 +192,7 @@ def run(scenario: Scenario, laws: Laws) -> Iterator[Day]:
         for where, when in zip(cell[fate < 2].tolist(), fate_at[fate < 2].tolist(), strict=True):
             waiting.setdefault(int(when), []).append(where)
         excitation = next_excitation(laws, excitation, counts.astype(np.float64))
-        came_to_light *= np.exp(-1 / REACTION_DAYS)
+        came_to_light *= _REACTION_FADING
         np.add.at(came_to_light, waiting.pop(day, []), 1)
 
 
@@ -232,7 +237,7 @@ def _kernel(ground: Ground) -> sparse.csr_array:
     pairs = cKDTree(ground.centre_m).sparse_distance_matrix(
         cKDTree(ground.centre_m), 2.5 * SPREAD_M, output_type="coo_matrix"
     )
-    weight = np.exp(-(pairs.data**2) / (2 * SPREAD_M**2)) * ground.road_m[pairs.row]
+    weight = portable_math.exp(-np.square(pairs.data) / (2 * SPREAD_M * SPREAD_M)) * ground.road_m[pairs.row]
     kernel = sparse.csr_array((weight, (pairs.row, pairs.col)), shape=pairs.shape)
     total: Floats = np.asarray(kernel.sum(axis=0), dtype=np.float64)
     return sparse.csr_array(kernel @ sparse.diags_array(BRANCHING / np.where(total > 0, total, 1)))
@@ -249,8 +254,13 @@ def _campaigns(scenario: Scenario, ground: Ground, random: np.random.Generator) 
         starts=starts,
         stops=starts + random.exponential(CAMPAIGN_DAYS, count),
         origin_m=ground.roads_m[random.integers(0, len(ground.roads_m), count)],
-        velocity_m_per_day=CAMPAIGN_SPEED_M_PER_DAY * np.column_stack([np.cos(bearing), np.sin(bearing)]),
+        velocity_m_per_day=CAMPAIGN_SPEED_M_PER_DAY * np.column_stack(portable_math.direction(bearing)),
     )
+
+
+@lru_cache(maxsize=1024)
+def _season(day: int) -> float:
+    return 1 + 0.3 * float(portable_math.sin(2 * np.pi * day / YEAR_DAYS))
 
 
 @lru_cache(maxsize=32)
@@ -266,8 +276,8 @@ def _campaign_shapes(laws: Laws, week: int) -> sparse.csr_array:
         age_days = 7 * week - campaigns.starts[campaign]
         centre = campaigns.origin_m[campaign] + age_days * campaigns.velocity_m_per_day[campaign]
         cells = np.array(laws.tree.query_ball_point(centre, 3 * CAMPAIGN_WIDTH_M), dtype=int)
-        square_m2 = np.sum((laws.tree.data[cells] - centre) ** 2, axis=1)
-        weight = laws.road_share[cells] * np.exp(-square_m2 / (2 * CAMPAIGN_WIDTH_M**2))
+        square_m2 = np.sum(np.square(laws.tree.data[cells] - centre), axis=1)
+        weight = laws.road_share[cells] * portable_math.exp(-square_m2 / (2 * CAMPAIGN_WIDTH_M * CAMPAIGN_WIDTH_M))
         if weight.sum() > 0:
             rows.append(cells)
             columns.append(np.full(len(cells), campaign))

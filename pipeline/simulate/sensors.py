@@ -9,8 +9,8 @@ readings are missing.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit, logsumexp
 
+from pipeline.portable_math import cholesky, cross_product, exp, expit, log, logit, solve_lower, weighted_sum
 from pipeline.simulate.ground import Floats
 
 READINGS = ("voltage", "emi_in_phase", "emi_quadrature", "gpr_contrast", "gpr_depth")
@@ -44,6 +44,7 @@ CLUTTER = (
 GROUND_MEAN = np.array([-0.7, 0.0, -0.1, -0.9, -0.8])
 DECAY = np.array([2.2, 1.4, 1.4, 0.0, 0.0])
 """How fast each reading's signal fades with height: by ``exp(-decay * height)``."""
+_FADING = exp(-np.multiply.outer(HEIGHTS, DECAY))
 NOISE = np.array([0.25, 0.22, 0.22, 0.35, 0.35])
 LANE_EFFECTS = np.array(
     [
@@ -87,14 +88,14 @@ def sense(
     count = len(prior)
     is_hazard = random.random(count) < prior
     level = random.integers(0, len(HEIGHTS), count)
-    fading = np.exp(-DECAY * HEIGHTS[level][:, None])
+    fading = _FADING[level]
     signal, size = np.empty((count, len(READINGS))), np.empty((count, len(READINGS)))
     for kinds, rows in ((HAZARDS, np.flatnonzero(is_hazard)), (CLUTTER, np.flatnonzero(~is_hazard))):
         drawn = random.choice(len(kinds), len(rows), p=[kind.share for kind in kinds])
         signal[rows] = np.array([kind.signal for kind in kinds])[drawn]
         size[rows] = np.array([kind.size for kind in kinds])[drawn]
     behind = GROUND_MEAN + fading * (signal + size * random.normal(0, 1, (count, 1)))
-    behind += lane_effect @ LANE_EFFECTS + temperature[:, None] * TEMPERATURE
+    behind += weighted_sum(lane_effect, LANE_EFFECTS) + temperature[:, None] * TEMPERATURE
     behind += random.normal(0, 1, behind.shape) * NOISE
     for share, columns in MISSING.values():
         behind[random.random(count) < share, columns] = np.nan
@@ -118,12 +119,12 @@ def log_odds(height: Floats, readings: Floats, *, base_rate: float) -> Floats:
     result = np.full(len(behind), float(logit(base_rate)))
     level = np.searchsorted(HEIGHTS, height)
     # one covariance serves all rows with the same height and the same readings
-    pattern = level * 2 ** len(READINGS) + np.isfinite(behind) @ (2 ** np.arange(len(READINGS)))
+    pattern = (level << len(READINGS)) + (np.isfinite(behind) << np.arange(len(READINGS))).sum(axis=1)
     for value in np.unique(pattern):
         rows = np.flatnonzero(pattern == value)
         there = np.flatnonzero(np.isfinite(behind[rows[0]]))
         if len(there):
-            fading = np.exp(-DECAY * HEIGHTS[level[rows[0]]])
+            fading = _FADING[level[rows[0]]]
             seen = behind[np.ix_(rows, there)]
             result[rows] += _log_density(seen, HAZARDS, fading, there) - _log_density(seen, CLUTTER, fading, there)
     return result
@@ -147,13 +148,14 @@ _HIGH = np.array([1.0, 2.0, 2.0, 10.0, 1.0])
 
 def _log_density(behind: Floats, kinds: tuple[Kind, ...], fading: Floats, there: np.ndarray) -> Floats:
     """Return the log-density of a class at rows that all have the readings `there`; the shared constant is left out."""
-    shared = np.diag(NOISE**2) + LANE_EFFECTS.T @ LANE_EFFECTS + np.outer(TEMPERATURE, TEMPERATURE)
+    shared = np.diag(np.square(NOISE)) + cross_product(LANE_EFFECTS) + np.multiply.outer(TEMPERATURE, TEMPERATURE)
     densities = []
     for kind in kinds:
         size = fading * np.array(kind.size)
-        covariance = (shared + np.outer(size, size))[np.ix_(there, there)]
-        root = np.linalg.cholesky(covariance)
+        covariance = (shared + np.multiply.outer(size, size))[np.ix_(there, there)]
+        root = cholesky(covariance)
         mean = (GROUND_MEAN + fading * np.array(kind.signal))[there]
-        scaled = np.linalg.solve(root, (behind - mean).T)
-        densities.append(np.log(kind.share) - np.log(np.diag(root)).sum() - 0.5 * np.sum(scaled**2, axis=0))
-    return np.asarray(logsumexp(densities, axis=0))
+        scaled = solve_lower(root, (behind - mean).T)
+        densities.append(log(kind.share) - log(np.diag(root)).sum() - 0.5 * np.sum(np.square(scaled), axis=0))
+    highest = np.max(densities, axis=0)
+    return np.asarray(highest + log(exp(densities - highest).sum(axis=0)))
