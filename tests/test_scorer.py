@@ -49,6 +49,16 @@ def test_columns_are_scored_as_by_hand(scorer):
     assert scores.out_of_range == {}
 
 
+def test_what_numpy_masks_is_missing(scorer):
+    masked = {"voltage": [0.4], "height": np.ma.array([0.3]), "emi_in_phase": np.ma.array([1.0], mask=[True])}
+    absent = scorer.score("sensor_threat", {"voltage": [0.4], "height": [0.3]})
+    assert scorer.score("sensor_threat", masked).log_odds == absent.log_odds
+    with pytest.raises(RecordError, match="voltage: row 0 is missing"):
+        scorer.score("sensor_threat", {"voltage": np.ma.array([1.0], mask=[True]), "height": [0.3]})
+    with pytest.raises(RecordError, match="voltage: row 1 is missing"):
+        scorer.score("sensor_threat", {"voltage": [1.0, np.ma.masked], "height": [0.3, 0.3]})
+
+
 def test_the_order_of_the_columns_does_not_matter(scorer):
     forth = scorer.score("sensor_threat", {"voltage": [0.9], "height": [0.1]})
     back = scorer.score("sensor_threat", {"height": [0.1], "voltage": [0.9]})

@@ -28,6 +28,10 @@ FLOAT32 = st.floats(width=32, allow_infinity=False)
         np.array([0.5, np.nan, 3]),
         pd.Series([0.5, np.nan, 3]),
         np.array([0.5, None, 3], dtype=object),
+        np.ma.array([0.5, 7.0, 3], mask=[False, True, False]),
+        np.ma.array([0.5, 7.0, 3], mask=[False, True, False], dtype=np.float32),
+        np.ma.array([0.5, 1e300, 3], mask=[False, True, False]),
+        [0.5, np.ma.masked, 3],
     ],
 )
 def test_numbers_of_every_kind_become_float32_and_missing_becomes_nan(values):
@@ -54,6 +58,11 @@ def test_numbers_of_every_kind_become_float32_and_missing_becomes_nan(values):
         (np.array(["2024-01-01"], dtype="datetime64[us]"), "expected numbers"),
         (np.array([1j]), "complex128"),
         (np.zeros((2, 2)), "shape (2, 2)"),
+        (np.ma.array([True, False], mask=[True, False]), "row 1 = False"),
+        (np.ma.array([1, 2**24 + 1], mask=[True, False]), "row 1 = 16777217"),
+        (np.ma.array([0.5, np.inf], mask=[True, False]), "row 1 = inf"),
+        (np.ma.zeros((2, 2)), "shape (2, 2)"),
+        (np.ma.masked, "shape ()"),
     ],
 )
 def test_what_float32_cannot_hold_is_refused_by_name_and_row(values, said):

@@ -24,7 +24,9 @@ def test_every_input_is_read_in_the_contracts_order():
     assert READER.read(record) == ([0.1, 0.2, 0.3, 0.4], ())
 
 
-@pytest.mark.parametrize("extra", [{}, {"emi_in_phase": None}, {"emi_in_phase": float("nan")}])
+@pytest.mark.parametrize(
+    "extra", [{}, {"emi_in_phase": None}, {"emi_in_phase": float("nan")}, {"emi_in_phase": np.ma.masked}]
+)
 def test_an_optional_input_may_be_absent_or_null(extra):
     values, out_of_range = read({"voltage": 0.1, "height": 1, **extra})
     assert values["height"] == 1.0
@@ -52,6 +54,7 @@ def test_a_value_out_of_range_is_read_and_flagged_and_the_limits_are_in_range():
     [
         ({"voltage": 0.1}, "height: got nothing; expected a number (it is required)"),
         ({"voltage": 0.1, "height": None}, "height: got null"),
+        ({"voltage": 0.1, "height": np.ma.masked}, "height: got a masked value"),
         ({"voltage": 0.1, "height": float("nan")}, "height: got nan"),
         ({"voltage": "0.1", "height": 0.2}, "voltage: got '0.1'; expected a number"),
         ({"voltage": True, "height": 0.2}, "voltage: got True"),

@@ -68,7 +68,7 @@ def to_float32(name: str, values: npt.ArrayLike) -> Float32Array:
     name
         The column's name, for the message.
     values
-        One-dimensional: numbers, with NaN or None where the value is missing.
+        One-dimensional: numbers, with NaN, None or a mask where the value is missing.
 
     Returns
     -------
@@ -86,12 +86,13 @@ def to_float32(name: str, values: npt.ArrayLike) -> Float32Array:
     >>> to_float32("voltage", [0.5, None])
     array([0.5, nan], dtype=float32)
     """
+    values = unmasked(values)
     # a list is read value by value: numpy would turn [True, 0.5] into numbers without a word
     column = np.asarray(values) if hasattr(values, "__array__") else _plain(name, values)
-    if column.dtype.kind == "O":
-        column = _plain(name, column)
     if column.ndim != 1:
         raise FeatureError(f"{name}: got shape {column.shape}; expected one dimension")
+    if column.dtype.kind == "O":
+        column = _plain(name, column)
     if column.dtype.kind not in "iuf":
         raise FeatureError(f"{name}: got {column.dtype} values; expected numbers")
     if column.dtype.kind in "iu":
@@ -100,6 +101,25 @@ def to_float32(name: str, values: npt.ArrayLike) -> Float32Array:
         cast = column.astype(np.float32)
     _refuse(name, column, np.isinf(cast), "expected a finite number that float32 can hold")
     return cast
+
+
+def unmasked(values: npt.ArrayLike) -> Any:
+    """Return values without a mask: what numpy masks is None, as whatever lies under the mask was never measured.
+
+    Examples
+    --------
+    >>> unmasked(np.ma.array([1.0, 2.0], mask=[True, False]))
+    array([None, 2.0], dtype=object)
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        if not np.ma.is_masked(values):
+            return values.data
+        plain = values.data.astype(object)
+        plain[np.ma.getmaskarray(values)] = None
+        return plain
+    if isinstance(values, list | tuple) and any(value is np.ma.masked for value in values):
+        return [None if value is np.ma.masked else value for value in values]
+    return values
 
 
 def assemble(model: str, columns: Mapping[str, npt.ArrayLike]) -> tuple[tuple[str, ...], Float32Array]:

@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from threat_scorer.bundle import BundleError
 from threat_scorer.contract import Contract
-from threat_scorer.features import FeatureError, Float32Array, RowAssembler, assemble
+from threat_scorer.features import FeatureError, Float32Array, RowAssembler, assemble, unmasked
 from threat_scorer.golden import Golden
 from threat_scorer.opening import (
     ASSESS,
@@ -166,7 +166,7 @@ class Model:
         if self._named:
             feed = {name: np.ascontiguousarray(matrix[:, [i]]) for i, name in enumerate(self.contract.features)}
         if prior_log_odds is not None:
-            prior = np.asarray(prior_log_odds, dtype=np.float64)
+            prior = np.asarray(unmasked(prior_log_odds), dtype=np.float64)
             if not self.contract.takes_prior or prior.shape != (len(matrix),):
                 takes = (
                     f"shape ({len(matrix)},)"

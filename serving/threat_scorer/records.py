@@ -141,12 +141,12 @@ def record_id(record: Mapping[str, Any], line_number: int) -> str | int:
 
 
 def _number(record: Mapping[str, Any], entry: Input) -> float:
-    """Read one value with care; None is NaN where it is not required."""
+    """Read one value with care; None, or one that numpy masks, is NaN where it is not required."""
     value = record.get(entry.name)
-    if value is None:
+    if value is None or value is np.ma.masked:
         if not entry.required:
             return nan
-        got = "null" if entry.name in record else "nothing"
+        got = "nothing" if entry.name not in record else "null" if value is None else "a masked value"
         raise RecordError(f"{entry.name}: got {got}; expected a number (it is required)")
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise RecordError(f"{entry.name}: got {reprlib.repr(value)}; expected a number")

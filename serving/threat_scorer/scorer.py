@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from threat_scorer.bundle import BundleError, BundleFiles, read_bundle
 from threat_scorer.contract import Contract, Input
-from threat_scorer.features import Float32Array, to_float32
+from threat_scorer.features import Float32Array, to_float32, unmasked
 from threat_scorer.manifest import Release
 from threat_scorer.model import NOVEL, Model, Number
 from threat_scorer.prior import Posterior, Prior, fuse
@@ -160,7 +160,7 @@ class Scorer:
         model
             Name of a model in the bundle.
         columns
-            Inputs by name, in any order, n values each. A missing value is NaN or None; a whole optional column
+            Inputs by name, in any order, n values each. A missing value is NaN, None or masked; a whole optional column
             may be left out. Other columns are refused.
         prior_log_odds
             Of each row's place, as `Prior.at` gives them, to be fused with what the model says; NaN where unknown:
@@ -261,7 +261,7 @@ def _complete(inputs: tuple[Input, ...], columns: Mapping[str, npt.ArrayLike]) -
         if name not in names:
             raise RecordError(f"unknown column {name!r}{near_miss(name, names)}; expected some of {names}")
         to_float32(name, values)  # refuses what is no number before numpy can make one of it
-    given = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
+    given = {name: np.asarray(unmasked(values), dtype=np.float64) for name, values in columns.items()}
     rows = max((len(values) for values in given.values()), default=0)
     for entry in inputs:
         if not entry.required:
