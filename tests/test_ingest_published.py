@@ -118,6 +118,8 @@ IMSMA = [
     for number, victims, report, status in [(1, 1, "2019-03-06", "New"), (1, 2, "2019-03-09", "Updated")]
 ] + [{"accident_id": "ACC-1", "report_date": "2019-03-12", "status": "Invalidated"}]
 
+SQUARE_KM = pytest.approx(1000 / 2**0.5 / 0.9996)  # half the diagonal of a square of 1 km on the grid
+
 CONTENTS = {
     "ucdp_ged": UCDP.encode(),
     "acled": ACLED.encode(),
@@ -174,7 +176,7 @@ def ingest(tmp_path, name):
         ),
         (
             "imsma_accidents",
-            [("ACC-1", "explosion", "ied", "day", 100, 1), ("ACC-1", "explosion", "ied", "day", 100, 2)],
+            [("ACC-1", "explosion", "ied", "day", SQUARE_KM, 1), ("ACC-1", "explosion", "ied", "day", SQUARE_KM, 2)],
             {},
         ),
     ],

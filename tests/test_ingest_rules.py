@@ -4,7 +4,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, refused, rows
+from mgrs import MGRS
 
 from pipeline.ingest import mgrs
 from pipeline.ingest.positions import Gazetteer
@@ -191,6 +194,37 @@ def test_mgrs_is_read_and_nonsense_refused(tmp_path):
 def test_mgrs_agrees_with_known_places(reference, latitude, longitude):
     found = mgrs.to_degrees(pa.array([reference]))
     assert np.allclose([found[0][0], found[1][0]], [latitude, longitude], atol=2e-4)
+
+
+def on_the_sphere(latitude, longitude):
+    return np.array([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(-89.9, 89.9), st.floats(-180, 179.999), st.integers(0, 5))
+def test_the_square_of_an_mgrs_reference_lies_within_its_radius(latitude, longitude, digits):
+    reference = MGRS().toMGRS(latitude, longitude, MGRSPrecision=digits)
+    (lat,), (lon,), (reach_m,) = mgrs.to_degrees(pa.array([reference]))
+    side_m = 10 ** (5 - digits)
+    assert side_m / 2**0.5 <= reach_m <= 1.01 * side_m / 2**0.5
+    place, centre = (on_the_sphere(*np.radians(pair)) for pair in ((latitude, longitude), (lat, lon)))
+    assert 6_371_009 * np.linalg.norm(place - centre) <= 1.01 * reach_m + 0.01  # a sphere is right to one in a hundred
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.text(), st.from_regex(r"\A[0-9]{0,3}[A-Za-z]{0,4}[0-9]{0,12}\Z")))
+def test_any_text_is_an_mgrs_reference_or_none(text):
+    (latitude,), (longitude,), (reach_m,) = mgrs.to_degrees(pa.array([text]))
+    assert np.isnan([latitude, longitude, reach_m]).all() or (abs(latitude) <= 90 and 0 < reach_m < 72_000)
+
+
+def test_a_rough_grid_reference_is_as_rough_as_its_square_and_a_rougher_statement_stands(tmp_path):
+    mapping = changed(INCIDENTS, key=[], position={"mgrs": "lat", "precision_m": 100})
+    lines = [GOOD.replace("4.5", text) for text in ("18NXL", "18NXL06", "18NXL0060", "18NXL0000060000")]
+    staged = Case(tmp_path, mapping).ingest(HEADER + "".join(lines))
+    stated = [row["location_precision_m"] for row in rows(staged)]
+    assert stated == pytest.approx([70710.7, 7071.07, 707.107, 100], rel=1e-3)
+    assert all(metres >= 10**size / 2**0.5 for metres, size in zip(stated, (5, 4, 3), strict=False))
 
 
 def test_a_detection_keeps_what_was_measured_and_lacks_what_was_not(tmp_path):

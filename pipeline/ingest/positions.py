@@ -49,10 +49,13 @@ def place(
     if position.place is not None:
         latitude, longitude, shown, column = _looked_up(columns, refusals, position, gazetteers)
     elif position.mgrs is not None:
-        latitude, longitude, shown, column = _from_grid(columns, refusals, position.mgrs)
+        latitude, longitude, reach_m, shown = _from_grid(columns, refusals, position.mgrs)
+        column = position.mgrs
     else:
         latitude, longitude, shown, column = _from_degrees(columns, refusals, position)
     precision = _precision(columns, refusals, position.precision_m)
+    if position.mgrs is not None:  # the place may lie in any corner of the square
+        precision = pc.if_else(pc.less(precision, reach_m).fill_null(False), reach_m, precision)
     radius_m = precision.fill_null(0.0).to_numpy(zero_copy_only=False)
     _check(latitude, longitude, radius_m, bounds, border, refusals, column=column, shown=shown)
     return Placed(pa.array(latitude), pa.array(longitude), precision)
@@ -78,14 +81,14 @@ def _from_degrees(
     return degrees[0], degrees[1], shown, f"{latitude_name}, {longitude_name}"
 
 
-def _from_grid(columns: Columns, refusals: Refusals, name: str) -> tuple[np.ndarray, np.ndarray, pa.Array, str]:
+def _from_grid(columns: Columns, refusals: Refusals, name: str) -> tuple[np.ndarray, np.ndarray, pa.Array, pa.Array]:
     text = columns.text(name)
     missing = text.is_null().to_numpy(zero_copy_only=False)
     refusals.refuse(missing, column=name, rule="missing_value", problem="the position is missing", values=text)
-    latitude, longitude = mgrs.to_degrees(text)
+    latitude, longitude, reach_m = mgrs.to_degrees(text)
     problem = "{value} is not an MGRS reference; expected as 18NUK8201, zone, band, square, digits"
     refusals.refuse(np.isnan(latitude), column=name, rule="mgrs", problem=problem, values=text)
-    return latitude, longitude, text, name
+    return latitude, longitude, pa.array(reach_m), text
 
 
 def _looked_up(
