@@ -114,7 +114,7 @@ def test_each_vertex_of_a_line_is_a_record_where_the_mapping_says_so(tmp_path):
     assert [row["latitude_deg"] for row in rows(staged)] == [4, 5, 6, 7]
     mapping["format"] = {"kind": "geojson"}
     staged = Case(tmp_path, mapping).ingest(json.dumps({"features": [feature]}))
-    assert [row["rule"] for row in refused(staged)] == ["missing_value"]
+    assert [row["rule"] for row in refused(staged)] == ["geometry"]
 
 
 def bomb() -> bytes:

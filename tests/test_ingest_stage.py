@@ -132,7 +132,8 @@ def test_a_new_file_is_read_and_the_others_are_not(project, monkeypatch):
     read = []
     reading = stage.stage.__globals__["readers"].read
     monkeypatch.setattr(
-        "pipeline.ingest.readers.read", lambda path, *rest: read.append(path.name) or reading(path, *rest)
+        "pipeline.ingest.readers.read",
+        lambda path, *rest, **more: read.append(path.name) or reading(path, *rest, **more),
     )
     ingest(monkeypatch)
     assert read == []

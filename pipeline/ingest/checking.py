@@ -51,7 +51,7 @@ def check(source: Source, path: Path) -> Checked:
     first = source.schema.empty_table()
     names: dict[str, None] = {}
     idle = _Idle(source)
-    for chunk in readers.read(path, mapping.format, mapping.columns):
+    for chunk in readers.read(path, mapping.format, mapping.columns, serials=mapping.serials):
         names |= dict.fromkeys(chunk.columns.schema.names)
         idle.see(chunk)
         mapped = map_chunk(chunk, source)

@@ -17,6 +17,7 @@ from pipeline.ingest import moments, readers
 from pipeline.ingest.chunk import SourceError
 from pipeline.ingest.entries import FINISH, Format, Moment
 from pipeline.ingest.files import MIB
+from pipeline.ingest.unreadable import as_shown
 
 Kind = Literal["csv", "jsonl", "geojson", "parquet", "excel"]
 
@@ -32,6 +33,9 @@ _FORMATS = (
     *("%d-%m-%Y %H:%M", "%d-%m-%Y", "%Y/%m/%d %H:%M", "%Y/%m/%d"),
     *("%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d", "%Y-%m", "%Y"),
 )
+_NAMELESS = re.compile(r"\s*( \(\d+\))?")
+"""A column whose cell in the header is empty, as `header.distinct` tells it apart from others of that kind."""
+
 _LATITUDE = re.compile(r"(^|[._ ])(lat|latitude|latitud|y)($|[._ ])", re.IGNORECASE)
 _LONGITUDE = re.compile(r"(^|[._ ])(lon|lng|long|longitude|longitud|x)($|[._ ])", re.IGNORECASE)
 _KEY = re.compile(
@@ -86,7 +90,11 @@ def draft(path: Path) -> str:
     columns = (
         []
         if chunk is None
-        else [Seen(name, _texts(chunk.columns.column(i))) for i, name in enumerate(chunk.columns.schema.names)]
+        else [
+            Seen(name, _texts(chunk.columns.column(i)))
+            for i, name in enumerate(chunk.columns.schema.names)
+            if not _NAMELESS.fullmatch(name)  # a mapping could not say which it means
+        ]
     )
     decimal = "," if any(_is_decimal_comma(column) for column in columns) else "."
     dates = {column.name: guess for column in columns if (guess := _date_format(column)) is not None}
@@ -236,7 +244,7 @@ def _format_text(form: Format, decimal: str) -> str:
 
 def _glimpse(column: Seen) -> str:
     values = column.values
-    shown = ", ".join(_quoted(value[:40]) for value in values[:5])
+    shown = ", ".join(_quoted(as_shown(value)[:40]) for value in values[:5])
     return f"{_quoted(column.name)}: {shown}" + (f", … ({len(values):,} values)" if len(values) > 5 else "")
 
 

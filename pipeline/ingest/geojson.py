@@ -1,51 +1,58 @@
 """A GeoJSON feature collection -> one flat record a feature, or a vertex, without holding the file."""
 
+import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from pipeline.ingest.chunk import SourceError
 from pipeline.ingest.entries import GEOMETRY
 from pipeline.ingest.files import MIB
+from pipeline.ingest.geometry import Points, check_crs, positions
+
+_MOST_LISTS = 16
+"""Lists of that name that may stand before the collection's own."""
+
+_LONGEST_REST = 16 * MIB
+"""Characters of the file after the list of features."""
 
 
-def features(stream: IO[bytes], path: Path, points: Literal["features", "vertices"]) -> Iterator[dict[str, Any] | str]:
-    """Give the properties of each feature, with its point under `GEOMETRY`.
+def features(stream: IO[bytes], path: Path, points: Points) -> Iterator[dict[str, Any] | str]:
+    """Give the properties of each feature, with its point under `GEOMETRY`; with ``vertices``, of each vertex.
 
-    A feature whose geometry is no point has no position; with ``vertices`` each vertex of its lines is a record.
-    A feature that is not an object is given back as its text.
+    A feature without a geometry is a record without a position. Where the geometry is no point, or cannot be read, the
+    text under `GEOMETRY` says why (`unreadable`). A member that is no feature is given back as its text.
     """
     for value in members(stream, path):
-        properties = value.get("properties") if isinstance(value, dict) else None
-        if not isinstance(value, dict) or not isinstance(properties, dict | None) or not _is_text(value):
-            yield json.dumps(value)
+        record = _record(value)
+        if record is None:
+            yield _shown(value)
             continue
-        record = {**flat(properties or {}), **({"id": value["id"]} if "id" in value else {})}
-        vertices = list(_vertices((value.get("geometry") or {}).get("coordinates")))
-        for longitude, latitude in (
-            vertices if points == "vertices" else vertices[:1] if len(vertices) == 1 else [(None, None)]
-        ):
+        for longitude, latitude in positions(value, points):
             yield {**record, GEOMETRY[0]: longitude, GEOMETRY[1]: latitude}
 
 
-def _is_text(value: dict[str, Any]) -> bool:
-    """Tell whether no escape makes half a character, which no table could hold."""
+def _record(feature: Any) -> dict[str, Any] | None:
+    """Return a feature's properties and its id, without the objects inside; None where it is no feature."""
+    if not isinstance(feature, dict) or feature.get("type", "Feature") != "Feature":
+        return None
+    properties = feature.get("properties")
+    if not isinstance(properties, dict | None):
+        return None
     try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+        json.dumps(feature, ensure_ascii=False).encode("utf-8")  # an escape may make half a character
+        return {**flat(properties or {}), **({"id": feature["id"]} if "id" in feature else {})}
+    except (UnicodeEncodeError, RecursionError):
+        return None
 
 
-def _vertices(coordinates: Any) -> Iterator[tuple[Any, Any]]:
-    if not isinstance(coordinates, list):
-        return
-    if len(coordinates) >= 2 and not isinstance(coordinates[0], list):
-        yield coordinates[0], coordinates[1]
-        return
-    for part in coordinates:
-        yield from _vertices(part)
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "[nested too deep to be shown]"
 
 
 def members(stream: IO[bytes], path: Path) -> Iterator[Any]:
@@ -56,20 +63,17 @@ def members(stream: IO[bytes], path: Path) -> Iterator[Any]:
     Raises
     ------
     SourceError
-        There is no such list, or a member of it is not JSON.
+        There is no such list, a member of it or the rest of the file is not JSON, or the file's `crs` is not WGS-84.
     """
     text = _Text(stream, path)
-    head = text.until_features()
-    if head is None:
-        raise SourceError(
-            f'{path}: no "features" list in its first {MIB >> 20} MiB; expected a GeoJSON FeatureCollection'
-        )
+    check_crs(text.until_features(), str(path))
     decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
     while True:
         character = text.next_character()
         if character == ",":
             text.position += 1
         elif character == "]":
+            check_crs(text.after_features(), str(path))
             return
         elif character == "":
             raise SourceError(f"{path}: the list of features ends too early; have it sent again")
@@ -116,14 +120,29 @@ class _Text:
         self.position = 0
         return bool(piece)
 
-    def until_features(self) -> str | None:
+    def until_features(self) -> dict[str, Any]:
+        """Go to the first feature; return the members of the collection that stand before the list."""
         self.more()
-        found = self.text.find('"features"')
-        start = self.text.find("[", found) if found >= 0 else -1
-        if start < 0:
-            return None
-        self.position = start + 1
-        return self.text[:start]
+        for found in itertools.islice(re.finditer(r'"features"\s*:\s*\[', self.text), _MOST_LISTS):
+            members = _object(self.text[: found.end()] + "]}")
+            if members is not None and members.get("features") == []:  # the collection's own, not one inside a member
+                self.position = found.end()
+                return members
+        raise SourceError(
+            f'{self._path}: no "features" list in its first {MIB >> 20} MiB; expected a GeoJSON FeatureCollection'
+        )
+
+    def after_features(self) -> dict[str, Any]:
+        """Read the rest of the file after the list; return the members of the collection that stand there."""
+        while len(self.text) - self.position <= _LONGEST_REST and self.more():
+            pass
+        members = _object('{"features": [' + self.text[self.position :])
+        if members is None:
+            raise SourceError(
+                f"{self._path}: after the list of features: got {self.text[self.position + 1 :][:40]!r}; expected the "
+                f"end of one FeatureCollection within {_LONGEST_REST // MIB} MiB"
+            )
+        return members
 
     def next_character(self) -> str:
         while True:
@@ -147,3 +166,18 @@ class _Text:
                 problem = "the file ends inside the list"
             if not self.more():
                 raise SourceError(f"{self._path}: a feature is not JSON ({problem}); have it sent again")
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """Decode a JSON object whose names are there once; None where it is none."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise ValueError("a name is there twice")
+        return dict(pairs)
+
+    try:
+        value = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
-from pipeline.ingest.entries import Field, Format, Known, Name, Occurred, Position
+from pipeline.ingest.entries import Field, Format, Known, Moment, Name, Occurred, Position
 from pipeline.marking import ALL
 from pipeline.tables import INCIDENTS, OBSERVATIONS, OCCURRED_PRECISIONS, PLACES, VOCABULARIES
 
@@ -96,18 +96,28 @@ class Mapping:
     @property
     def columns(self) -> list[str]:
         """Every column of the file that is read, once, in the order of the mapping."""
-        moments = [self.happened, self.available_at.at, self.outcome_at.at if self.outcome_at else None]
         precision = self.happened.precision if self.happened else None
         used = [
             *self.key,
             *(name for entry in self.fields.values() for name in entry.sources),
-            *(name for moment in moments if moment for name in moment.sources),
+            *(name for moment in self._moments for name in moment.sources),
             *(precision.sources if isinstance(precision, Field) else []),
             *(self.position.sources if self.position else []),
             *(self.status.sources if self.status else []),
             *(entry.column for entry in self.exclude),
         ]
         return list(dict.fromkeys(used))
+
+    @property
+    def serials(self) -> list[str]:
+        """The columns that are read as day numbers of a workbook."""
+        dated = [moment for moment in self._moments if "excel_serial" in moment.formats]
+        return list(dict.fromkeys(name for moment in dated for name in moment.sources))
+
+    @property
+    def _moments(self) -> list[Moment]:
+        stated = [self.happened, self.available_at.at, self.outcome_at.at if self.outcome_at else None]
+        return [moment for moment in stated if moment]
 
     @model_validator(mode="after")
     def _fits_its_table(self) -> "Mapping":

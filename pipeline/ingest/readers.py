@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,24 +27,28 @@ ROWS = 20_000
 """Records that make a chunk, where the format is read record by record."""
 
 
-def read(path: Path, form: Format, columns: list[str]) -> Iterator[Chunk]:
+def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str] = ()) -> Iterator[Chunk]:
     """Read a file in chunks.
 
     Parameters
     ----------
     columns
         The columns that the mapping reads; a chunk has them and every other column of the file.
+    serials
+        Those of them that it reads as a workbook's day numbers.
 
     Raises
     ------
     SourceError
         The file as a whole cannot be read, or lacks a column.
     """
-    reading = {"csv": _read_csv, "parquet": read_parquet, "excel": read_excel}.get(form.kind, _read_records)
+    reading = {"csv": _read_csv, "parquet": read_parquet}.get(form.kind, _read_records)
     if not path.is_file():
         raise SourceError(f"{path}: no such file; expected the file that the mapping names under `file:`")
     if path.stat().st_size == 0:
         raise SourceError(f"{path}: the file is empty; expected {form.kind}")
+    if form.kind == "excel":
+        return read_excel(path, form, columns, serials)
     return reading(path, form, columns)
 
 

@@ -89,7 +89,7 @@ def stage(source: Source, staged: Staged, *, raw: Path) -> None:
     made_from = digest_of(source, path)
     if staged.made_from() == made_from:
         return
-    chunks = readers.read(path, source.mapping.format, source.mapping.columns)
+    chunks = readers.read(path, source.mapping.format, source.mapping.columns, serials=source.mapping.serials)
     with Writing(staged, source) as writing:
         for mapped, hashes in _in_order(lambda chunk: _with_hashes(chunk, source), chunks):
             writing.append(mapped, hashes)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pipeline.ingest.chunk import Chunk, Refusal, row_json
 from pipeline.ingest.entries import ANY, BETWEEN, Field, Format
 from pipeline.ingest.undecodable import PATTERN as UNDECODABLE
+from pipeline.ingest.unreadable import ERRORS, unreadable_in
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 _LONGEST_VALUE = 1000
@@ -105,6 +106,8 @@ class Columns:
         absent = pc.is_in(text, self._missing) if len(self._missing) > 1 else pc.equal(pc.binary_length(text), 0)
         if pc.any(absent).as_py():
             text = pc.if_else(absent, pa.scalar(None, pa.string()), text)
+        if self._form.kind in ("excel", "geojson"):
+            text = self._readable(name, text)
         if self._chunk.spoilt:
             encoding = f"{{value}} is not {self._form.encoding}; the mapping's format.encoding may be wrong"
             for rule, pattern, problem in (
@@ -115,6 +118,20 @@ class Columns:
                 mask = bad.to_numpy(zero_copy_only=False)
                 self._refusals.refuse(mask, column=name, rule=rule, problem=problem, values=text)
                 text = pc.if_else(bad, pa.scalar(None, pa.string()), text)
+        return text
+
+    def _readable(self, name: str, text: pa.Array) -> pa.Array:
+        """Refuse the rows whose cell the reader could not read, or is an error of the workbook."""
+        nothing = pa.nulls(len(text), pa.string())
+        for rule, rows, problems in unreadable_in(text):
+            self._refusals.refuse(rows, column=name, rule=rule, problem="{hint}", values=nothing, hints=problems)
+            text = pc.if_else(pa.array(rows), nothing, text)
+        if self._form.kind == "excel":
+            failed = pc.and_(text.is_valid(), pc.is_in(text, pa.array(ERRORS)))
+            mask = failed.to_numpy(zero_copy_only=False)
+            problem = "{value} is an error of the workbook; expected a value, or list it under format.missing"
+            self._refusals.refuse(mask, column=name, rule="cell_error", problem=problem, values=text)
+            text = pc.if_else(failed, nothing, text)
         return text
 
     def joined(self, names: list[str], between: str) -> pa.Array:

@@ -1,0 +1,51 @@
+"""Why a cell cannot be read -> text that stands in its place and refuses the row, where the mapping reads that column.
+
+The text begins with U+FFFF, a noncharacter that XML cannot hold, so that no workbook's own text is taken for it. A
+reader does not know what the mapping does with a column, and a record from the quarantine is refused again.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Rule = Literal["formula", "merged_cells", "geometry"]
+RULES: tuple[Rule, ...] = ("formula", "merged_cells", "geometry")
+
+ERRORS = (
+    *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA", "#SPILL!", "#CALC!"),
+    *("#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#EXTERNAL!"),
+)
+"""What a workbook shows where a formula has no result."""
+
+_MARK = "\uffff"
+
+
+def unreadable(rule: Rule, problem: str) -> str:
+    """Return the text that stands in place of a cell."""
+    return f"{_MARK}{rule}: {problem}"
+
+
+def unreadable_in(text: pa.Array) -> Iterator[tuple[Rule, np.ndarray, list[str]]]:
+    """Give each rule that some cell of a column breaks, which rows, bool of shape (n,), and what is wrong with each.
+
+    Examples
+    --------
+    >>> column = pa.array(["3", None, unreadable("formula", "G2 holds =1+1 without a result")])
+    >>> [(rule, rows.tolist(), problems[2]) for rule, rows, problems in unreadable_in(column)]
+    [('formula', [False, False, True], 'G2 holds =1+1 without a result')]
+    """
+    if not pc.any(pc.starts_with(text, _MARK)).as_py():
+        return
+    for rule in RULES:
+        start = f"{_MARK}{rule}: "
+        rows = pc.starts_with(text, start).fill_null(False).to_numpy(zero_copy_only=False)
+        if rows.any():
+            yield rule, rows, [(value or "").removeprefix(start) for value in text.to_pylist()]
+
+
+def as_shown(text: str) -> str:
+    """Return a cell's text for a person to read, without the sign that it cannot be read."""
+    return text.removeprefix(_MARK)
