@@ -1,7 +1,8 @@
-"""Lines in, lines out: any chunking, any fault, one answer a line in its place, within bounded memory."""
+"""Lines in, lines out: any chunking, any fault, one answer a record in its place, within bounded memory."""
 
 import io
 import json
+from codecs import BOM_UTF8
 
 import numpy as np
 import pytest
@@ -39,14 +40,31 @@ def test_each_line_is_answered_in_its_place_and_the_rest_is_scored(tiny):
         b'{"id": 7, "height": "x"}',
     ]
     answers, counts = run(tiny, [b"\n".join(lines) + b"\n"])
-    assert [answer.get("line") for answer in answers] == [None, 2, 3, 4, None, 6]
+    assert [answer.get("line") for answer in answers] == [None, 2, 3, None, 6]
     assert answers[0].keys() == {"id", "model", "probability", "bundle", "simulated"}
     assert (answers[0]["id"], answers[0]["model"], answers[0]["bundle"]) == ("d1", "sensor_threat", "tiny-0")
     assert answers[1] == {"line": 2, "error": "not JSON: Expecting value at column 1"}
     assert answers[2] == {"line": 3, "error": "height: got nothing; expected a number (it is required)"}
-    assert answers[4]["id"] == 5
-    assert answers[4]["out_of_range"] == ["height"]
-    assert (counts.scored, counts.failed) == (2, 4)
+    assert answers[3]["id"] == 5
+    assert answers[3]["out_of_range"] == ["height"]
+    assert (counts.scored, counts.failed) == (2, 3)
+
+
+@given(st.lists(st.sampled_from([GOOD, b"not json", b"", b" \t", b"\r"]), max_size=8), st.integers(1, 9))
+def test_a_byte_order_mark_and_blank_lines_are_no_records(tiny, lines, size):
+    text = BOM_UTF8 + b"\n".join(lines)
+    answers, counts = run(tiny, [text[at : at + size] for at in range(0, len(text), size)])
+    assert (counts.scored, counts.failed) == (lines.count(GOOD), lines.count(b"not json"))
+    assert [answer["line"] for answer in answers if "error" in answer] == [
+        number for number, line in enumerate(lines, start=1) if line == b"not json"
+    ]
+    assert answers == run(tiny, [text.removeprefix(BOM_UTF8)])[0]
+
+
+def test_a_byte_order_mark_further_on_is_no_json(tiny):
+    answers, counts = run(tiny, [GOOD + b"\n" + BOM_UTF8 + GOOD])
+    assert [answer.get("line") for answer in answers] == [None, 2]
+    assert (counts.scored, counts.failed) == (1, 1)
 
 
 def test_a_line_is_scored_alike_alone_and_in_a_batch(tiny):
@@ -71,14 +89,13 @@ def test_a_bundle_of_a_real_theatre_is_not_called_simulated(tiny):
 
 
 @given(st.lists(st.binary(max_size=12) | st.sampled_from([b"\n", b"\r\n", GOOD]), max_size=12))
-def test_however_a_stream_is_cut_every_line_gets_one_answer_in_order(tiny, chunks):
+def test_however_a_stream_is_cut_every_line_that_is_not_blank_gets_one_answer_in_order(tiny, chunks):
     text = b"".join(chunks)
-    lines = text.split(b"\n")
-    expected = len(lines) - (lines[-1] == b"")
+    filled = [number for number, line in enumerate(text.split(b"\n"), start=1) if line.strip()]
     answers, counts = run(tiny, chunks)
-    assert len(answers) == counts.scored + counts.failed == expected
+    assert len(answers) == counts.scored + counts.failed == len(filled)
     assert [a["line"] for a in answers if "error" in a] == [
-        number for number, answer in enumerate(answers, start=1) if "error" in answer
+        number for number, answer in zip(filled, answers, strict=True) if "error" in answer
     ]
     assert answers == run(tiny, [text])[0]
 

@@ -1,9 +1,10 @@
-"""JSON Lines in -> JSON Lines out: one answer a line, in order, each as soon as its line is there.
+"""JSON Lines in -> JSON Lines out: one answer a record, in order, each as soon as its line is there.
 
 A live feed gets its answer at once; a file is scored in batches, because whatever is ready is read together.
 """
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ class TooLong:
 
 @dataclass
 class Counts:
-    """How many lines were scored, and how many could not be, so far."""
+    """How many records were scored, and how many could not be, so far."""
 
     scored: int = 0
     failed: int = 0
@@ -37,7 +38,7 @@ def score_stream(
     bundle: str,
     counts: Counts,
 ) -> None:
-    """Answer every line of a stream.
+    """Answer every line of a stream that holds more than blanks; lines are numbered as they stand in it.
 
     Parameters
     ----------
@@ -63,10 +64,12 @@ def score_stream(
 def read_lines(read: Callable[[int], bytes]) -> Iterator[list[bytes | TooLong]]:
     """Yield the lines that are ready, without their ends; memory is bounded whatever comes.
 
-    The last line needs no end. A line over `LONGEST_LINE_BYTES` is yielded as `TooLong`.
+    The last line needs no end. A byte order mark at the head of the stream is no part of its first line. A line over
+    `LONGEST_LINE_BYTES` is yielded as `TooLong`.
     """
     rest = bytearray()
     skipping = False
+    read = _without_mark(read)
     while chunk := read(CHUNK_BYTES):
         *ended, tail = chunk.split(b"\n")
         lines: list[bytes | TooLong] = []
@@ -88,12 +91,33 @@ def read_lines(read: Callable[[int], bytes]) -> Iterator[list[bytes | TooLong]]:
         yield [bytes(rest)]
 
 
+def _without_mark(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Return what reads the same stream without the byte order mark at its head; it may come a byte at a time."""
+    head: bytes | None = b""
+
+    def reading(size: int) -> bytes:
+        nonlocal head
+        while head is not None:
+            chunk = read(size)
+            head += chunk
+            if chunk and len(head) < len(BOM_UTF8) and BOM_UTF8.startswith(head):
+                continue
+            begin, head = head.removeprefix(BOM_UTF8), None
+            if begin or not chunk:
+                return begin
+        return read(size)
+
+    return reading
+
+
 def _answer(lines: list[bytes | TooLong], first: int, model: Model, bundle: str) -> list[dict[str, Any]]:
-    """Answer lines numbered from `first`: those that can be read are scored together."""
+    """Answer the records among lines numbered from `first`: those that can be read are scored together."""
     answers: list[dict[str, Any]] = []
     rows: list[list[float]] = []
     scored: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=first):
+        if isinstance(line, bytes) and not line.strip():
+            continue
         try:
             answer, values = _read(line, number, model, bundle)
         except RecordError as error:
