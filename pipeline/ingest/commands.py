@@ -59,7 +59,7 @@ def source_of(path: Path, dataset: str | None, settings: Params) -> Source:
     wanted = [mapping.gazetteer] if mapping.gazetteer is not None else []
     gazetteers = stage.ingested_gazetteers(wanted, where.staging)
     border = None if mapping.table == "places" else border_of(entry.theatre, sources=paths.SOURCES, raw=where.raw)
-    return Source(name, mapping, entry.bounds, measured, gazetteers, border)
+    return Source(name, mapping, entry.bounds, measured, gazetteers, border, entry.years)
 
 
 def retry_dataset(dataset: str, *, only: str | None) -> None:

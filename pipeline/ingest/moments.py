@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest.entries import Moment
+from pipeline.params import Years
 from pipeline.tables import OCCURRED_PRECISIONS
 
 US = 1_000_000
@@ -94,6 +95,17 @@ def wall_clock(us: np.ndarray, zone: str) -> np.ndarray:
     if zone == "UTC":
         return us
     return _integers(pc.local_timestamp(pa.array(us, pa.timestamp("us", tz=zone))))
+
+
+def outside(us: np.ndarray, years: Years, zone: str) -> np.ndarray:
+    """Tell which UTC microseconds lie in no year of a span, by the zone's clock; bool, shape (n,)."""
+    begin, end = (constant_us(date(year, 1, 1), zone) for year in (years.first, years.last + 1))
+    return np.asarray((us < begin) | (us >= end))
+
+
+def year_of(us: np.ndarray, zone: str) -> list[int]:
+    """Return the year of each instant, by the zone's clock."""
+    return [int(year) + 1970 for year in wall_clock(us, zone).astype("M8[us]").astype("M8[Y]").astype(np.int64)]
 
 
 def period(us: np.ndarray, precision: np.ndarray, zone: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,13 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import tables
-from pipeline.ingest import moments
+from pipeline.ingest import calendars, moments
 from pipeline.ingest.chunk import Chunk, Refusal
 from pipeline.ingest.entries import Field, Known, Moment, Occurred
 from pipeline.ingest.mapping import STATUSES, Mapping, column_type
 from pipeline.ingest.positions import place
 from pipeline.ingest.sources import ID_OF, Source
 from pipeline.ingest.values import Columns, Refusals
+from pipeline.params import Years
 
 WITHDRAWALS = pa.schema(
     [
@@ -52,7 +53,7 @@ def map_chunk(chunk: Chunk, source: Source) -> Mapped:
     reports, others = replace(chunk.only(~withdrawn), refused=chunk.refused), chunk.only(withdrawn)
     kept, closing = Refusals(reports), Refusals(others)
     rows = _rows(reports, Columns(reports, kept, mapping.format), kept, source)
-    withdrawals = _withdrawals(others, Columns(others, closing, mapping.format), closing, mapping)
+    withdrawals = _withdrawals(others, Columns(others, closing, mapping.format), closing, source)
     return Mapped(rows, withdrawals, sorted(kept.listed() + closing.listed(), key=lambda refusal: refusal.number))
 
 
@@ -79,7 +80,7 @@ def _rows(chunk: Chunk, columns: Columns, refusals: Refusals, source: Source) ->
         "raw_file": _constant(mapping.file, count),
         "raw_row": pa.array(chunk.numbers),
     }
-    made |= _times(columns, refusals, mapping)
+    made |= _times(columns, refusals, source)
     placed = place(
         columns, refusals, mapping.position, bounds=source.bounds, border=source.border, gazetteers=source.gazetteers
     )
@@ -131,26 +132,26 @@ def _unless_unjudged(words: pa.Array, name: str, code: str) -> pa.Array:
     return pc.if_else(pc.equal(words, code), pa.scalar(None, pa.string()), words)
 
 
-def _times(columns: Columns, refusals: Refusals, mapping: Mapping) -> dict[str, pa.Array]:
-    count = len(columns)
+def _times(columns: Columns, refusals: Refusals, source: Source) -> dict[str, pa.Array]:
+    mapping, years, count = source.mapping, source.years, len(columns)
     made: dict[str, pa.Array] = {}
     happened = mapping.happened
     end = start = np.zeros(count, np.int64)
     known = np.ones(count, bool)
     name = "occurred_at" if mapping.occurred_at else "observed_at"
     if happened is not None:
-        instants = _instants(columns, refusals, happened, name)
+        instants = _instants(columns, refusals, happened, name, years)
         precision = _precision(columns, happened)
         start, end = moments.period(instants.us, precision, happened.zone)
         known = instants.ok
         made[name] = pa.array(start, tables.UTC)
         if mapping.occurred_at:
             made["occurred_precision"] = pa.array(tables.OCCURRED_PRECISIONS).take(pa.array(precision))
-    available, known = _known_at(columns, refusals, mapping.available_at, end, known, "available_at")
+    available, known = _known_at(columns, refusals, mapping.available_at, end, known, "available_at", years)
     made["available_at"] = pa.array(available, tables.UTC)
     if mapping.outcome_at is not None:
         outcome, outcome_known = _known_at(
-            columns, refusals, mapping.outcome_at, end, known, "outcome_at", optional=True
+            columns, refusals, mapping.outcome_at, end, known, "outcome_at", years, optional=True
         )
         made["outcome_at"] = pa.array(outcome, tables.UTC, mask=~outcome_known)
     if happened is not None:
@@ -174,6 +175,7 @@ def _known_at(
     end: np.ndarray,
     dated: np.ndarray,
     name: str,
+    years: Years,
     *,
     optional: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -181,18 +183,24 @@ def _known_at(
     if known.at is None:
         return delayed, dated
     if known.at.constant is not None:
-        instants = _instants(columns, refusals, known.at, name)
+        instants = _instants(columns, refusals, known.at, name, years)
         return instants.us, instants.ok
     stated = columns.joined(known.at.sources, " ")
     absent = stated.is_null().to_numpy(zero_copy_only=False)
     fallback = absent & (known.delay_days is not None)
     may_lack = fallback | (absent if optional else np.zeros(len(absent), bool))
-    instants = _instants(columns, refusals, known.at, name, optional=may_lack)
+    instants = _instants(columns, refusals, known.at, name, years, optional=may_lack)
     return np.where(fallback, delayed, instants.us), np.where(fallback, dated, instants.ok)
 
 
 def _instants(
-    columns: Columns, refusals: Refusals, moment: Moment, name: str, *, optional: np.ndarray | None = None
+    columns: Columns,
+    refusals: Refusals,
+    moment: Moment,
+    name: str,
+    years: Years,
+    *,
+    optional: np.ndarray | None = None,
 ) -> moments.Instants:
     count = len(columns)
     if moment.constant is not None:
@@ -210,7 +218,16 @@ def _instants(
     unreadable = ~instants.ok if optional is None else ~instants.ok & ~optional
     problem = f"{name} = {{value}}; expected a date that is, as {', '.join(moment.formats)}"
     refusals.refuse(unreadable, column=where, rule="date", problem=problem, values=text)
-    return instants
+    strange = instants.ok & moments.outside(instants.us, years, moment.zone)
+    if strange.any():
+        problem = f"{name} = {{value}}; expected a year from {years.first} to {years.last}{{hint}}"
+        hints = [""] * count
+        for index, year in zip(
+            np.flatnonzero(strange), moments.year_of(instants.us[strange], moment.zone), strict=True
+        ):
+            hints[index] = calendars.hint(year, years)
+        refusals.refuse(strange, column=where, rule="date", problem=problem, values=text, hints=hints)
+    return moments.Instants(instants.us, instants.ok & ~strange)
 
 
 def _precision(columns: Columns, happened: Occurred) -> np.ndarray:
@@ -240,10 +257,11 @@ def _withdrawn(columns: Columns, mapping: Mapping) -> np.ndarray:
     return np.asarray(pc.equal(status, "withdrawal").fill_null(False))
 
 
-def _withdrawals(chunk: Chunk, columns: Columns, refusals: Refusals, mapping: Mapping) -> pa.Table:
+def _withdrawals(chunk: Chunk, columns: Columns, refusals: Refusals, source: Source) -> pa.Table:
+    mapping = source.mapping
     record_id = _record_ids(chunk, columns, refusals, mapping)
     assert mapping.available_at.at is not None  # the mapping refuses a status without it
-    available = _instants(columns, refusals, mapping.available_at.at, "available_at")
+    available = _instants(columns, refusals, mapping.available_at.at, "available_at", source.years)
     table = pa.table(
         {"record_id": record_id, "available_at": pa.array(available.us, tables.UTC), "raw_row": pa.array(chunk.numbers)}
     )

@@ -12,7 +12,7 @@ from pipeline.declarations import DeclarationError, nearest
 from pipeline.ingest.borders import Border
 from pipeline.ingest.mapping import Mapping, TableName, read_mapping
 from pipeline.ingest.positions import Gazetteer
-from pipeline.params import Bounds, Measured
+from pipeline.params import ANY_YEARS, Bounds, Measured, Years
 
 TABLES: tuple[TableName, ...] = ("incidents", "detections", "observations", "places")
 ID_OF = {
@@ -34,6 +34,8 @@ class Source:
     gazetteers: Lookup[str, Gazetteer]
     border: Border | None = None
     """What every position of a report must lie in; None where the theatre names none, and for places."""
+    years: Years = ANY_YEARS
+    """In which every date of a record must lie."""
 
     @property
     def schema(self) -> pa.Schema:

@@ -40,7 +40,7 @@ def in_place(
     for name, mapping in mappings.items():
         staged = Staged(staging / name)
         within = None if mapping.table == "places" else border  # ground is not reported: towns across it matter too
-        yield Source(name, mapping, entry.bounds, measured, gazetteers, within), staged
+        yield Source(name, mapping, entry.bounds, measured, gazetteers, within, entry.years), staged
         if name in wanted:
             gazetteers[name] = as_gazetteer(store.read_table(staged.rows))
 

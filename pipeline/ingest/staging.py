@@ -205,7 +205,8 @@ def quarantine_table(source: Source, refused: list[Refusal]) -> pa.Table:
 
 def digest_of(source: Source, path: Path) -> str:
     """Return the digest of all that decides what a file's records become: it, its mapping, the rules and this code."""
-    state = hashlib.sha256(repr((source.name, source.mapping, source.bounds, dict(source.measured))).encode())
+    stated = (source.name, source.mapping, source.bounds, source.years, dict(source.measured))
+    state = hashlib.sha256(repr(stated).encode())
     if source.border is not None:
         state.update(source.border.digest.encode())
     for name, gazetteer in sorted(source.gazetteers.items()):

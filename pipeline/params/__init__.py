@@ -1,6 +1,7 @@
 """params.yaml as frozen dataclasses: `whole`, then its sections, `datasets` (what is looked at) and `stages` (how)."""
 
 from pipeline.params.datasets import (
+    ANY_YEARS,
     WORLD,
     Admiralty,
     AreaRisk,
@@ -14,6 +15,7 @@ from pipeline.params.datasets import (
     SensorTask,
     Simulate,
     Theatre,
+    Years,
 )
 from pipeline.params.stages import (
     AreaBoosting,
@@ -29,6 +31,7 @@ from pipeline.params.stages import (
 from pipeline.params.whole import Params, load, midnight
 
 __all__ = [
+    "ANY_YEARS",
     "WORLD",
     "Admiralty",
     "AreaBoosting",
@@ -52,6 +55,7 @@ __all__ = [
     "Simulate",
     "Theatre",
     "Tune",
+    "Years",
     "load",
     "midnight",
 ]

@@ -37,6 +37,20 @@ class Bounds:
         return self
 
 
+@dataclass(frozen=True, config=STRICT)
+class Years:
+    """The years, first and last, in which the dates of a dataset may lie."""
+
+    first: int
+    last: int
+
+
+ANY_YEARS = Years(1900, 2068)
+"""Where a dataset has no history: from 1900 to the last year that ``%y`` can mean."""
+
+YEARS_ON = 25
+"""Years past `test_until` in which a dataset's dates may lie: it is used on after its test."""
+
 WORLD = Bounds(south_deg=-90, north_deg=90, west_deg=-180, east_deg=180)
 
 
@@ -174,6 +188,14 @@ class Dataset:
     def bounds(self) -> Bounds:
         """The box in which positions may lie."""
         return WORLD if self.theatre is None else self.theatre.bounds
+
+    @property
+    def years(self) -> Years:
+        """The years in which its dates may lie: they follow from what is declared, and never from today's date."""
+        task = self.area_risk
+        if task is None:
+            return ANY_YEARS
+        return Years(min(ANY_YEARS.first, task.history_from.year), task.test_until.year + YEARS_ON)
 
     @property
     def models(self) -> list[str]:
