@@ -55,7 +55,7 @@ def check(source: Source, path: Path) -> Checked:
         names |= dict.fromkeys(chunk.columns.schema.names)
         idle.see(chunk)
         mapped = map_chunk(chunk, source)
-        rows_in += len(chunk.numbers) + len(chunk.refused)
+        rows_in += chunk.records
         mapped_rows += mapped.rows.num_rows
         withdrawals += mapped.withdrawals.num_rows
         for refusal in mapped.refused:

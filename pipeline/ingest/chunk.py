@@ -52,18 +52,13 @@ class Chunk:
     spoilt: bool = True
 
     @property
-    def last(self) -> int:
-        """The largest record number."""
-        return int(max([0, *self.numbers[-1:].tolist(), *(refusal.number for refusal in self.refused)]))
+    def records(self) -> int:
+        """Records of the file that it stands for."""
+        return len(self.numbers) + len(self.refused)
 
     def only(self, rows: np.ndarray) -> "Chunk":
         """Return some of the records, by a bool mask of shape (n,), without those refused so far."""
         return replace(self, columns=self.columns.filter(pa.array(rows)), numbers=self.numbers[rows], refused=[])
-
-    def after(self, number: int) -> "Chunk":
-        """Return the records after one of them."""
-        refused = [refusal for refusal in self.refused if refusal.number > number]
-        return replace(self.only(self.numbers > number), refused=refused)
 
 
 def row_json(record: dict[str, Any]) -> str:

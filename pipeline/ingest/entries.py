@@ -56,6 +56,8 @@ class Format:
     encoding: str = "utf-8"
     """Any name that Python's codecs know; a byte order mark is skipped."""
     delimiter: Annotated[str, MinLen(1)] = ","
+    quoted_newlines: Annotated[int, Ge(0)] = 20
+    """CSV: line ends that a quoted value may hold; a quote that takes in more refuses its line."""
     decimal: Literal[".", ","] = "."
     missing: list[str] = field(default_factory=lambda: [""])
     """Texts that mean that there is no value, besides an absent or null one."""
@@ -85,8 +87,8 @@ class Format:
     @field_validator("delimiter")
     @classmethod
     def _is_one_character(cls, delimiter: str) -> str:
-        if len(delimiter) != 1 or delimiter in '"\r\n':
-            raise ValueError("expected one character")
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+            raise ValueError("expected one character of ASCII")
         return delimiter
 
 

@@ -4,7 +4,7 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -30,11 +30,16 @@ class Stream(io.BufferedReader):
 
 
 @contextmanager
-def open_utf8(path: Path, form: Format) -> Iterator[Stream]:
+def open_utf8(path: Path, form: Format, see: Callable[[bytes], None] | None = None) -> Iterator[Stream]:
     """Open a file's text as valid UTF-8.
 
     Bytes that the encoding does not have travel as `undecodable` says: the cell that holds them is refused, not the
     file.
+
+    Parameters
+    ----------
+    see
+        Is given every piece of the text as it is read.
 
     Raises
     ------
@@ -42,13 +47,13 @@ def open_utf8(path: Path, form: Format) -> Iterator[Stream]:
         While reading: the file is a damaged gzip, or has more than `Format.most_mib` when unpacked.
     """
     with path.open("rb") as plain:
-        yield Stream(_Unpacked(plain, path, form))
+        yield Stream(_Unpacked(plain, path, form, see))
 
 
 class _Unpacked(io.RawIOBase):
     """Unpacks, transcodes and counts, a piece at a time."""
 
-    def __init__(self, plain: IO[bytes], path: Path, form: Format) -> None:
+    def __init__(self, plain: IO[bytes], path: Path, form: Format, see: Callable[[bytes], None] | None) -> None:
         packed = form.compression == "gzip"
         self._source: IO[bytes] = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
         self._path, self._limit_mib, self._left = path, form.most_mib, int(form.most_mib * MIB)
@@ -57,6 +62,7 @@ class _Unpacked(io.RawIOBase):
         self._encoding = form.encoding
         self._pending = b""
         self._at_start = True
+        self._see = see
         self.spoilt = False
 
     def readable(self) -> bool:
@@ -66,6 +72,8 @@ class _Unpacked(io.RawIOBase):
         while not self._pending:
             piece = self._read(len(buffer))
             self._pending = self._to_utf8(piece)
+            if self._see is not None:
+                self._see(self._pending)
             if not piece:
                 break
         taken, self._pending = self._pending[: len(buffer)], self._pending[len(buffer) :]

@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,22 +13,26 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from pipeline.ingest.chunk import Chunk, Refusal, SourceError, row_json
+from pipeline.ingest.counting import Features, FilledLines
 from pipeline.ingest.entries import Format
 from pipeline.ingest.files import MIB, open_utf8
 from pipeline.ingest.geojson import features, flat
 from pipeline.ingest.header import check_header, distinct
+from pipeline.ingest.quotes import Block, Splitter
 from pipeline.ingest.workbooks import read_excel, read_parquet
 
 BLOCK = 4 * MIB
 """Bytes of CSV that are read at a time."""
 
-LARGEST_ROW = 64 * MIB
 ROWS = 20_000
 """Records that make a chunk, where the format is read record by record."""
 
 
 def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str] = ()) -> Iterator[Chunk]:
-    """Read a file in chunks.
+    """Read a file in chunks, and count its records twice.
+
+    A reader is a generator of chunks. What it returns at its end is how many records the file holds, counted by
+    another way than its parser's; None where there is no such count.
 
     Parameters
     ----------
@@ -40,56 +44,64 @@ def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str]
     Raises
     ------
     SourceError
-        The file as a whole cannot be read, or lacks a column.
+        The file as a whole cannot be read, lacks a column, or the two counts differ.
     """
     reading = {"csv": _read_csv, "parquet": read_parquet}.get(form.kind, _read_records)
     if not path.is_file():
         raise SourceError(f"{path}: no such file; expected the file that the mapping names under `file:`")
     if path.stat().st_size == 0:
         raise SourceError(f"{path}: the file is empty; expected {form.kind}")
-    if form.kind == "excel":
-        return read_excel(path, form, columns, serials)
-    return reading(path, form, columns)
+    chunks = read_excel(path, form, columns, serials) if form.kind == "excel" else reading(path, form, columns)
+    return _counted_twice(path, chunks)
 
 
-def _read_csv(path: Path, form: Format, columns: list[str]) -> Iterator[Chunk]:
-    names, only_header = _csv_header(path, form)
-    check_header(path, names, columns)
-    if only_header:
-        return
-    block = BLOCK
-    done = 0  # records given so far: a file with a row longer than a block is read again from there
+def _counted_twice(path: Path, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    rows = 0
     while True:
         try:
-            for chunk in _csv_chunks(path, form, distinct(names), block):
-                if chunk.last > done:
-                    yield chunk.after(done)
-                    done = chunk.last
-            return
-        except pa.ArrowInvalid as error:
-            if "straddling" not in str(error) or block >= LARGEST_ROW:
-                problem = " ".join(str(error).split())
-                raise SourceError(
-                    f"{path}: after record {done}: {problem}; expected rows of at most {LARGEST_ROW // MIB} MiB and "
-                    "quotes that close"
-                ) from None
-            block = LARGEST_ROW
+            chunk = next(chunks)
+        except StopIteration as end:
+            counted = end.value
+            break
+        rows += chunk.records
+        yield chunk
+    if counted is not None and counted != rows:
+        raise SourceError(
+            f"{path}: the reader gave {rows:,} records, a second count {counted:,}; expected the same number, so that "
+            "none is lost. Look for quotes or brackets that do not close, or have the file sent again"
+        )
 
 
-def _csv_chunks(path: Path, form: Format, names: list[str], block: int) -> Iterator[Chunk]:
+def _read_csv(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, int]:
+    with open_utf8(path, form) as stream:
+        splitter = Splitter(stream, path, form, BLOCK)
+        names = _csv_header(path, splitter.header(), form)
+        check_header(path, names, columns)
+        names = distinct(names)
+        counted = done = 0
+        for block in splitter.blocks(len(names)):
+            chunk = _csv_chunk(path, block, names, form, done=done, spoilt=stream.spoilt)
+            counted += block.records
+            done += chunk.records
+            yield chunk
+    return counted
+
+
+def _csv_chunk(path: Path, block: Block, names: list[str], form: Format, *, done: int, spoilt: bool) -> Chunk:
+    """Parse whole records; those before them in the file are `done`."""
     malformed: list[Any] = []
 
     def skip(row: Any) -> str:
         malformed.append(row)
         return "skip"
 
-    with open_utf8(path, form) as stream:
-        batches = pa_csv.open_csv(
-            pa.PythonFile(stream, mode="r"),
+    if not block.data.strip(b"\r\n"):
+        return Chunk(_no_rows(names), np.empty(0, np.int64), block.refused)
+    try:
+        table = pa_csv.read_csv(
+            pa.BufferReader(block.data),
             # one thread: only then does Arrow number the rows that it skips; it is not the slower part
-            read_options=pa_csv.ReadOptions(
-                column_names=names, skip_rows_after_names=1, block_size=block, use_threads=False
-            ),
+            read_options=pa_csv.ReadOptions(column_names=names, block_size=len(block.data) + 1, use_threads=False),
             parse_options=pa_csv.ParseOptions(
                 delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=skip
             ),
@@ -97,46 +109,42 @@ def _csv_chunks(path: Path, form: Format, names: list[str], block: int) -> Itera
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
-        last = 0
-        for batch in batches:
-            refused = [_malformed(row) for row in malformed]
-            malformed.clear()
-            numbers = _numbers(last, batch.num_rows, [refusal.number for refusal in refused])
-            last += batch.num_rows + len(refused)
-            yield Chunk(batch, numbers, refused, stream.spoilt)
-        if malformed:
-            yield Chunk(_no_rows(names), np.empty(0, np.int64), [_malformed(row) for row in malformed])
+    except pa.ArrowInvalid as error:
+        raise SourceError(f"{path}: after record {done}: {' '.join(str(error).split())}; expected CSV") from None
+    cut = np.array([refusal.number for refusal in block.refused], np.int64)
+    # Arrow numbers the records that it was given: those that were cut out before it come on top
+    parsed = np.array([row.number for row in malformed], np.int64)
+    parsed += done + np.searchsorted(cut - done - np.arange(len(cut)), parsed, side="right")
+    refused = block.refused + [_malformed(row, int(n)) for row, n in zip(malformed, parsed, strict=True)]
+    numbers = _numbers(done, table.num_rows, np.concatenate([cut, parsed]))
+    batch = next(iter(table.combine_chunks().to_batches()), _no_rows(names))
+    return Chunk(batch, numbers, sorted(refused, key=lambda refusal: refusal.number), spoilt)
 
 
-def _numbers(last: int, rows: int, skipped: list[int]) -> np.ndarray:
-    """Return the numbers of the records after `last`, leaving out the numbers that were skipped."""
-    numbers = np.arange(last + 1, last + 1 + rows + len(skipped), dtype=np.int64)
-    return numbers[~np.isin(numbers, skipped)] if skipped else numbers
+def _numbers(last: int, rows: int, refused: np.ndarray) -> np.ndarray:
+    """Return the numbers of the records after `last`, leaving out those that were refused."""
+    numbers = np.arange(last + 1, last + 1 + rows + len(refused), dtype=np.int64)
+    return numbers[~np.isin(numbers, refused)] if len(refused) else numbers
 
 
-def _malformed(row: Any) -> Refusal:
+def _malformed(row: Any, number: int) -> Refusal:
     problem = f"{row.actual_columns} values; expected {row.expected_columns}, as in the header"
-    # the handler counts the header as row 1
-    return Refusal(row.number - 1, None, "column_count", problem, None, row_json({"": row.text}))
+    return Refusal(number, None, "column_count", problem, None, row_json({"": row.text}))
 
 
-def _csv_header(path: Path, form: Format) -> tuple[list[str], bool]:
-    with open_utf8(path, form) as stream:
-        head = stream.read(4 * MIB)
-    lines = io.StringIO(head.decode("utf-8", "replace"), newline="")
+def _csv_header(path: Path, header: bytes, form: Format) -> list[str]:
+    lines = io.StringIO(header.decode("utf-8"), newline="")
     try:
-        names = next((row for row in csv.reader(lines, delimiter=form.delimiter) if row), [])
-        more = bool(lines.read().strip("\r\n")) or len(head) == 4 * MIB
+        return next(csv.reader(lines, delimiter=form.delimiter))
     except csv.Error as error:
         raise SourceError(f"{path}: the header cannot be read ({error})") from None
-    if not names:
-        raise SourceError(f"{path}: there is no header; expected the columns' names")
-    return names, not more
 
 
-def _read_records(path: Path, form: Format, columns: list[str]) -> Iterator[Chunk]:
+def _read_records(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, int | None]:
     """Read JSON Lines and GeoJSON: objects, of which each may have other columns."""
-    with open_utf8(path, form) as stream:
+    lines, members = FilledLines(), Features()
+    see = lines.see if form.kind == "jsonl" else members.see
+    with open_utf8(path, form, see) as stream:
         records = _json_lines(stream) if form.kind == "jsonl" else features(stream, path, form.points)
         number = 0
         seen: set[str] = set()
@@ -150,10 +158,17 @@ def _read_records(path: Path, form: Format, columns: list[str]) -> Iterator[Chun
                 np.array([n for n, _ in whole], np.int64),
                 [_not_json(n, record) for n, record in numbered if isinstance(record, str)],
             )
+        while stream.read(MIB):  # what the parser did not need is counted too
+            pass
     if seen:
         absent = [column for column in columns if column not in seen]
         if absent:
             check_header(path, sorted(seen), absent)
+    if form.kind == "jsonl":
+        return lines.count
+    if not members.whole:
+        raise SourceError(f"{path}: the file ends inside an object, a list or a text; have it sent again")
+    return members.count if form.points == "features" else None  # a vertex is no member
 
 
 def _json_lines(stream: IO[bytes]) -> Iterator[dict[str, Any] | str]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import store, tables
+from pipeline.cli import StageError
 from pipeline.ingest import keys, readers, versions
 from pipeline.ingest.chunk import Chunk, Refusal
 from pipeline.ingest.rows import WITHDRAWALS, Mapped, map_chunk
@@ -90,10 +91,12 @@ def stage(source: Source, staged: Staged, *, raw: Path) -> None:
     if staged.made_from() == made_from:
         return
     chunks = readers.read(path, source.mapping.format, source.mapping.columns, serials=source.mapping.serials)
+    rows_in = 0
     with Writing(staged, source) as writing:
-        for mapped, hashes in _in_order(lambda chunk: _with_hashes(chunk, source), chunks):
+        for records, mapped, hashes in _in_order(lambda chunk: _with_hashes(chunk, source), chunks):
+            rows_in += records
             writing.append(mapped, hashes)
-    finish(staged, source, rows_in=writing.rows_in, made_from=made_from)
+    finish(staged, source, rows_in=rows_in, made_from=made_from)
 
 
 class Writing(ExitStack):
@@ -101,7 +104,6 @@ class Writing(ExitStack):
 
     def __init__(self, staged: Staged, source: Source) -> None:
         super().__init__()
-        self.rows_in = 0
         self._source = source
         staged.folder.mkdir(parents=True, exist_ok=True)
         staged.facts.unlink(missing_ok=True)  # from here on the folder is not whole
@@ -123,7 +125,6 @@ class Writing(ExitStack):
 
     def append(self, mapped: Mapped, hashes: np.ndarray) -> None:
         """Write what became of one chunk."""
-        self.rows_in += mapped.rows.num_rows + mapped.withdrawals.num_rows + len(mapped.refused)
         self._rows(mapped.rows)
         self._withdrawals(mapped.withdrawals)
         self._quarantine(quarantine_table(self._source, mapped.refused))
@@ -131,7 +132,20 @@ class Writing(ExitStack):
 
 
 def finish(staged: Staged, source: Source, *, rows_in: int, made_from: str) -> None:
-    """Resolve the versions of a source whose rows are written, count, and declare the folder whole."""
+    """Resolve the versions of a source whose rows are written, count, and declare the folder whole.
+
+    Parameters
+    ----------
+    rows_in
+        Records that the reader gave.
+    made_from
+        Digest of what the folder is made from.
+
+    Raises
+    ------
+    StageError
+        A record is neither kept nor merged nor quarantined.
+    """
     staged.versions.unlink(missing_ok=True)
     withdrawals = store.read_table(staged.withdrawals)
     suspects = np.union1d(keys.repeated(_hash_file(staged)), keys.hashes(withdrawals["record_id"].combine_chunks()))
@@ -149,7 +163,7 @@ def finish(staged: Staged, source: Source, *, rows_in: int, made_from: str) -> N
     for refused in store.read_batches(staged.quarantine, columns=["rule"]):
         rules.update(refused["rule"].to_pylist())
     kept = store.count_rows(staged.rows)
-    counts = {
+    counts: dict[str, Any] = {
         "table": source.mapping.table,
         "rows_in": rows_in,
         "kept": kept,
@@ -160,6 +174,11 @@ def finish(staged: Staged, source: Source, *, rows_in: int, made_from: str) -> N
         "corrections": corrections,
         "rules": dict(sorted(rules.items())),
     }
+    if rows_in != kept + counts["merged"] + counts["quarantined"]:
+        raise StageError(
+            f"{source.mapping.file}: rows in {rows_in:,}; got kept {kept:,} + merged {counts['merged']:,} + "
+            f"quarantined {counts['quarantined']:,}; expected the same number, so that none is lost"
+        )
     store.write_json({"made_from": made_from, "counts": counts}, staged.facts)
 
 
@@ -220,9 +239,9 @@ def digest_of(source: Source, path: Path) -> str:
     return f"sha256:{state.hexdigest()}"
 
 
-def _with_hashes(chunk: Chunk, source: Source) -> tuple[Mapped, np.ndarray]:
+def _with_hashes(chunk: Chunk, source: Source) -> tuple[int, Mapped, np.ndarray]:
     mapped = map_chunk(chunk, source)
-    return mapped, hashes_of(mapped.rows, source)
+    return chunk.records, mapped, hashes_of(mapped.rows, source)
 
 
 def hashes_of(rows: pa.Table, source: Source) -> np.ndarray:

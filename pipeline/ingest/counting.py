@@ -1,0 +1,105 @@
+"""The bytes of a text file, as they go by -> how many records it holds, by another way than the reader's.
+
+What a parser gives says nothing about what it passed over. These count without it: lines that hold something, and the
+members of a GeoJSON file's list of features by the depth of its brackets.
+"""
+
+import re
+
+import numpy as np
+
+_BLANKS = b" \t\r\x0b\x0c"
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_FEATURES = re.compile(rb'"features"\s*:\s*\[')
+_STEPS = np.zeros(256, np.int8)
+_STEPS[list(b"{[")] = 1
+_STEPS[list(b"}]")] = -1
+_IS_BLANK = np.zeros(256, bool)
+_IS_BLANK[list(_BLANKS + b"\n")] = True
+
+
+class FilledLines:
+    """Counts the lines that hold more than blanks."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._inside = False
+
+    def see(self, data: bytes) -> None:
+        """Take the next bytes of the file."""
+        text = np.frombuffer(data.translate(None, _BLANKS), np.uint8)
+        if not len(text):
+            return
+        filled = text != 10
+        self.count += int(np.count_nonzero(filled[1:] & ~filled[:-1])) + int(filled[0] and not self._inside)
+        self._inside = bool(filled[-1])
+
+
+class Features:
+    """Counts the members of every list under a key "features" that is not inside another such list."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._rest = b""
+        self._in_text = False
+        self._depth = 0
+        self._list_depth: int | None = None
+        self._after_comma = True
+
+    def see(self, data: bytes) -> None:
+        """Take the next bytes of the file."""
+        self._rest += data
+        # no escape and no key of a list ends in one of these, so that none is cut in two
+        end = max(self._rest.rfind(mark) for mark in (b",", b"}", b"]")) + 1
+        if end:
+            self._scan(self._rest[:end])
+            self._rest = self._rest[end:]
+
+    @property
+    def count(self) -> int:
+        """The members so far."""
+        if self._rest:
+            self._scan(self._rest)
+            self._rest = b""
+        return self._count
+
+    @property
+    def whole(self) -> bool:
+        """Whether every object, list and text that was opened was closed."""
+        return self.count >= 0 and self._depth == 0 and not self._in_text
+
+    def _scan(self, data: bytes) -> None:
+        plain = _ESCAPED.sub(b"__", data) if b"\\" in data else data
+        text = np.frombuffer(plain, np.uint8)
+        quotes = text == 34
+        in_text = (np.cumsum(quotes, dtype=np.int32) + self._in_text) % 2 == 1
+        structure = ~in_text & ~quotes
+        steps = np.where(structure, _STEPS[text], 0)
+        after = self._depth + np.cumsum(steps, dtype=np.int32)
+        before = after - steps
+        lists = [match.end() - 1 for match in _FEATURES.finditer(plain) if structure[match.end() - 1]]
+        at = 0
+        while True:
+            if self._list_depth is None:
+                begin = next((start for start in lists if start >= at), None)
+                if begin is None:
+                    break
+                self._list_depth, self._after_comma, at = int(after[begin]), True, begin + 1
+            ends = np.flatnonzero(after[at:] < self._list_depth)
+            end = at + int(ends[0]) if len(ends) else len(text)
+            here = at + np.flatnonzero((before[at:end] == self._list_depth) & ~_IS_BLANK[text[at:end]])
+            self._count_members(text[here], structure[here])
+            if not len(ends):
+                break
+            self._list_depth, at = None, end + 1
+        self._in_text, self._depth = bool(in_text[-1]), int(after[-1])
+
+    def _count_members(self, text: np.ndarray, structure: np.ndarray) -> None:
+        """Count the members that begin among the characters of a list that lie in no deeper one."""
+        if not len(text):
+            return
+        commas = (text == 44) & structure
+        opening = (_STEPS[text] > 0) & structure
+        after_comma = np.concatenate([[self._after_comma], commas[:-1]])
+        self._count += int(np.count_nonzero(~commas & (after_comma | opening)))
+        self._after_comma = bool(commas[-1])
