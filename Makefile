@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all
 all: known-name $(VENV)/ready ## run the chain: make [DATASET=name] [DATA_MIRROR=folder]
-	@python -m pipeline.choose "$$DATASET"
+	@python -m pipeline.select_dataset "$$DATASET"
 	@dvc repro
 	@python -m pipeline.tracking "$$DATASET"
 	@python -m pipeline.report --dataset "$$DATASET" --show
@@ -65,11 +65,11 @@ bench: $(VENV)/dev-ready ## measure, side by side with other tools (takes minute
 
 .PHONY: soak
 soak: known-name $(VENV)/dev-ready ## kill the running scorer 500 times under load, and count what arrived (takes minutes)
-	@python -m threat_scorer.run.soak --bundle "models/$$DATASET/bundle" --model sensor_threat
+	@PYTHONPATH=tests python -m soak.soak --bundle "models/$$DATASET/bundle" --model sensor_threat
 
 .PHONY: fuzz
 fuzz: $(VENV)/dev-ready ## change what a device reads in random ways for ten minutes; only typed refusals may come of it
-	@python tests/fuzz.py --seconds 600 --seed $$(date +%s)
+	@python tests/fuzz/fuzz.py --seconds 600 --seed $$(date +%s)
 
 .PHONY: audit
 audit: $(VENV)/dev-ready ## list what the device installs (dist/sbom.json) and ask for known weaknesses (needs a network)

@@ -18,11 +18,13 @@ import h3
 import numpy as np
 import pyarrow as pa
 
-from pipeline import params, rolling, splits, tables
+from pipeline import params
 from pipeline.features import area_risk
+from pipeline.model.fitted import Columns
 from pipeline.params import AreaTask, Label, Theatre
+from pipeline.storage import schemas
 from pipeline.train import boosting
-from pipeline.train.model import Columns
+from pipeline.validation import origins, rolling
 
 EVENTS_PER_CELL_AND_DAY = 0.002
 FIRST = date(2013, 1, 1)
@@ -50,14 +52,14 @@ def incidents(cells: list[str], days: int) -> pa.Table:
     }
     plain = {"occurred_precision": "minute", "event_type": "explosion", "hazard": "mine", "tlp": "CLEAR"}
     columns = []
-    for field in tables.INCIDENTS:
+    for field in schemas.INCIDENTS:
         if field.name in said:
             columns.append(pa.array(said[field.name]).cast(field.type))
         elif field.nullable:
             columns.append(pa.nulls(count, field.type))
         else:
             columns.append(pa.repeat(plain.get(field.name, "benchmark"), count).cast(field.type))
-    return pa.table(columns, schema=tables.INCIDENTS)
+    return pa.table(columns, schema=schemas.INCIDENTS)
 
 
 def places(cells: list[str]) -> pa.Table:
@@ -66,10 +68,10 @@ def places(cells: list[str]) -> pa.Table:
     rows = []
     for name in cells:
         latitude, longitude = h3.cell_to_latlng(name)
-        row = {field.name: None if field.nullable else "benchmark" for field in tables.PLACES}
+        row = {field.name: None if field.nullable else "benchmark" for field in schemas.PLACES}
         row |= {"kind": "settlement", "available_at": known, "latitude_deg": latitude, "longitude_deg": longitude}
         rows.append(row | {"place_id": name, "releasable_to": ["ALL"], "tlp": "CLEAR", "simulated": True, "raw_row": 1})
-    return pa.Table.from_pylist(rows, schema=tables.PLACES)
+    return pa.Table.from_pylist(rows, schema=schemas.PLACES)
 
 
 def main() -> None:
@@ -94,7 +96,7 @@ def main() -> None:
         test_until=last,
     )
     happened, ground = incidents(cells, given.days), places(cells)
-    nothing = tables.OBSERVATIONS.empty_table()
+    nothing = schemas.OBSERVATIONS.empty_table()
     settings = declared.train.area_risk["area_risk_28d"]
     steps: dict[str, float] = {}
 
@@ -120,7 +122,7 @@ def main() -> None:
     columns = Columns(names, tuple(name for name in names if name in rows.linear))
     cutoffs = rows.table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = rows.table["label"].to_numpy(zero_copy_only=False) == 1
-    origin = splits.origins(cutoffs, task, rehearsals=0)[-1]
+    origin = origins.origins(cutoffs, task, rehearsals=0)[-1]
     learned, count = rolling.thinned(origin.train, outcome, most_negatives=settings.most_negatives, seed=settings.seed)
     matrix = columns.of(rows.table.take(pa.array(learned)))
     model = timed(

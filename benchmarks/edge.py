@@ -32,21 +32,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import helper
 
 from pipeline.export.graph import build
-from pipeline.export.stages import Stages
 from pipeline.export.trees import parse
-from pipeline.signing import keys, release
-from pipeline.signing.keys import Signer
-from pipeline.signing.release import Decision
+from pipeline.model.log_odds import Stages
+from pipeline.sign import keys, release
+from pipeline.sign.keys import Signer
+from pipeline.sign.release import Decision
 from threat_scorer import Scorer
-from threat_scorer import contract as contracts
-from threat_scorer import golden as goldens
-from threat_scorer import trust as trusts
-from threat_scorer.commission import commission
-from threat_scorer.contract import Contract, Input, Marking
-from threat_scorer.features import assemble
-from threat_scorer.golden import Golden
-from threat_scorer.slots import install
-from threat_scorer.trust import Key, Trust
+from threat_scorer.bundle import trust as trusts
+from threat_scorer.bundle.trust import Key, Trust
+from threat_scorer.device.provisioning import commission
+from threat_scorer.device.slots import install
+from threat_scorer.scoring import contract as contracts
+from threat_scorer.scoring import golden as goldens
+from threat_scorer.scoring.contract import Contract, Input, Marking
+from threat_scorer.scoring.features import assemble
+from threat_scorer.scoring.golden import Golden
 
 PASSES = 3
 BLOCK = 50

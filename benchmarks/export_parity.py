@@ -24,13 +24,13 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from pipeline.export.explanations import expected_log_odds
+from pipeline.export.gate.leaf_index_graph import leaf_twin
+from pipeline.export.gate.parity import Reference, session
+from pipeline.export.gate.rows import Columns, adversarial_rows, threshold_rows
 from pipeline.export.graph import build
-from pipeline.export.parity import Reference, session
-from pipeline.export.reasons import expected_log_odds
-from pipeline.export.rows import Columns, adversarial_rows, threshold_rows
-from pipeline.export.stages import Stages
 from pipeline.export.trees import ModelNotExportable, parse
-from pipeline.export.twin import leaf_twin
+from pipeline.model.log_odds import Stages
 
 WRONG = 1e-4  # a probability further off than this is counted
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 7}

@@ -76,8 +76,8 @@ def make(folder: Path, rows: int) -> None:
 def run_ingest(folder: Path) -> int:
     import pyarrow as pa
 
-    from pipeline.ingest.mapping import read_mapping
-    from pipeline.ingest.sources import Source
+    from pipeline.ingest.mapping.mapping import read_mapping
+    from pipeline.ingest.mapping.sources import Source
     from pipeline.ingest.staging import Staged, stage
     from pipeline.params import Bounds, Measured
 

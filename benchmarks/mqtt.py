@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from broker import MOSQUITTO, Broker, Client
+from support.broker import MOSQUITTO, Broker, Client
 
 from threat_scorer import Scorer
 

@@ -7,13 +7,13 @@ import warnings
 from pathlib import Path
 
 import pytest
-from project import ROOT, Project, copy_of_the_project
+from support.project import ROOT, Project, copy_of_the_project
 from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture(scope="session", autouse=True)
 def linear_algebra_in_one_thread():
-    """Do sums as the stages do: see `pipeline.cli.run`."""
+    """Do sums as the stages do: see `pipeline.runtime.cli.run`."""
     with threadpool_limits(1, user_api="blas"):
         yield
 
@@ -23,7 +23,7 @@ def small_chain(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a project in which the whole chain has run on the small simulated theatre; do not change it."""
     project = copy_of_the_project(tmp_path_factory.mktemp("small"))
     project.edit("params.yaml", "size: theatre", "size: small")
-    project.succeed(sys.executable, "-m", "pipeline.choose", "simulated")
+    project.succeed(sys.executable, "-m", "pipeline.select_dataset", "simulated")
     project.succeed("dvc", "repro")
     return project
 
@@ -63,7 +63,7 @@ def short_folder():
 @pytest.fixture
 def broker(short_folder):
     """Start a Mosquitto with TLS."""
-    from broker import Broker
+    from support.broker import Broker
 
     started = Broker(short_folder)
     started.start()
@@ -74,7 +74,7 @@ def broker(short_folder):
 @pytest.fixture
 def client(broker):
     """Return what connects further clients to the broker."""
-    from broker import Client
+    from support.broker import Client
 
     clients = []
 

@@ -3,10 +3,14 @@
 import os
 from pathlib import Path
 
-from pipeline import cli, mirror, params, store
+from pipeline import params
+from pipeline.acquire import mirror
 from pipeline.acquire.copy import copy_checked
-from pipeline.paths import DatasetPaths
+from pipeline.runtime import cli
+from pipeline.runtime.errors import StageError
 from pipeline.simulate.write import write_theatre
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 
 
 def main() -> None:
@@ -31,14 +35,14 @@ def main() -> None:
 def _from_mirror(files: list[str], raw: Path, *, cut: str) -> None:
     folder = os.environ.get("DATA_MIRROR")
     if not folder:
-        raise cli.StageError(
+        raise StageError(
             f"DATA_MIRROR is not set; expected the folder that holds {files[0]} and {len(files) - 1} more files, with "
             f"their digests in its {mirror.LIST}. Run: make DATASET=<name> DATA_MIRROR=<folder>"
         )
     digests = mirror.listed(Path(folder), files)
     found = mirror.cut_of(digests)
     if cut not in ("none", found):
-        raise cli.StageError(
+        raise StageError(
             f"params.yaml: run.cut is {cut}, but {folder} has the cut {found}: the mirror's files are not those that "
             "were chosen. Choose again with make DATASET=<name> DATA_MIRROR=<folder>, or point DATA_MIRROR at the "
             "chosen cut."

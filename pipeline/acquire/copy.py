@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline import store
-from pipeline.cli import StageError
+from pipeline.runtime.errors import StageError
+from pipeline.storage import store
 
 _CHUNK_BYTES = 1 << 20
 

@@ -12,9 +12,14 @@ import lightgbm
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import cli, params, store
-from pipeline.evaluate import area_risk, plots, sensor_threat, surface
-from pipeline.paths import DatasetPaths
+from pipeline import params
+from pipeline.evaluate import area_risk, sensor_threat
+from pipeline.evaluate.plots import gallery
+from pipeline.evaluate.surface import risk_surface
+from pipeline.runtime import cli
+from pipeline.runtime.errors import StageError
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 
 
 def main() -> None:
@@ -53,7 +58,7 @@ def _evaluate() -> None:
             truth=_truth(paths, "detections"),
         )
     store.write_json(found.metrics, paths.evaluation(given.model) / "metrics.json")
-    plots.write(
+    gallery.write(
         paths.evaluation(given.model),
         found,
         table,
@@ -72,7 +77,7 @@ def _evaluate() -> None:
 
 
 def _surface(words: list[str]) -> None:
-    arguments = argparse.ArgumentParser(prog="python -m pipeline.evaluate surface", description=surface.__doc__)
+    arguments = argparse.ArgumentParser(prog="python -m pipeline.evaluate surface", description=risk_surface.__doc__)
     arguments.add_argument("--dataset", help="an entry of `datasets` in params.yaml; without it, the one of `run`")
     arguments.add_argument("--model", help="as area_risk_28d; without it, the dataset's first of area risk")
     arguments.add_argument("--date", required=True, type=date.fromisoformat, help="a day, such as 2022-04-01, UTC")
@@ -86,13 +91,15 @@ def _surface(words: list[str]) -> None:
     features, folder = paths.features(model), paths.model(model)
     calibration, held_out = (_table(folder / name) for name in ("calibration.parquet", "heldout.parquet"))
     fit = store.read_json(folder / "fit.json")
-    valid = surface.validity(given.date, pc.unique(_table(features, columns=["cutoff"])["cutoff"]).to_pylist(), fit)
+    valid = risk_surface.validity(
+        given.date, pc.unique(_table(features, columns=["cutoff"])["cutoff"]).to_pylist(), fit
+    )
     rows = pa.concat_tables(
         batch.filter(pc.equal(batch["cutoff"], valid.cutoff)) for batch in store.read_batches(features)
     )
-    found = surface.build(
+    found = risk_surface.build(
         rows,
-        surface.known_by(valid.cutoff, calibration, held_out, horizon_days=int(fit["horizon_days"])),
+        risk_surface.known_by(valid.cutoff, calibration, held_out, horizon_days=int(fit["horizon_days"])),
         lightgbm.Booster(model_file=folder / "model.txt"),
         fit,
         valid,
@@ -100,9 +107,9 @@ def _surface(words: list[str]) -> None:
         simulated=entry.simulated,
     )
     stem = (given.out or paths.reports / "surface") / f"{model}-{given.date.isoformat()}"
-    store.write_table(found.table, stem.with_suffix(".parquet"), schema=surface.SCHEMA, sort_by=("cell",))
-    store.write_json(surface.geojson(found), stem.with_suffix(".geojson"))
-    print(f"{surface.describe(found)}\n{stem}.geojson and .parquet")
+    store.write_table(found.table, stem.with_suffix(".parquet"), schema=risk_surface.SCHEMA, sort_by=("cell",))
+    store.write_json(risk_surface.geojson(found), stem.with_suffix(".geojson"))
+    print(f"{risk_surface.describe(found)}\n{stem}.geojson and .parquet")
 
 
 def _truth(paths: DatasetPaths, name: str) -> pa.Table | None:
@@ -112,9 +119,7 @@ def _truth(paths: DatasetPaths, name: str) -> pa.Table | None:
 
 def _table(path: Path, columns: list[str] | None = None) -> pa.Table:
     if not path.exists():
-        raise cli.StageError(
-            f"{path}: no such file; run `python -m pipeline.features`, then `python -m pipeline.train`"
-        )
+        raise StageError(f"{path}: no such file; run `python -m pipeline.features`, then `python -m pipeline.train`")
     return store.read_table(path, columns=columns)
 
 

@@ -9,17 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
-from pipeline import cells as h3cells
-from pipeline import splits
-from pipeline.cli import StageError
-from pipeline.evaluate import baselines, curves, oracle
+from pipeline.evaluate import baselines, oracle
 from pipeline.evaluate.comparison import ORACLE, SHIPPED, compare
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.hot_spots import hot_spot_skill, near_misses
-from pipeline.evaluate.metrics import Floats, Mask, skill
-from pipeline.evaluate.parts import measurable, parts
+from pipeline.evaluate.plots import curve_points
+from pipeline.evaluate.subgroups import measurable, parts
+from pipeline.model import cells as h3cells
 from pipeline.params import AreaTask, Evaluate
-from pipeline.splits import Instants
+from pipeline.runtime.errors import StageError
+from pipeline.validation import origins as splits
+from pipeline.validation.metrics import Floats, Mask, skill
+from pipeline.validation.origins import Instants
 
 FLAGGED_SHARE = 0.01
 """Share of the cells that the operating point flags."""
@@ -95,7 +96,9 @@ def evaluate(
     flagging = float(np.quantile(probability[SHIPPED], 1 - FLAGGED_SHARE))
     return Evaluation(
         metrics={"theatre": found, "operating_points": {f"top_{100 * FLAGGED_SHARE:g}pct": flagging}},
-        plots=curves.of_places(happened, curves.chosen(found, probability), when, bins=settings.calibration_bins),
+        plots=curve_points.of_places(
+            happened, curve_points.chosen(found, probability), when, bins=settings.calibration_bins
+        ),
         measured_on=f"{len(happened):,} cells and cutoffs, {int(happened.sum()):,} with an event in {horizon} days",
     )
 

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit
 
-from pipeline import loglinear, rolling
-from pipeline.evaluate.metrics import Floats, Mask
-from pipeline.splits import Instants, Origin
+from pipeline.model import loglinear
+from pipeline.validation import rolling
+from pipeline.validation.metrics import Floats, Mask
+from pipeline.validation.origins import Instants, Origin
 
 RUNNING_MEAN = "label_log1p_per_year_ring0"
 HAWKES = "hawkes_log_events_per_day"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from pipeline.evaluate.bootstrap import mean_difference
-from pipeline.evaluate.metrics import Floats, Mask, row_log_loss
 from pipeline.params import Evaluate
+from pipeline.validation.bootstrap import mean_difference
+from pipeline.validation.metrics import Floats, Mask, row_log_loss
 
 SHIPPED, ORACLE, BASE_RATE = "lightgbm", "oracle", "base_rate"
 

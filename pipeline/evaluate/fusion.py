@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
-from pipeline.evaluate.bootstrap import mean_difference
-from pipeline.evaluate.group_skill import group_skill
-from pipeline.evaluate.metrics import Floats, Mask, row_log_loss
+from pipeline.evaluate.grouped import group_skill
 from pipeline.params import Evaluate
-from threat_scorer.prior import fuse
+from pipeline.validation.bootstrap import mean_difference
+from pipeline.validation.metrics import Floats, Mask, row_log_loss
+from threat_scorer.bundle.prior import fuse
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
     *,
     group_area_m2: float | None = None,
 ) -> dict[str, Any]:
-    """Return the skill of `threat_scorer.prior.fuse` where the prior of each alarm is known for certain.
+    """Return the skill of `threat_scorer.bundle.prior.fuse` where the prior of each alarm is known for certain.
 
     Parameters
     ----------

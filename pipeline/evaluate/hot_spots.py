@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from pipeline.evaluate.metrics import Floats, Mask, UndefinedMetricError
-from pipeline.splits import Instants
+from pipeline.validation.metrics import Floats, Mask, UndefinedMetricError
+from pipeline.validation.origins import Instants
 
 
 def hot_spot_skill(outcome: Mask, score: Floats, cutoffs: Instants, *, shares: list[float]) -> dict[str, float]:

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
-from pipeline.cli import StageError
-from pipeline.evaluate.metrics import Floats
+from pipeline.runtime.errors import StageError
+from pipeline.validation.metrics import Floats
 
 
 def of_cells(tested: pa.Table, truth: pa.Table, *, horizon_days: int) -> Floats:

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from pipeline.evaluate.comparison import BASE_RATE
-from pipeline.evaluate.metrics import Floats, Mask
+from pipeline.validation.metrics import Floats, Mask
 
 Names = npt.NDArray[Any]
 

@@ -9,13 +9,14 @@ import pyarrow as pa
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from pipeline.cli import StageError
-from pipeline.evaluate import caution, curves, fusion, oracle, sensor_baselines
+from pipeline.evaluate import fusion, oracle, sensor_baselines, uncertainty
 from pipeline.evaluate.comparison import ORACLE, SHIPPED, compare
 from pipeline.evaluate.evaluation import Evaluation
-from pipeline.evaluate.group_skill import group_skill
-from pipeline.evaluate.metrics import Floats, Mask, UndefinedMetricError, threshold_of_detection
+from pipeline.evaluate.grouped import group_skill
+from pipeline.evaluate.plots import curve_points
 from pipeline.params import Evaluate, Measured
+from pipeline.runtime.errors import StageError
+from pipeline.validation.metrics import Floats, Mask, UndefinedMetricError, threshold_of_detection
 
 Names = npt.NDArray[Any]
 
@@ -94,7 +95,7 @@ def evaluate(
         "skill": {SHIPPED: skill(_probability(held_out, "log_odds_random_split"))},
     }
     log_odds = held_out["log_odds"].to_numpy()
-    found["intervals"] = caution.intervals(
+    found["intervals"] = uncertainty.intervals(
         held_out["interval_low"].to_numpy(),
         held_out["interval_high"].to_numpy(),
         outcome,
@@ -104,7 +105,7 @@ def evaluate(
         level=fit["interval"]["level"],
         truth=None if truth is None else np.asarray(logit(probability[ORACLE])),
     )
-    found["novelty"] = caution.novelties(
+    found["novelty"] = uncertainty.novelties(
         inputs,
         measured,
         fold,
@@ -130,9 +131,9 @@ def evaluate(
     }
     return Evaluation(
         metrics={name: found, "operating_points": points},
-        plots=curves.of_alarms(
+        plots=curve_points.of_alarms(
             outcome,
-            curves.chosen(found, probability),
+            curve_points.chosen(found, probability),
             group,
             bins=settings.calibration_bins,
             group_area_m2=group_area_m2,

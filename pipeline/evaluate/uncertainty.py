@@ -1,60 +1,141 @@
-"""Predictions whose outcomes are known -> an interval of the risk that a log-odds stands for."""
+"""Held-out intervals, and novelty of groups held out -> whether both keep, group by group, what they promise."""
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from pipeline import loglinear
-from pipeline.evaluate.bootstrap import COVERAGE
-from pipeline.evaluate.metrics import Floats, Mask
+from pipeline.model import novelty
+from pipeline.params import Evaluate, Measured
+from pipeline.validation.bootstrap import mean_difference
+from pipeline.validation.metrics import Floats, Mask
 
-METHOD = (
-    "95 % block bootstrap, by cutoff, of the line from the model's log-odds to the outcomes known by then "
-    "(the rows that calibrate and held-out cutoffs), widened where need be to take in the model's own probability"
-)
+Names = npt.NDArray[Any]
 
 
-def risk_interval(
+def intervals(
+    low: Floats,
+    high: Floats,
+    outcome: Mask,
     log_odds: Floats,
+    group: Names,
+    settings: Evaluate,
     *,
-    known_log_odds: Floats,
-    known_outcome: Mask,
-    blocks: npt.NDArray[Any],
-    samples: int,
-    seed: int,
-) -> tuple[Floats, Floats]:
-    """Return the lower and upper end of the risk at each log-odds, shape (n,) each.
-
-    Whole blocks are drawn with replacement and the calibration line is fitted to each sample, by one Newton step from
-    the fit to all (Moulton and Zeger, Computational Statistics & Data Analysis 1991): a block's score and information
-    are summed once, however many samples are drawn. What it tells is how far the level and the spread of such
-    predictions have been off, from period to period; the interval takes in the probability that the model itself says.
+    level: float,
+    truth: Floats | None,
+) -> dict[str, Any]:
+    """Return how often intervals of groups not seen hold what they should.
 
     Parameters
     ----------
-    log_odds
-        Of the cells in question, shape (n,).
-    known_log_odds, known_outcome
-        Predictions of rows that the model had not seen, and what happened, shape (m,); holds both classes.
-    blocks
-        Name of each known row's block, shape (m,).
+    low, high, log_odds
+        Ends of each alarm's interval, and what was said of it, by a model that never saw its group; shape (n,).
+    truth
+        Log-odds of the oracle, shape (n,); None where it is not known.
+
+    Returns
+    -------
+    dict
+        ``level``: what they promise. ``mean_width`` of the probability. ``bins_held``: share of bins of equal count in
+        which the share of hazards lies between the mean ends. ``groups_held``: the same of groups; the share in a
+        small group is off by chance too, so it is more often outside than its probability is. ``oracle_held``: share of
+        alarms whose true probability, given what was measured, is inside.
     """
-    line = loglinear.fit(["log_odds"], known_log_odds[:, None], known_outcome)
-    at = np.array([line.intercept, line.weights["log_odds"]])
-    design = np.column_stack([np.ones(len(known_log_odds)), known_log_odds])
-    fitted = expit(design @ at)
-    _, block = np.unique(blocks, return_inverse=True)
-    count = int(block.max()) + 1
-    residual, weight = known_outcome - fitted, fitted * (1 - fitted)
-    score = np.stack([np.bincount(block, residual * x, count) for x in design.T], axis=1)
-    information = np.stack(
-        [np.bincount(block, weight * design[:, i] * design[:, j], count) for i in (0, 1) for j in (0, 1)], axis=1
+    below, above = expit(low), expit(high)
+    parts = np.array_split(np.argsort(log_odds, kind="stable"), settings.calibration_bins)
+    of_groups = [np.flatnonzero(group == name) for name in np.unique(group)]
+    found: dict[str, Any] = {
+        "level": level,
+        "mean_width": float((above - below).mean()),
+        "bins_held": _held_in(parts, below, above, outcome),
+        "groups_held": _held_in(of_groups, below, above, outcome),
+    }
+    if truth is not None:
+        found["oracle_held"] = _share((low <= truth) & (truth <= high), group, settings)
+    return found
+
+
+def _held_in(parts: Sequence[npt.NDArray[np.int64]], low: Floats, high: Floats, outcome: Mask) -> float:
+    return float(np.mean([low[part].mean() <= outcome[part].mean() <= high[part].mean() for part in parts]))
+
+
+def novelties(
+    inputs: Floats,
+    declared: Mapping[str, Measured],
+    fold: Names,
+    group: Names,
+    settings: Evaluate,
+    *,
+    optional: Sequence[Sequence[str]],
+    false_flags: float,
+    folds: int,
+) -> dict[str, Any]:
+    """Return how many alarms of groups not seen are called novel, and how many that something was done to.
+
+    Parameters
+    ----------
+    inputs
+        Shape (n, inputs), in the order of `declared`, NaN where missing.
+    fold, group
+        Of each row, shape (n,): what is like training is learnt without the row's fold.
+    optional, false_flags, folds
+        As the model was fitted with: see `novelty.fit`.
+
+    Returns
+    -------
+    dict
+        ``asked`` and ``false_flags``: the share of alarms that may be, and that are called novel, with its interval
+        over groups; ``worst_group``. ``planted``: by what was done to the alarms, the share that is found ``novel``,
+        and ``novel_or_out_of_range``.
+    """
+    names = list(declared)
+    planted = _planted(inputs, np.random.default_rng(settings.seed))
+    scores = {kind: np.empty(len(inputs)) for kind in ("as_measured", *planted)}
+    for name in np.unique(fold):
+        held = fold == name
+        usual = novelty.fit(inputs[~held], names, group[~held], optional=optional, false_flags=false_flags, folds=folds)
+        for kind, rows in (("as_measured", inputs), *planted.items()):
+            scores[kind][held] = usual.of(rows[held])
+    flagged = scores.pop("as_measured") > 1
+    low, high = (np.array([getattr(entry, side) for entry in declared.values()]) for side in ("low", "high"))
+    return {
+        "asked": false_flags,
+        "false_flags": _share(flagged, group, settings),
+        "worst_group": float(max(flagged[group == name].mean() for name in np.unique(group))),
+        "planted": {
+            kind: {
+                "novel": _share(values > 1, group, settings),
+                "novel_or_out_of_range": float(
+                    ((values > 1) | ((planted[kind] < low) | (planted[kind] > high)).any(axis=1)).mean()
+                ),
+            }
+            for kind, values in scores.items()
+        },
+    }
+
+
+def _planted(inputs: Floats, random: np.random.Generator) -> dict[str, Floats]:
+    """Return what a sensor that is broken, swapped or used elsewhere could give, by what was done."""
+    spread, columns = np.nanstd(inputs, axis=0), inputs.shape[1]
+    one = np.eye(columns)[random.integers(0, columns, len(inputs))]
+    return {
+        "twice as large": inputs * 2,
+        "half as large": inputs / 2,
+        "shifted by two deviations": inputs + 2 * spread,
+        "one input off by five deviations": inputs + 5 * spread * one,
+        "inputs swapped": np.roll(inputs, 1, axis=1),
+        "sign reversed": -inputs,
+        "each input of another alarm": np.column_stack([random.permutation(column) for column in inputs.T]),
+    }
+
+
+def _share(holds: Mask, group: Names, settings: Evaluate) -> dict[str, float]:
+    """Return a share of the alarms with its interval over groups."""
+    nothing = np.zeros(len(holds))
+    found = mean_difference(
+        holds.astype(np.float64), nothing, group, samples=settings.bootstrap_samples, seed=settings.seed
     )
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=samples).astype(np.float64)
-    step = np.linalg.solve((drawn @ information).reshape(-1, 2, 2), (drawn @ score)[:, :, None])[:, :, 0]
-    risks = expit((at + step) @ np.stack([np.ones(len(log_odds)), log_odds]))
-    low, high = np.quantile(risks, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], axis=0)
-    own = expit(log_odds)
-    return np.minimum(low, own), np.maximum(high, own)
+    return dataclasses.asdict(found)

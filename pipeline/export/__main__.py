@@ -9,14 +9,18 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from pipeline import cli, params, store
-from pipeline.export import describe, graph, parity, rows
-from pipeline.export.nodes import FORMS
-from pipeline.export.stages import Stages, held
+from pipeline import params
+from pipeline.export import graph, metadata
+from pipeline.export.gate import parity, rows
+from pipeline.export.graph_builder import FORMS
 from pipeline.export.trees import ModelNotExportable, parse
-from pipeline.paths import DatasetPaths
-from pipeline.signing import commands
-from threat_scorer.kinds import kind_of
+from pipeline.model.log_odds import Stages, held
+from pipeline.runtime import cli
+from pipeline.runtime.errors import StageError
+from pipeline.sign import __main__ as commands
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
+from threat_scorer.scoring.kinds import kind_of
 
 
 def main() -> None:
@@ -56,7 +60,7 @@ def main() -> None:
     if typical is not None:
         explained = np.concatenate([real[:256], columns.random(256, chances)])
         report["reasons_difference"] = parity.check_reasons(exported, reference, explained, typical=typical)
-    contract = describe.contract(
+    contract = metadata.contract(
         settings,
         dataset=given.dataset,
         model=model,
@@ -66,8 +70,8 @@ def main() -> None:
         operating_points=passed.operating_points,
         booster_digest=fitted.booster_digest,
     )
-    golden = describe.golden(exported, contract, columns.made(settings.export.golden_rows, chances))
-    content = describe.described(exported, contract, golden)
+    golden = metadata.golden(exported, contract, columns.made(settings.export.golden_rows, chances))
+    content = metadata.described(exported, contract, golden)
     _write(content, paths.onnx(model))
     store.write_json({**report, "onnx_bytes": len(content)}, paths.parity(model))
     compared = sum(int(kind["leaves"]) for kind in passed.rows.values())
@@ -108,8 +112,8 @@ def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
         # the area model is the prior: it takes none
         stages = Stages.of(fit, names, takes_prior=kind_of(model) == "sensor_threat", limit=limit)
     except (ModelNotExportable, ValueError) as error:
-        raise cli.StageError(f"{folder}: {error}") from None
-    describe.agree_on_features(
+        raise StageError(f"{folder}: {error}") from None
+    metadata.agree_on_features(
         {
             str(paths.catalogue(model)): names,
             str(folder / "fit.json"): fit["features"],

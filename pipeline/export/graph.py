@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
-from pipeline.export.asked import add_assessment, add_log_odds, add_reasons
 from pipeline.export.ensemble import LeafOutputs
-from pipeline.export.nodes import FORMS, Graph
-from pipeline.export.stages import Stages
+from pipeline.export.graph_builder import FORMS, Graph
+from pipeline.export.optional_outputs import add_assessment, add_log_odds, add_reasons
 from pipeline.export.trees import ZERO_THRESHOLD, Forest
-from threat_scorer.features import LARGEST_INTEGER
+from pipeline.model.log_odds import Stages
+from threat_scorer.scoring.features import LARGEST_INTEGER
 
 TREES: Final = "trees"
 """Name of the tree operator that gives the log-odds."""

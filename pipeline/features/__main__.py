@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline import cli, params, store
+from pipeline import params
 from pipeline.features import area_risk, sensor_threat
 from pipeline.features.area_risk import AreaRows
-from pipeline.features.catalogue import document
 from pipeline.features.sensor_threat import SensorRows
-from pipeline.marking import Marking, most_restrictive
-from pipeline.paths import DatasetPaths
-from pipeline.tables import ROW_KEYS
-from threat_scorer.kinds import kind_of
+from pipeline.model.catalogue import document
+from pipeline.runtime import cli
+from pipeline.runtime.errors import StageError
+from pipeline.storage import store
+from pipeline.storage.marking import Marking, most_restrictive
+from pipeline.storage.paths import DatasetPaths
+from pipeline.storage.schemas import ROW_KEYS
+from threat_scorer.scoring.kinds import kind_of
 
 
 def main() -> None:
@@ -50,7 +53,7 @@ def _sensor_threat(declared: params.Params, paths: DatasetPaths, model: str) -> 
 
 def _table(path: Path) -> pa.Table:
     if not path.exists():
-        raise cli.StageError(f"{path}: no such file; run `python -m pipeline.ingest` of this dataset first")
+        raise StageError(f"{path}: no such file; run `python -m pipeline.ingest` of this dataset first")
     return store.read_table(path)
 
 

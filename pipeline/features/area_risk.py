@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import cells as h3cells
-from pipeline.cells import Cells
-from pipeline.features import families
+from pipeline.features import groups
 from pipeline.features.events import DAY_US, Events, incident_events, observation_events
-from pipeline.features.families import Family
+from pipeline.features.groups import Family
 from pipeline.features.labels import LabelEvents, label_events, label_reporters, label_trust, labels
 from pipeline.features.theatre import cells_of
+from pipeline.model import cells as h3cells
+from pipeline.model.cells import Cells
 from pipeline.params import Admiralty, AreaFeatures, AreaTask, Theatre, midnight
-from pipeline.splits import Instants, cutoffs_of, instant
-from pipeline.tables import UTC
-from threat_scorer.features import Feature
+from pipeline.storage.schemas import UTC
+from pipeline.validation.origins import Instants, cutoffs_of, instant
+from threat_scorer.scoring.features import Feature
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def build(
     said = _labels(events, cutoffs, task, cells=len(cells))
     table = _table(cells, cutoffs, said, described, matrix)
     counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
-    return AreaRows(table, described, {families.HAWKES}, {**counts, **events.left_out})
+    return AreaRows(table, described, {groups.HAWKES}, {**counts, **events.left_out})
 
 
 def _families(
@@ -86,12 +86,12 @@ def _families(
     label, explosion = past.select("label"), past.select("explosion")
     at, n = _days(cutoffs), len(cells)
     return [
-        families.decayed(past, at, since=since, half_lives_days=half_lives, rings=rings, source="incidents"),
-        families.decayed(seen, at, since=since, half_lives_days=half_lives, rings=rings, source="observations"),
-        families.running_mean(label, at, since=since, rings=rings),
-        families.theatre_level(label, at, since=since, half_lives_days=half_lives, cells=n),
-        families.density(label, at, since=since, half_lives_days=half_lives, spreads=spreads),
-        families.self_exciting(
+        groups.decayed(past, at, since=since, half_lives_days=half_lives, rings=rings, source="incidents"),
+        groups.decayed(seen, at, since=since, half_lives_days=half_lives, rings=rings, source="observations"),
+        groups.running_mean(label, at, since=since, rings=rings),
+        groups.theatre_level(label, at, since=since, half_lives_days=half_lives, cells=n),
+        groups.density(label, at, since=since, half_lives_days=half_lives, spreads=spreads),
+        groups.self_exciting(
             label,
             happened,
             at,
@@ -101,11 +101,11 @@ def _families(
             half_lives_days=features.hawkes_half_lives_days,
             spreads=spreads,
         ),
-        families.recency(label, at, since=since, cells=n),
-        families.recency(explosion, at, since=since, cells=n),
-        families.last_period(label, at, window_days=task.horizon_days, cells=n),
-        families.calendar(at, cells=n),
-        families.ground(places, cells, cutoffs),
+        groups.recency(label, at, since=since, cells=n),
+        groups.recency(explosion, at, since=since, cells=n),
+        groups.last_period(label, at, window_days=task.horizon_days, cells=n),
+        groups.calendar(at, cells=n),
+        groups.ground(places, cells, cutoffs),
     ]
 
 

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import portable_math
-from pipeline.cells import Cells, centres, index_of, locate, nearest_m, resolution_of
 from pipeline.features.theatre import is_known, known_positions
-from threat_scorer.features import Feature
+from pipeline.model.cells import Cells, centres, index_of, locate, nearest_m, resolution_of
+from pipeline.runtime import portable_math
+from threat_scorer.scoring.features import Feature
 
 Floats = npt.NDArray[np.float64]
 

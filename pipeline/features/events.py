@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.admiralty import trust
-from pipeline.cells import Cells, index_of, locate
+from pipeline.features.admiralty import trust
+from pipeline.model.cells import Cells, index_of, locate
 from pipeline.params import Admiralty, Label
 
 Floats = npt.NDArray[np.float64]

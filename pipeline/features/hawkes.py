@@ -22,7 +22,7 @@ from scipy import sparse
 from pipeline.features.events import Events
 from pipeline.features.history import LN_2, decayed_counts
 from pipeline.features.labels import LabelEvents
-from pipeline.portable_math import cross_product, expm1, solve, weighted_sum
+from pipeline.runtime.portable_math import cross_product, expm1, solve, weighted_sum
 
 Floats = npt.NDArray[np.float64]
 YEAR_DAYS = 365.25

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import portable_math
 from pipeline.features.events import Events
+from pipeline.runtime import portable_math
 
 Floats = npt.NDArray[np.float64]
 LN_2 = 0.6931471805599453

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.params import Measured
-from pipeline.tables import UTC
-from threat_scorer.features import Feature, assemble, catalogue, derived_of
+from pipeline.storage.schemas import UTC
+from threat_scorer.scoring.features import Feature, assemble, catalogue, derived_of
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.cells import Cells, locate, within
-from pipeline.cli import StageError
+from pipeline.model.cells import Cells, locate, within
 from pipeline.params import Theatre
+from pipeline.runtime.errors import StageError
 
 INHABITED = ("settlement", "town")
 

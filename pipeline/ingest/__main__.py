@@ -2,14 +2,17 @@
 
 import sys
 
-from pipeline import cli, params, paths
-from pipeline.ingest import commands, report, stage
+from pipeline import params
+from pipeline.ingest import report, stage
+from pipeline.ingest.commands import command_line
+from pipeline.runtime import cli
+from pipeline.storage import paths
 
 
 def main() -> None:
     """Ingest a dataset, or run one of the commands beside."""
     if sys.argv[1:2] and not sys.argv[1].startswith("-"):
-        commands.main(sys.argv[1:])
+        command_line.main(sys.argv[1:])
         return
     dataset = cli.parser("pipeline.ingest", __doc__, model=False).parse_args().dataset
     settings = params.load()

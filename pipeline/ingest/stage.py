@@ -9,19 +9,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import store, tables
-from pipeline.cli import StageError
-from pipeline.declarations import DeclarationError
-from pipeline.ingest import decisions, report
-from pipeline.ingest.borders import border_of
-from pipeline.ingest.decisions import Decisions
-from pipeline.ingest.linkage import mark_of
-from pipeline.ingest.merging import merge
-from pipeline.ingest.positions import Gazetteer
-from pipeline.ingest.sources import TABLES, Source, as_gazetteer, read_sources, table_schema
+from pipeline.ingest import report
+from pipeline.ingest.linking import decisions
+from pipeline.ingest.linking.decisions import Decisions
+from pipeline.ingest.linking.linkage import mark_of
+from pipeline.ingest.linking.merging import merge
+from pipeline.ingest.mapping.sources import TABLES, Source, as_gazetteer, read_sources, table_schema
+from pipeline.ingest.rules.borders import border_of
+from pipeline.ingest.rules.positions import Gazetteer
 from pipeline.ingest.staging import Staged, stage
 from pipeline.params import Linkage, Params
-from pipeline.paths import DatasetPaths
+from pipeline.runtime.errors import DeclarationError, StageError
+from pipeline.storage import schemas, store
+from pipeline.storage.paths import DatasetPaths
 
 
 def in_place(
@@ -107,14 +107,14 @@ def write(
         for table in TABLES:
             parts = [part.rows for part in done.values() if part.counts["table"] == table and part.counts["kept"]]
             _concatenate(parts, new / f"{table}.parquet", schema=table_schema(table, measured))
-        merges = tables.MERGES.empty_table()
+        merges = schemas.MERGES.empty_table()
         if linking is not None:
             merges, linked = _link(new / "incidents.parquet", linking)
         store.write_table(
-            merges, new / "merges.parquet", schema=tables.MERGES, sort_by=("incident_id", "report_id", "other_id")
+            merges, new / "merges.parquet", schema=schemas.MERGES, sort_by=("incident_id", "report_id", "other_id")
         )
     refused = [part.quarantine for part in done.values() if part.counts["quarantined"]]
-    _concatenate(refused, where.quarantine / "quarantine.parquet", schema=tables.QUARANTINE)
+    _concatenate(refused, where.quarantine / "quarantine.parquet", schema=schemas.QUARANTINE)
     summary = report.summary({name: staged.counts for name, staged in done.items()}, linked)
     store.write_json(summary, where.ingested)
     return summary
@@ -127,7 +127,7 @@ def _link(path: Path, linking: Linking) -> tuple[pa.Table, dict[str, int]]:
         standing = standing.select(["incident_id", "originator", "releasable_to"]).to_pylist()
         decisions.check(linking.decisions, {row["incident_id"]: mark_of(row) for row in standing}, linking.path)
     merged = merge(incidents, linking.rule, linking.decisions)
-    with store.writing_table(path, schema=tables.INCIDENTS) as write:
+    with store.writing_table(path, schema=schemas.INCIDENTS) as write:
         write(merged.incidents)
     return merged.merges, merged.counts
 

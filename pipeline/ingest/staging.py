@@ -16,12 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import store, tables
-from pipeline.cli import StageError
-from pipeline.ingest import keys, readers, versions
-from pipeline.ingest.chunk import Chunk, Refusal
-from pipeline.ingest.rows import WITHDRAWALS, Mapped, map_chunk
-from pipeline.ingest.sources import ID_OF, Source
+from pipeline.ingest import versions
+from pipeline.ingest.mapping.sources import ID_OF, Source
+from pipeline.ingest.reading import readers
+from pipeline.ingest.reading.chunk import Chunk, Refusal
+from pipeline.ingest.rules import keys
+from pipeline.ingest.rules.rows import WITHDRAWALS, Mapped, map_chunk
+from pipeline.runtime.errors import StageError
+from pipeline.storage import schemas, store
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -111,7 +113,7 @@ class Writing(ExitStack):
         self._rows = self.enter_context(store.writing_table(staged.mapped, schema=source.schema, plain=plain))
         self._withdrawals = self.enter_context(store.writing_table(staged.withdrawals, schema=WITHDRAWALS))
         self._quarantine = self.enter_context(
-            store.writing_table(staged.quarantine, schema=tables.QUARANTINE, plain=("raw_row", "row"))
+            store.writing_table(staged.quarantine, schema=schemas.QUARANTINE, plain=("raw_row", "row"))
         )
         self._hash_path = _hash_file(staged)
         self._hashes = self.enter_context(self._hash_path.open("wb"))
@@ -219,7 +221,7 @@ def quarantine_table(source: Source, refused: list[Refusal]) -> pa.Table:
         }
         for refusal in refused
     ]
-    return pa.Table.from_pylist(rows, schema=tables.QUARANTINE)
+    return pa.Table.from_pylist(rows, schema=schemas.QUARANTINE)
 
 
 def digest_of(source: Source, path: Path) -> str:
@@ -232,7 +234,7 @@ def digest_of(source: Source, path: Path) -> str:
         if name == source.mapping.gazetteer:
             state.update(repr(gazetteer.codes.to_pylist()).encode())
             state.update(gazetteer.latitude_deg.tobytes() + gazetteer.longitude_deg.tobytes())
-    for code in [*sorted(Path(__file__).parent.glob("*.py")), Path(tables.__file__), Path(store.__file__)]:
+    for code in [*sorted(Path(__file__).parent.glob("*.py")), Path(schemas.__file__), Path(store.__file__)]:
         state.update(code.read_bytes())
     if path.is_file():
         state.update(store.digest(path).encode())

@@ -7,9 +7,9 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.declarations import STRICT, nearest
+from pipeline.params.declarations import STRICT, nearest
 from pipeline.params.numbers import Count, Fraction, Positive, Share
-from pipeline.tables import CREDIBILITIES, RELIABILITIES, EventType, Hazard
+from pipeline.storage.schemas import CREDIBILITIES, RELIABILITIES, EventType, Hazard
 
 
 @dataclass(frozen=True, config=STRICT)

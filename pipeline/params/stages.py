@@ -6,10 +6,10 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.declarations import STRICT, nearest
+from pipeline.params.declarations import STRICT, nearest
 from pipeline.params.numbers import Count, Fraction, Positive, Share
-from pipeline.tables import Tlp
-from threat_scorer.kinds import kind_of
+from pipeline.storage.schemas import Tlp
+from threat_scorer.scoring.kinds import kind_of
 
 
 @dataclass(frozen=True, config=STRICT)

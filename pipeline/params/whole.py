@@ -6,10 +6,20 @@ from pathlib import Path
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.declarations import STRICT, DeclarationError, nearest, read_declaration
-from pipeline.params.datasets import Admiralty, AreaTask, Dataset, Measured, Run, SensorTask, Simulate, Theatre
+from pipeline.params.datasets import (
+    Admiralty,
+    AreaTask,
+    Dataset,
+    Measured,
+    Run,
+    SensorTask,
+    Simulate,
+    Theatre,
+)
+from pipeline.params.declarations import STRICT, nearest, read_declaration
 from pipeline.params.stages import Evaluate, Export, Features, Review, TrainSections, Tune
-from threat_scorer.kinds import kind_of
+from pipeline.runtime.errors import DeclarationError
+from threat_scorer.scoring.kinds import kind_of
 
 
 @dataclass(frozen=True, config=STRICT)

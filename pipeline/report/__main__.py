@@ -6,9 +6,11 @@
 import sys
 from pathlib import Path
 
-from pipeline import cli, params, store
-from pipeline.paths import DatasetPaths
+from pipeline import params
 from pipeline.report import documents, facts, render, summary
+from pipeline.runtime import cli
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 
 
 def main() -> None:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import params, store
-from pipeline.cli import StageError
-from pipeline.paths import DatasetPaths
+from pipeline import params
 from pipeline.report import results
-from threat_scorer.kinds import kind_of
+from pipeline.runtime.errors import StageError
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
+from threat_scorer.scoring.kinds import kind_of
 
 
 def write(words: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.feature_families import family
+from pipeline.model.feature_groups import family
 
 BINS = 10
 """Of equal count in the training rows; a value that many rows share has one bin."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.feature_families import by_family
+from pipeline.model.feature_groups import by_family
 
 Matrix = npt.NDArray[np.float32]
 

@@ -10,11 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import store
-from pipeline.cli import StageError
-from pipeline.declarations import DeclarationError
+from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subsets
 from pipeline.params import Params
-from pipeline.paths import SOURCES, DatasetPaths
 from pipeline.report.drift import Drift, after_the_last_origin, by_group, drift
 from pipeline.report.drivers import Reasons, reasons
 from pipeline.report.freshness import Freshness, freshness, newest
@@ -22,9 +19,11 @@ from pipeline.report.risk_map import risk_map
 from pipeline.review import evidence, gate
 from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Verdict
-from pipeline.run_facts import ORACLE, SHIPPED, comparisons, subsets
-from pipeline.tables import ROW_KEYS
-from threat_scorer.kinds import kind_of
+from pipeline.runtime.errors import DeclarationError, StageError
+from pipeline.storage import store
+from pipeline.storage.paths import SOURCES, DatasetPaths
+from pipeline.storage.schemas import ROW_KEYS
+from threat_scorer.scoring.kinds import kind_of
 
 PLOTS = {
     "reliability": "Calibration: what was predicted against what happened",

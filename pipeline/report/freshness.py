@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import store
+from pipeline.storage import store
 
 HAPPENED = {"incidents": "occurred_at", "observations": "occurred_at", "detections": "observed_at"}
 """Tables of what happened, and the column that says when; a row of `places` does not happen."""

@@ -7,11 +7,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from pipeline.marking import Marking, combined
+from pipeline.model.provenance import EFFORT_ELSEWHERE
 from pipeline.report.facts import Facts, ModelFacts, Part
 from pipeline.report.sensor_results import DETECTION
-from pipeline.run_facts import EFFORT_ELSEWHERE
-from threat_scorer.kinds import kind_of
+from pipeline.storage.marking import Marking, combined
+from threat_scorer.scoring.kinds import kind_of
 
 COLUMNS = {
     "area_risk": (

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subsets
 from pipeline.report.sensor_results import sensor_tables
-from pipeline.run_facts import ORACLE, SHIPPED, comparisons, subsets
 
 METRICS = {
     "roc_auc": "ROC-AUC",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import cells as h3cells
+from pipeline.model import cells as h3cells
 from pipeline.report.drivers import Reasons
 
 WIDTH = 4000

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.run_facts import ORACLE, SHIPPED
+from pipeline.model.provenance import ORACLE, SHIPPED
 
 BASE_RATE = "base_rate"
 

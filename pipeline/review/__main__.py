@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 
-from pipeline import cli, params, tracking
+from pipeline import params, tracking
 from pipeline.review import decide, ledger, registry, reviewers
 from pipeline.review.gate import Verdict
 from pipeline.review.ledger import Entry
+from pipeline.runtime import cli
 
 
 def main() -> None:

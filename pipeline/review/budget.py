@@ -12,9 +12,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline import cli
-from pipeline.cli import StageError
 from pipeline.review.gate import Used
+from pipeline.runtime import cli
+from pipeline.runtime.errors import StageError
 
 WARM_UP_ROWS = 200
 ROWS = 2000
@@ -43,8 +43,8 @@ def measure(onnx: Path) -> Used:
 
 def main() -> None:
     """Measure the file that is named, in this process."""
-    from threat_scorer.bundle import BundleError
-    from threat_scorer.model import Model
+    from threat_scorer.bundle.folder import BundleError
+    from threat_scorer.scoring.model import Model
 
     file = Path(sys.argv[1])
     before_kib = _memory_kib("VmRSS")

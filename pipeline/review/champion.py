@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline import splits
-from pipeline.cli import StageError
-from pipeline.evaluate.bootstrap import mean_difference
 from pipeline.params import Evaluate
 from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Rival
-from pipeline.tables import ROW_KEYS
-from threat_scorer.kinds import kind_of
+from pipeline.runtime.errors import StageError
+from pipeline.storage.schemas import ROW_KEYS
+from pipeline.validation import origins
+from pipeline.validation.bootstrap import mean_difference
+from threat_scorer.scoring.kinds import kind_of
 
 
 def rival(challenger: Evidence, champion: Evidence, settings: Evaluate) -> Rival:
@@ -48,7 +48,7 @@ def _blocks(challenger: Evidence, shared: pd.DataFrame) -> npt.NDArray[Any]:
     """Return what hangs together and is drawn as a whole by the bootstrap: a horizon's cutoffs, or a group's alarms."""
     if "cutoff" not in shared:
         return shared["group_id"].to_numpy()
-    return splits.blocks(shared["cutoff"].to_numpy("datetime64[us]"), horizon_days=int(challenger.fit["horizon_days"]))
+    return origins.blocks(shared["cutoff"].to_numpy("datetime64[us]"), horizon_days=int(challenger.fit["horizon_days"]))
 
 
 def _log_loss(label: "pd.Series[int]", log_odds: "pd.Series[float]") -> npt.NDArray[np.float64]:

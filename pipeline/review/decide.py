@@ -5,14 +5,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline import params, run_facts, tracking
-from pipeline.cli import StageError
-from pipeline.paths import DatasetPaths
+from pipeline import params, tracking
+from pipeline.model import provenance
 from pipeline.review import budget, evidence, gate, ledger, registry
 from pipeline.review import champion as champions
 from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Verdict
 from pipeline.review.ledger import Decision, Entry
+from pipeline.runtime.errors import StageError
+from pipeline.storage.paths import DatasetPaths
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -92,7 +93,7 @@ def promote(compared: Comparison, *, by: str, override: str | None = None) -> En
         replaces=compared.champion.decision.model_digest if compared.champion else None,
         verdict=_findings(verdict),
         evidence=challenger.files,
-        git_commit=run_facts.commit(),
+        git_commit=provenance.commit(),
     )
     return _record(decision)
 
@@ -118,7 +119,7 @@ def rollback(dataset: str, model: str, *, by: str, reason: str) -> Entry:
             by=by,
             reason=reason,
             replaces=current.decision.model_digest,
-            git_commit=run_facts.commit(),
+            git_commit=provenance.commit(),
         )
     )
 

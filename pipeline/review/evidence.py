@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pipeline import run_facts, store
-from pipeline.cli import StageError
-from pipeline.paths import DatasetPaths
+from pipeline.model import provenance
+from pipeline.runtime.errors import StageError
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,7 +66,7 @@ def of_files(dataset: str, model: str) -> Evidence:
     for file in files.values():
         if not file.exists():
             raise StageError(f"{file}: no such file; expected what `dvc repro` makes")
-    return _read(files, dataset, model, run_facts.model_digest(paths, model))
+    return _read(files, dataset, model, provenance.model_digest(paths, model))
 
 
 def of_run(client: "MlflowClient", run: "Run", *, dataset: str, model: str, signed: Mapping[str, str]) -> Evidence:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.marking import Marking
+from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subsets
 from pipeline.params import Review
 from pipeline.review.evidence import Evidence
-from pipeline.run_facts import ORACLE, SHIPPED, comparisons, subsets
-from pipeline.tables import TLP
+from pipeline.storage.marking import Marking
+from pipeline.storage.schemas import TLP
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from pipeline import store
-from pipeline.cli import StageError
 from pipeline.review import reviewers
+from pipeline.runtime.errors import StageError
+from pipeline.storage import store
 
 LEDGER = Path("approvals/ledger.jsonl")
 FIRST = "sha256:" + "0" * 64

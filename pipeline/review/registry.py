@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import tracking
-from pipeline.cli import StageError
 from pipeline.review.ledger import Anchor, Entry
+from pipeline.runtime.errors import StageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

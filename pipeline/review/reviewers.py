@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from pipeline.cli import StageError
+from pipeline.runtime.errors import StageError
 
 PUBLIC_KEYS = Path("approvals/keys")
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")

@@ -6,9 +6,12 @@ The default chain does not need it: `pipeline.acquire` makes the theatre that pa
 import dataclasses
 from pathlib import Path
 
-from pipeline import cli, params, store
+from pipeline import params
+from pipeline.runtime import cli
+from pipeline.runtime.errors import StageError
 from pipeline.simulate.scenario import SIZES
 from pipeline.simulate.write import write_theatre
+from pipeline.storage import store
 
 
 def main() -> None:
@@ -20,9 +23,7 @@ def main() -> None:
     declared = params.load()
     dataset = declared.dataset(given.dataset)
     if not dataset.simulated:
-        raise cli.StageError(
-            f"params.yaml: datasets.{given.dataset} is not simulated; expected one with simulated: true"
-        )
+        raise StageError(f"params.yaml: datasets.{given.dataset} is not simulated; expected one with simulated: true")
     simulate = dataclasses.replace(declared.simulate, size=given.size or declared.simulate.size)
     with store.replacing_folder(given.into / "raw") as raw, store.replacing_folder(given.into / "truth") as truth:
         write_theatre(simulate, dataset, raw=raw, truth=truth)

@@ -10,11 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from pipeline import portable_math, store
+from pipeline.runtime import portable_math
 from pipeline.simulate import sensors
 from pipeline.simulate.ground import Floats, Ground, Integers
 from pipeline.simulate.process import YEAR_DAYS, Laws, plan_patrols
 from pipeline.simulate.scenario import Scenario
+from pipeline.storage import store
 
 FILE = "command/detections.csv"
 CHUNK_ALARMS = 200_000

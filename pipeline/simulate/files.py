@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import portable_math
+from pipeline.runtime import portable_math
 from pipeline.simulate import formats
 from pipeline.simulate.faults import Columns, add_faulty
 from pipeline.simulate.ground import Ground

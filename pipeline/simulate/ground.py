@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial import Delaunay, cKDTree
 
-from pipeline import portable_math
+from pipeline.runtime import portable_math
 from pipeline.simulate.scenario import Scenario
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from pipeline import portable_math
+from pipeline.runtime import portable_math
 from pipeline.simulate.ground import Floats, Ground
 from pipeline.simulate.partners import PARTNERS, Partner, rumoured
 from pipeline.simulate.process import FADING, LAPSES_PER_DAY, Day, Laws, next_excitation

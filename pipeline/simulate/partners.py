@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import portable_math
+from pipeline.runtime import portable_math
 from pipeline.simulate.ground import Floats, Ground
 from pipeline.simulate.scenario import Scenario
 

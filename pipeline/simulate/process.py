@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from pipeline import portable_math
+from pipeline.runtime import portable_math
 from pipeline.simulate.ground import Floats, Ground, Integers, smooth_field
 from pipeline.simulate.scenario import Scenario
 

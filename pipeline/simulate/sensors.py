@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.portable_math import cholesky, cross_product, exp, expit, log, logit, solve_lower, weighted_sum
+from pipeline.runtime.portable_math import (
+    cholesky,
+    cross_product,
+    exp,
+    expit,
+    log,
+    logit,
+    solve_lower,
+    weighted_sum,
+)
 from pipeline.simulate.ground import Floats
 
 READINGS = ("voltage", "emi_in_phase", "emi_quadrature", "gpr_contrast", "gpr_depth")

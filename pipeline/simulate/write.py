@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline import store
 from pipeline.params import Dataset, Simulate
 from pipeline.simulate import files, process
 from pipeline.simulate.detections import make_lanes, write_detections
@@ -15,6 +14,7 @@ from pipeline.simulate.ground import Floats, Ground, make_ground
 from pipeline.simulate.oracle import Oracle, make_visibility
 from pipeline.simulate.partners import PARTNERS, report
 from pipeline.simulate.scenario import Scenario, make_scenario
+from pipeline.storage import store
 
 _UTC = pa.timestamp("us", tz="UTC")
 

@@ -3,7 +3,7 @@
 MLflow is a log, DVC's files are the truth: nothing reads MLflow to build, and no run id is ever an output. `record` is
 therefore one idempotent question, "does MLflow show what the files say?", asked after every stage that a run speaks of
 and once more at the end of ``make``: a model restored from DVC's cache, which was not fitted here, gets its run too.
-What a run says of itself (its name, its tags, its data) is in `pipeline.run_facts`; only this package imports mlflow.
+The name, tags and data of a run come from `pipeline.model.provenance`. Only this package imports mlflow.
 
 Read `runs` first, then `models` (what a model's run holds) and `folds` (the runs below it: an origin, or groups that
 were held out); `connection` knows which store it all goes to.

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from pipeline import cli
+from pipeline.runtime import cli
 from pipeline.tracking.connection import connect, uri
 from pipeline.tracking.runs import record_pipeline
 

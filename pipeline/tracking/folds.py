@@ -12,8 +12,9 @@ import pyarrow as pa
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from pipeline import run_facts, store
-from pipeline.paths import DatasetPaths
+from pipeline.model import provenance
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 from pipeline.tracking.connection import batched
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def folds(model: str, held_out: pa.Table, fit: Mapping[str, Any], metrics: Mappi
         What `evaluate` wrote: where it compares the rows of an origin with baselines, so does the origin's run.
     """
     origins = {origin["at"][:10]: origin for origin in fit.get("origins", [])}
-    compared = {name: part for _, found in run_facts.comparisons(metrics) for name, part in run_facts.subsets(found)}
+    compared = {name: part for _, found in provenance.comparisons(metrics) for name, part in provenance.subsets(found)}
     fold = np.asarray(held_out["fold"].to_pylist())
     label, probability = held_out["label"].to_numpy() == 1, expit(held_out["log_odds"].to_numpy())
     for name in np.unique(fold).tolist():
@@ -88,10 +89,10 @@ def folds(model: str, held_out: pa.Table, fit: Mapping[str, Any], metrics: Mappi
         params: dict[str, Any] = {"held_out": name}
         part = compared.get(f"origin_{name}", {})
         if part:
-            found |= run_facts.flat({"log_loss_difference": part["log_loss_difference"]})
+            found |= provenance.flat({"log_loss_difference": part["log_loss_difference"]})
             params["best_baseline"] = part["best_baseline"]
         if name in origins:
-            params |= run_facts.flat({"fit": origins[name]})
+            params |= provenance.flat({"fit": origins[name]})
         about = f"origin {name}" if "cutoff" in held_out.column_names else f"without {_some_of(name)}"
         said = f"{model} {about}: log-loss {found['log_loss']:.4f} on {int(some.sum()):,} rows"
         yield Fold(name, said, found, params)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import run_facts, store
-from pipeline.effort import Effort
-from pipeline.paths import DatasetPaths
+from pipeline.model import provenance
+from pipeline.runtime.resource_use import Effort
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 from pipeline.tracking.connection import batched, experiment_of
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ def log_fit(client: "MlflowClient", paths: DatasetPaths, model: str, digest: str
         "model": model,
         "model_digest": digest,
         **{f"marking.{key}": str(value) for key, value in fit["marking"].items()},
-        **run_facts.origin(paths.dataset),
+        **provenance.origin(paths.dataset),
     }
-    name = run_facts.model_name(model, digest, metrics={})
+    name = provenance.model_name(model, digest, metrics={})
     with mlflow.start_run(experiment_id=experiment_of(client, paths.dataset), run_name=name, tags=tags) as run:
-        mlflow.log_params(run_facts.flat({"train": fit["params"]}))
+        mlflow.log_params(provenance.flat({"train": fit["params"]}))
         mlflow.log_params({"best_iteration": fit["best_iteration"], "features": len(fit["features"])})
         mlflow.log_metrics({"train.rows": fit["rows"], "train.positives": fit["positives"]})
-        _log_inputs(client, run.info.run_id, run_facts.inputs(paths, model, fit))
+        _log_inputs(client, run.info.run_id, provenance.inputs(paths, model, fit))
         booster = lightgbm.Booster(model_file=paths.model(model) / "model.txt")
         example = pd.DataFrame(_medians(paths, model, fit["features"]), columns=fit["features"])
         mlflow.lightgbm.log_model(
@@ -70,13 +71,13 @@ def log_effort(client: "MlflowClient", run: "Run", effort: Effort) -> "Run":
 def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model: str) -> None:
     """Add what later stages found out of the model, each time that it differs from what the run shows."""
     run_id = run.info.run_id
-    for tag, files in run_facts.evidence(paths, model).items():
+    for tag, files in provenance.evidence(paths, model).items():
         if not files or run.data.tags.get(f"{tag}_digest") == (digest := store.digest(*files)):
             continue
         for file in files:
             if tag == "card":
-                took = run_facts.effort(run.data.metrics, run.data.tags.get("train.machine"))
-                text = file.read_text(encoding="utf-8").replace(run_facts.EFFORT_ELSEWHERE, took)
+                took = provenance.effort(run.data.metrics, run.data.tags.get("train.machine"))
+                text = file.read_text(encoding="utf-8").replace(provenance.EFFORT_ELSEWHERE, took)
                 client.log_text(run_id, text, f"{tag}/{file.name}")
             else:
                 client.log_artifact(run_id, str(file), tag)
@@ -84,8 +85,8 @@ def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model:
                 client.set_tag(run_id, "onnx_model_id", _log_onnx(client, run_id, file, paths, model))
             if file.name == "metrics.json":
                 metrics = store.read_json(file)
-                batched(client, run_id, metrics=run_facts.numbers(metrics), params={})
-                name = run_facts.model_name(model, run.data.tags["model_digest"], metrics)
+                batched(client, run_id, metrics=provenance.numbers(metrics), params={})
+                name = provenance.model_name(model, run.data.tags["model_digest"], metrics)
                 client.update_run(run_id, name=name)
         client.set_tag(run_id, f"{tag}_digest", digest)
 
@@ -128,7 +129,7 @@ def _medians(paths: DatasetPaths, model: str, features: list[str]) -> np.ndarray
     return np.array([[np.nanmedian(column) for column in columns]], dtype=np.float32)
 
 
-def _log_inputs(client: "MlflowClient", run_id: str, inputs: list[run_facts.Input]) -> None:
+def _log_inputs(client: "MlflowClient", run_id: str, inputs: list[provenance.Input]) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     client.log_inputs(

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline import params, run_facts
-from pipeline.effort import Effort
-from pipeline.paths import DatasetPaths
+from pipeline import params
+from pipeline.model import provenance
+from pipeline.runtime.resource_use import Effort
+from pipeline.storage.paths import DatasetPaths
 from pipeline.tracking import folds, models
 from pipeline.tracking.connection import connect, experiment_of, find_run, only_our_warnings
 
@@ -31,7 +32,7 @@ def record(dataset: str, model: str, *, effort: Effort | None = None) -> str | N
     paths = DatasetPaths(dataset)
     if not (paths.model(model) / "model.txt").exists():
         return None
-    digest = run_facts.model_digest(paths, model)
+    digest = provenance.model_digest(paths, model)
     client = connect()
     with only_our_warnings():
         run = find_model(client, dataset, model, digest) or models.log_fit(client, paths, model, digest)
@@ -62,17 +63,17 @@ def record_pipeline(dataset: str) -> str | None:
     with only_our_warnings():
         parent = find_run(client, dataset, kind="pipeline", **digests)
         if parent is None:
-            tags = {"kind": "pipeline", **digests, **run_facts.origin(dataset)}
+            tags = {"kind": "pipeline", **digests, **provenance.origin(dataset)}
             parent = client.create_run(experiment_of(client, dataset), tags=tags)
             client.set_terminated(parent.info.run_id)
     parent_id = str(parent.info.run_id)
     names = {model: child.info.run_name for model, child in children.items()}
-    client.update_run(parent_id, name=run_facts.pipeline_name(dataset, parent.data.tags, list(children)))
+    client.update_run(parent_id, name=provenance.pipeline_name(dataset, parent.data.tags, list(children)))
     lines = [f"- [{names[model]}](#/experiments/{parent.info.experiment_id}/runs/{run})" for model, run in runs.items()]
     client.set_tag(parent_id, "mlflow.note.content", "\n".join(["The models of this pipeline run:", "", *lines]))
     for model, child in children.items():
         # while a stage runs, DVC's lock still tells of the time before; now all stages are done
-        tags = {"mlflow.parentRunId": parent_id} | child.data.tags | run_facts.stage_digests(dataset, model)
+        tags = {"mlflow.parentRunId": parent_id} | child.data.tags | provenance.stage_digests(dataset, model)
         for key, value in tags.items() - child.data.tags.items():
             client.set_tag(child.info.run_id, key, value)
     return parent_id

@@ -5,12 +5,15 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from pipeline import cli, params, store
-from pipeline.effort import Stopwatch
-from pipeline.paths import DatasetPaths
-from pipeline.tables import ROW_KEYS
+from pipeline import params
+from pipeline.model.fitted import Columns, Fit, record
+from pipeline.runtime import cli
+from pipeline.runtime.errors import StageError
+from pipeline.runtime.resource_use import Stopwatch
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
+from pipeline.storage.schemas import ROW_KEYS
 from pipeline.train import area_risk, sensor_threat
-from pipeline.train.model import Columns, Fit, record
 
 
 def main() -> None:
@@ -19,7 +22,7 @@ def main() -> None:
     paths, declared = DatasetPaths(given.dataset), params.load()
     kind = declared.kind(given.dataset, given.model)
     if not paths.features(given.model).exists():
-        raise cli.StageError(f"{paths.features(given.model)}: no such file; run `python -m pipeline.features` first")
+        raise StageError(f"{paths.features(given.model)}: no such file; run `python -m pipeline.features` first")
     table, catalogue = store.read_table(paths.features(given.model)), store.read_json(paths.catalogue(given.model))
     columns = Columns(
         names=tuple(feature["name"] for feature in catalogue["features"]),

@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import rolling, splits
+from pipeline.model.fitted import Columns, Fit, Floats, Mask, Model
 from pipeline.params import AreaBoosting, AreaTask
-from pipeline.rolling import Chosen
-from pipeline.splits import Instants, Origin
-from pipeline.tables import UTC
+from pipeline.storage.schemas import UTC
 from pipeline.train import boosting
-from pipeline.train.model import Columns, Fit, Floats, Mask, Model
+from pipeline.validation import origins as splits
+from pipeline.validation import rolling
+from pipeline.validation.origins import Instants, Origin
+from pipeline.validation.rolling import Chosen
 
 Strings = npt.NDArray[np.str_]
 

@@ -3,10 +3,10 @@
 import lightgbm
 import numpy as np
 
-from pipeline import loglinear
-from pipeline.loglinear import LogLinear
+from pipeline.model import loglinear
+from pipeline.model.fitted import Columns, Floats, Mask, Matrix, Model
+from pipeline.model.loglinear import LogLinear
 from pipeline.params import Boosting, SensorBoosting
-from pipeline.train.model import Columns, Floats, Mask, Matrix, Model
 
 
 def fit(

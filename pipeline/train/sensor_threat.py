@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from sklearn.model_selection import GroupKFold
 
-from pipeline import novelty, venn_abers
-from pipeline.cli import StageError
+from pipeline.model import intervals, novelty
+from pipeline.model.fitted import Columns, Fit, Floats, Mask, Matrix
+from pipeline.model.intervals import IntervalTable
 from pipeline.params import SensorBoosting, SensorTask
+from pipeline.runtime.errors import StageError
 from pipeline.train import boosting
-from pipeline.train.model import Columns, Fit, Floats, Mask, Matrix
-from pipeline.venn_abers import IntervalTable
-from threat_scorer.features import assemble
+from threat_scorer.scoring.features import assemble
 
 Strings = npt.NDArray[np.str_]
 
@@ -174,7 +174,7 @@ def fit(
         rows=len(outcome),
         positives=int(outcome.sum()),
         details={"groups": sorted(set(groups.tolist()))},
-        interval=venn_abers.fit(calibrated, outcome, groups, level=settings.interval_level),
+        interval=intervals.fit(calibrated, outcome, groups, level=settings.interval_level),
     )
 
 

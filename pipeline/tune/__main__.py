@@ -2,10 +2,12 @@
 
 import dataclasses
 
-from pipeline import cli, params, store
-from pipeline.declarations import declare
-from pipeline.paths import DatasetPaths
-from pipeline.tune import inside, search, summary, tries
+from pipeline import params
+from pipeline.params.declarations import declare
+from pipeline.runtime import cli
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
+from pipeline.tune import search, summary, training_period, trials
 
 
 def main() -> None:
@@ -17,19 +19,19 @@ def main() -> None:
     paths, declared = DatasetPaths(given.dataset), params.load()
     chosen = {name: value for name in ("trials", "seed") if (value := getattr(given, name)) is not None}
     tune = declare({**dataclasses.asdict(declared.tune), **chosen}, params.Tune, where="the search")
-    rows = inside.read(declared, paths, given.model, retrain_periods=tune.retrain_periods)
+    rows = training_period.read(declared, paths, given.model, retrain_periods=tune.retrain_periods)
     evaluate, digest = declared.evaluate, rows.digest()
     file = paths.tuning(given.model)
     memory = file.with_suffix(".parquet")
-    known, scores = tries.read(memory), []
+    known, scores = trials.read(memory), []
     candidates = search.candidates(
         declared.train.area_risk[given.model], tune.area_risk, trials=tune.trials, seed=tune.seed
     )
     for trial, candidate in enumerate(candidates):
-        key = tries.key(digest, candidate)
+        key = trials.key(digest, candidate)
         if key not in known:
             known[key] = search.score(rows, candidate, bins=evaluate.calibration_bins)
-            tries.add(memory, key, candidate, known[key])
+            trials.add(memory, key, candidate, known[key])
             print(f"trial {trial} of {tune.trials}: log-loss {known[key].log_loss:.6f}", flush=True)
         scores.append(known[key])
     searched = list(tune.area_risk)

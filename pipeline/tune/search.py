@@ -15,12 +15,12 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.model_selection import ParameterSampler
 
-from pipeline import splits
-from pipeline.evaluate.metrics import row_log_loss, skill
 from pipeline.params import AreaBoosting, Bound
-from pipeline.rolling import Floats, Indices
 from pipeline.train import area_risk
-from pipeline.tune.inside import Inside
+from pipeline.tune.training_period import Inside
+from pipeline.validation import origins
+from pipeline.validation.metrics import row_log_loss, skill
+from pipeline.validation.rolling import Floats, Indices
 
 DIGITS = 3
 """Of a value that is drawn: params.yaml is read by people."""
@@ -69,7 +69,7 @@ def score(inside: Inside, settings: AreaBoosting, *, bins: int) -> Score:
     cutoffs, row = np.unique(held_out["cutoff"].to_numpy(), return_inverse=True)
     found = skill(outcome, probability, bins=bins)
     by_cutoff = np.bincount(row, weights=row_log_loss(outcome, probability)) / np.bincount(row)
-    blocks = splits.blocks(cutoffs, horizon_days=inside.task.horizon_days)
+    blocks = origins.blocks(cutoffs, horizon_days=inside.task.horizon_days)
     return Score(found["log_loss"], found["pr_auc"], by_cutoff, blocks)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.evaluate.bootstrap import Difference, mean_difference
 from pipeline.params import AreaBoosting, AreaTask, Evaluate
 from pipeline.tune.search import Score
+from pipeline.validation.bootstrap import Difference, mean_difference
 
 
 def table(
@@ -70,7 +70,7 @@ def lines(found: pa.Table, searched: Sequence[str], task: AreaTask, *, dataset: 
         word,
         f"The best of {len(others)} flatters: some of its lead is luck, of which the interval does not know.",
         f"To see trial {best['trial']} on the real test, in MLflow beside the others, with this folder left as it is:",
-        f"  python -m pipeline.choose {dataset} && dvc exp run --temp {flags}",
+        f"  python -m pipeline.select_dataset {dataset} && dvc exp run --temp {flags}",
     ]
 
 

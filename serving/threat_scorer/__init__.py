@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
-    from threat_scorer.scorer import Score, Scorer, Scores
+    from threat_scorer.scoring.scorer import Score, Scorer, Scores
 
 __all__ = ["Score", "Scorer", "Scores"]
 
 
 def __getattr__(name: str) -> Any:
-    # on demand: training imports `threat_scorer.features` and has no use for onnxruntime
+    # on demand: training imports `threat_scorer.scoring.features` and has no use for onnxruntime
     if name in __all__:
-        from threat_scorer import scorer
+        from threat_scorer.scoring import scorer
 
         return getattr(scorer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

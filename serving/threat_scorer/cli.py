@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from threat_scorer import bundle_commands, slots
-from threat_scorer.bundle import BundleError
-from threat_scorer.contract import Contract
-from threat_scorer.model import ScoringError
-from threat_scorer.scorer import Scorer
-from threat_scorer.stream import Counts, score_stream
+from threat_scorer.bundle.folder import BundleError
+from threat_scorer.device import bundle_commands, slots
+from threat_scorer.scoring.contract import Contract
+from threat_scorer.scoring.model import ScoringError
+from threat_scorer.scoring.scorer import Scorer
+from threat_scorer.scoring.stream import Counts, score_stream
 
 ALL_SCORED, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from threat_scorer.contract import Contract
-from threat_scorer.scorer import Scorer
+from threat_scorer.scoring.contract import Contract
+from threat_scorer.scoring.scorer import Scorer
 
 POWER = Path("/sys/class/powercap")
 WARM_UP_ROWS = 200

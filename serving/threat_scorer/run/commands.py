@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from threat_scorer.run.config import read_config
-from threat_scorer.run.health import read_status
-from threat_scorer.run.outbox import OutboxError
+from threat_scorer.run.config.settings import read_config
+from threat_scorer.run.config.toml_fields import ConfigError
+from threat_scorer.run.monitoring.health import read_status
+from threat_scorer.run.outbox.outbox import OutboxError
 from threat_scorer.run.process import run as run_process
-from threat_scorer.run.toml_fields import ConfigError
 
 WELL, DEGRADED, UNUSABLE = 0, 1, 2
 STATUSES = {"working": WELL, "quiet": WELL, "degraded": DEGRADED, "wedged": UNUSABLE, "stopped": UNUSABLE}

@@ -13,25 +13,25 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from threat_scorer import slots
-from threat_scorer.manifest import Release
-from threat_scorer.run import systemd
-from threat_scorer.run.answer import Answerer
+from threat_scorer.bundle.manifest import Release
+from threat_scorer.device import slots
 from threat_scorer.run.clock import Clock, boottime
-from threat_scorer.run.config import HTTP, Config, Http
-from threat_scorer.run.config_peers import AnyInput, FileInput, MqttInput, StdinInput
-from threat_scorer.run.degrade import Watch, keep_backgrounds, read_backgrounds
-from threat_scorer.run.health import Checks, worst, write_status
-from threat_scorer.run.inputs import FollowedFile, follow_file, read_stdin
-from threat_scorer.run.log import Log
-from threat_scorer.run.meter import Meter
-from threat_scorer.run.outbox import Outbox
-from threat_scorer.run.outputs import Delivery, Device
+from threat_scorer.run.config.peers import AnyInput, FileInput, MqttInput, StdinInput
+from threat_scorer.run.config.settings import HTTP, Config, Http
+from threat_scorer.run.config.toml_fields import ConfigError
+from threat_scorer.run.inputs.files import FollowedFile, follow_file, read_stdin
+from threat_scorer.run.monitoring import systemd
+from threat_scorer.run.monitoring.counters import Meter
+from threat_scorer.run.monitoring.health import Checks, worst, write_status
+from threat_scorer.run.monitoring.log import Log
+from threat_scorer.run.outbox.outbox import Outbox
+from threat_scorer.run.outputs.delivery import Delivery, Device
+from threat_scorer.run.outputs.sinks import open_sink
 from threat_scorer.run.queue import IntakeQueue
-from threat_scorer.run.sinks import open_sink
-from threat_scorer.run.toml_fields import ConfigError
+from threat_scorer.run.record_scorer import Answerer
+from threat_scorer.run.sensor_monitor import Watch, keep_backgrounds, read_backgrounds
 from threat_scorer.run.worker import Worker
-from threat_scorer.scorer import Scorer
+from threat_scorer.scoring.scorer import Scorer
 
 DRAIN_S = 10.0
 """How long what waits is still delivered when the process ends; the rest is delivered by the next one."""
@@ -177,19 +177,19 @@ class Process:
             file = FollowedFile(entry.path, self._outbox.position(entry.name))
             return entry.name, lambda: follow_file(entry.name, file, queue, stop)
         if isinstance(entry, MqttInput):
-            from threat_scorer.run.mqtt_input import MqttReader  # 3 MiB that a device without it need not hold
+            from threat_scorer.run.inputs.mqtt import MqttReader  # 3 MiB that a device without it need not hold
 
             reader = MqttReader(entry, queue, self._log, device=self._config.device)
             self._troubles[entry.name] = lambda: reader.connection.trouble
             return entry.name, lambda: reader.read(stop)
-        from threat_scorer.run.listener import listen, serve
+        from threat_scorer.run.inputs.listener import listen, serve
 
         server = listen(entry)
         return entry.name, lambda: serve(entry.name, server, queue, stop, self._log)
 
     def _http_port(self, config: Http) -> Callable[[], None]:
         """Open the port; return what serves it."""
-        from threat_scorer.run.http_port import HttpPort  # 3 MiB that a device without it need not hold
+        from threat_scorer.run.inputs.http import HttpPort  # 3 MiB that a device without it need not hold
 
         port = HttpPort(config, self._queue, self._checks)
         return lambda: port.serve(self._stop_inputs)

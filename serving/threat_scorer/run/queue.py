@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from threat_scorer.run.outbox import Entry
-from threat_scorer.stream import TooLong
+from threat_scorer.run.outbox.outbox import Entry
+from threat_scorer.scoring.stream import TooLong
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Mapping
 
-from threat_scorer.run.answer import Answerer
 from threat_scorer.run.clock import Clock, boottime
-from threat_scorer.run.log import Log
-from threat_scorer.run.meter import Meter
-from threat_scorer.run.outbox import Entry, Outbox, OutboxError
+from threat_scorer.run.monitoring.counters import Meter
+from threat_scorer.run.monitoring.log import Log
+from threat_scorer.run.outbox.outbox import Entry, Outbox, OutboxError
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
+from threat_scorer.run.record_scorer import Answerer
 
 BATCH = 256
 """Most records that share one write to the disk."""

@@ -1,0 +1,1 @@
+"""The points of every plot, and the pictures drawn of them."""

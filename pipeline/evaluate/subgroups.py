@@ -1,0 +1,103 @@
+"""Rows of the test -> the parts that matter: each is measured by itself, for a mean hides where a model fails."""
+
+import re
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.evaluate.baselines import RUNNING_MEAN
+from pipeline.model import cells as h3cells
+from pipeline.validation.metrics import Floats, Mask
+
+LEAST_POSITIVES = 10
+"""A part with fewer rows that an event followed is not measured: its figures would say nothing."""
+
+EFFORT = re.compile(r"(?:patrol|search|clearance)_log1p_decay(\d+)d_ring(\d+)")
+"""Features that say where people looked."""
+
+
+def parts(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray) -> dict[str, Mask]:
+    """Return parts of the test rows by name, a mask of shape (test rows,) each.
+
+    Parameters
+    ----------
+    table, outcome, in_test
+        All rows, whether an event followed, and which are of the test.
+    fold
+        Of each test row, the day of the origin whose model speaks of it.
+
+    Returns
+    -------
+    dict
+        ``cells_with_history``: an event is known at the cutoff. ``cells_ever_hit``: an event is ever known; which
+        cells these are is known only afterwards: they are there to compare with studies that do so.
+        ``exposure_none``, ``exposure_low``, ``exposure_high``: nobody is known to have patrolled, searched or cleared;
+        less than half of the others; more. ``region_north_east`` and so on: quarters of the theatre about its middle.
+        ``origin_<day>``: the rows of one origin. ``partner_<source>``: rows without an event, and those whose events
+        that partner has reported.
+    """
+    tested = table.filter(pa.array(in_test))
+    known = table[RUNNING_MEAN].to_numpy() > 0
+    cell = table["cell"].combine_chunks().dictionary_encode().indices.to_numpy()
+    ever = np.zeros(cell.max() + 1, dtype=np.bool_)
+    ever[cell[known | outcome]] = True
+    return {
+        "cells_with_history": known[in_test],
+        "cells_ever_hit": ever[cell[in_test]],
+        **_exposure(tested),
+        **_regions(tested),
+        **{f"origin_{day}": fold == day for day in np.unique(fold).tolist()},
+        **_partners(tested, outcome[in_test]),
+    }
+
+
+def measurable(some: Mask, outcome: Mask) -> bool:
+    """Return whether a part holds enough of both classes to be measured."""
+    return int(outcome[some].sum()) >= LEAST_POSITIVES and not bool(outcome[some].all())
+
+
+def _exposure(tested: pa.Table) -> dict[str, Mask]:
+    """Return the rows by how much the cell was visited, as the features with the longest memory know it."""
+    effort = {name: match for name in tested.column_names if (match := EFFORT.fullmatch(name))}
+    found = {name: int(match[1]) for name, match in effort.items() if match[2] == "0"}
+    if not found:
+        return {}
+    longest = [name for name, half_life in found.items() if half_life == max(found.values())]
+    # each kind has a unit of its own, hours or square metres: their ranks can be added
+    visited = np.sum([_rank(tested[name].to_numpy()) for name in longest], axis=0)
+    much = visited > np.median(visited[visited > 0]) if (visited > 0).any() else visited > 0
+    return {
+        "exposure_none": visited == 0,
+        "exposure_low": (visited > 0) & ~much,
+        "exposure_high": much,
+    }
+
+
+def _rank(values: Floats) -> Floats:
+    """Return the share of values below each; nothing is 0."""
+    ordered = np.sort(values)
+    return np.where(values > 0, (np.searchsorted(ordered, values) + 1) / len(values), 0.0)
+
+
+def _regions(tested: pa.Table) -> dict[str, Mask]:
+    encoded = tested["cell"].combine_chunks().dictionary_encode()
+    latitude, longitude = h3cells.centres(h3cells.from_names(encoded.dictionary.to_pylist()))
+    row = encoded.indices.to_numpy()
+    north, east = (latitude >= np.median(latitude))[row], (longitude >= np.median(longitude))[row]
+    return {
+        "region_north_east": north & east,
+        "region_north_west": north & ~east,
+        "region_south_east": ~north & east,
+        "region_south_west": ~north & ~east,
+    }
+
+
+def _partners(tested: pa.Table, outcome: Mask) -> dict[str, Mask]:
+    reporters = tested["reported_by"].combine_chunks().dictionary_encode()
+    told = [frozenset(text.split("+")) for text in reporters.dictionary.to_pylist()]
+    by = np.append(reporters.indices.fill_null(len(told)).to_numpy(), 0)[:-1]
+    found = {}
+    for source in sorted(frozenset().union(*told)):
+        theirs = np.array([source in sources for sources in told] + [False])
+        found[f"partner_{source}"] = ~outcome | theirs[by]
+    return found

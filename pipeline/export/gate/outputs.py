@@ -1,0 +1,109 @@
+"""The gate for what stands after the trees: with a prior, and asked for interval and novelty."""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from pipeline.export.gate.rows import Rows
+from pipeline.model.log_odds import Stages, held
+from pipeline.runtime.errors import StageError
+
+Floats = NDArray[np.float64]
+
+_PRIOR_SPREAD = 4.0
+_NOVELTY_TOLERANCE = 1e-12
+
+
+class ParityError(StageError):
+    """The exported model is not the booster; the message names the row, and the tree and node where there is one."""
+
+
+def as_read(model: ort.InferenceSession, rows: Rows) -> dict[str, NDArray[np.floating[Any]]]:
+    """Return the rows as a model's inputs: one matrix, or a column for each feature; in its type."""
+    inputs = model.get_inputs()
+    values = rows.astype(np.float64) if "double" in inputs[0].type else rows
+    if len(inputs) == 1 and inputs[0].name == "features":
+        return {"features": values}
+    return {entry.name: np.ascontiguousarray(values[:, [i]]) for i, entry in enumerate(inputs)}
+
+
+def check_outputs(
+    model: ort.InferenceSession,
+    stages: Stages,
+    rows: Rows,
+    own: Floats,
+    *,
+    tolerance: float,
+    where: str,
+    start: int,
+) -> None:
+    """Compare what a model gives with a prior, and when asked to assess, with its stages in double.
+
+    Parameters
+    ----------
+    own
+        (rows,) the model's own log-odds in double.
+    tolerance
+        Largest difference of a probability; of a novelty, as a share of it where that is over 1.
+    where, start
+        Kind of the rows and number of the first, for messages.
+
+    Raises
+    ------
+    ParityError
+        The first row that differs by more.
+    """
+    if stages.base_log_odds is None and stages.interval is None and stages.novelty is None:
+        return
+    inputs: dict[str, NDArray[Any]] = dict(as_read(model, rows))
+    names, prior = ["probability"], None
+    if stages.base_log_odds is not None:
+        chances = np.random.default_rng(start)
+        prior = _PRIOR_SPREAD * chances.standard_normal(len(rows))
+        inputs["prior_log_odds"] = prior[:, None]
+    if stages.interval or stages.novelty:
+        inputs["assess"] = np.array(True)
+        names += [name for name in ("interval", "novelty") if getattr(stages, name)]
+    given = dict(zip(names, model.run(names, inputs), strict=True))
+    shift = stages.shift(prior)
+    expected = expit(stages.log_odds(own, prior))
+    hold(given["probability"][:, 0], expected, tolerance, what="probability with a prior", where=where, start=start)
+    if stages.interval:
+        # a step of the table may begin between the two sums: either side of it will do
+        near = [stages.interval.of(own + side * tolerance * np.maximum(1, np.abs(own))) for side in (-1, 0, 1)]
+        for column, side in enumerate(("lower", "upper")):
+            got = given["interval"][:, column].astype(np.float64)
+            choice = np.stack([expit(_limited(ends[column] + shift, stages.limit)) for ends in near])
+            nearest = np.take_along_axis(choice, np.abs(choice - got).argmin(axis=0)[None], axis=0)[0]
+            hold(got, nearest, 2 * tolerance, what=f"{side} end of the interval", where=where, start=start)
+    if stages.novelty:
+        columns = held(rows[:, : len(stages.novelty.inputs)])
+        columns[np.isnan(rows[:, : columns.shape[1]])] = np.nan
+        novelty, got = stages.novelty.of(columns), given["novelty"][:, 0].astype(np.float64)
+        size = np.maximum(novelty, 1)
+        hold(
+            got / size,
+            novelty / size,
+            max(tolerance, _NOVELTY_TOLERANCE),
+            what="share of the novelty",
+            where=where,
+            start=start,
+        )
+
+
+def hold(got: Floats, expected: Floats, tolerance: float, *, what: str, where: str, start: int) -> None:
+    """Raise `ParityError` for the first number that is further off than `tolerance`."""
+    near = np.abs(got - expected) <= tolerance
+    if not near.all():  # NaN is not near
+        row = int(np.argmin(near))
+        raise ParityError(
+            f"{where} {start + row}: {what} {got[row]:.9g} from ONNX, {expected[row]:.9g} from LightGBM; expected at "
+            f"most {tolerance} apart. Every leaf agrees, so no tree's questions are at fault"
+        )
+
+
+def _limited(log_odds: Floats, limit: float | None) -> Floats:
+    return log_odds if limit is None else np.clip(log_odds, -limit, limit)

@@ -1,0 +1,246 @@
+"""The gate: an exported model and its booster, side by side on every row; the first difference ends the export.
+
+A model passes when no row ends in another leaf of any tree, no probability differs by more than the form's tolerance,
+with a prior or without, nor any end of an interval or novelty, and no decision at an operating point changes.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import lightgbm as lgb
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import ModelProto
+from scipy.special import expit
+
+from pipeline.export.explanations import expected_log_odds
+from pipeline.export.gate.divergence import parting
+from pipeline.export.gate.leaf_index_graph import leaf_twin
+from pipeline.export.gate.outputs import ParityError, as_read, check_outputs, hold
+from pipeline.export.gate.rows import Rows
+from pipeline.export.graph import TREES
+from pipeline.export.trees import Forest
+from pipeline.model.log_odds import Stages
+
+_COMPARED_AT_ONCE = 16384
+_WORKERS = 2
+_ROWS_WITH_ALL_OUTPUTS = 65536  # of each kind: what stands after the trees is the same for all, and slower than they
+_EXPLAINED_AT_ONCE = 256  # each takes (trees, features) in memory
+_REASONS_TOLERANCE = 1e-6
+_ROOM = 1e-5  # how far an operating point may be moved to stand clear of every score
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an exported model is held against: the booster itself, and the stages around it in double."""
+
+    booster: lgb.Booster
+    forest: Forest
+    stages: Stages
+
+    def leaves(self, rows: Rows) -> NDArray[np.int32]:
+        """Return (rows, trees) the leaf that LightGBM sends each row to."""
+        leaves = np.asarray(self.booster.predict(rows, pred_leaf=True, num_threads=1), np.int32)
+        return leaves.reshape(len(rows), self.forest.n_trees)
+
+    def own_log_odds(self, rows: Rows) -> NDArray[np.float64]:
+        """Return (rows,) the model's own log-odds in double: without prior or limit."""
+        output = np.asarray(self.booster.predict(rows, raw_score=True, num_threads=1), np.float64)
+        trees = self.forest.sigmoid * (output / self.forest.n_trees if self.forest.average else output)
+        return self.stages.own_log_odds(trees, rows)
+
+    def log_odds(self, rows: Rows) -> NDArray[np.float64]:
+        """Return (rows,) the log-odds in double."""
+        return self.stages.log_odds(self.own_log_odds(rows))
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A passed gate."""
+
+    operating_points: dict[str, float]
+    """By name; moved by at most 1e-5 where a score stood so close that its decision hung on the last bit."""
+    rows: dict[str, dict[str, float]]
+    """By kind of rows: how many rows and leaves were compared, and the largest differences found. That of the log-odds
+    is a share of the log-odds where these are over 1: float32 has seven digits."""
+
+
+def check(
+    model: ModelProto,
+    reference: Reference,
+    rows: Mapping[str, Iterable[Rows]],
+    *,
+    operating_points: Mapping[str, float],
+    tolerance: float,
+) -> Parity:
+    """Compare an exported model with its reference.
+
+    Parameters
+    ----------
+    rows
+        By kind: parts of (rows, features).
+    operating_points
+        Probability at and above which a policy calls an alarm, by name.
+    tolerance
+        Largest difference of a probability.
+
+    Raises
+    ------
+    ParityError
+        The first row that ends in another leaf, whose probability differs by more than `tolerance`, or whose
+        decision changes.
+    """
+    sessions = session(model), session(leaf_twin(model, reference.forest))
+
+    def compared_with(kind: str, parts: Iterable[Rows]) -> Iterator[_Compared]:
+        numbered = _numbered(parts)
+        while some := list(islice(numbered, _WORKERS)):  # no more than that in memory
+            yield from workers.map(lambda part: _compare(sessions, reference, part[1], kind, part[0], tolerance), some)
+
+    # each part by one thread, as in the field: two parts at a time
+    with ThreadPoolExecutor(_WORKERS) as workers:
+        compared = {kind: list(compared_with(kind, parts)) for kind, parts in rows.items()}
+    everything = [part for parts in compared.values() for part in parts]
+    expected, got = (np.concatenate([getattr(part, side) for part in everything]) for side in ("expected", "got"))
+    return Parity(
+        operating_points={name: _settled(name, at, expected, got) for name, at in operating_points.items()},
+        rows={kind: _summary(parts, reference.forest.n_trees) for kind, parts in compared.items()},
+    )
+
+
+def check_reasons(model: ModelProto, reference: Reference, rows: Rows, *, typical: NDArray[np.float64]) -> float:
+    """Compare the sum of each row's contributions with its log-odds less those of a typical row.
+
+    Returns
+    -------
+    The largest difference, as a share of the row's contributions in size (at least 1).
+
+    Raises
+    ------
+    ParityError
+        It is over 1e-6; the message names the row.
+    """
+    expected = reference.stages.own_log_odds(np.array([expected_log_odds(reference.forest)]), typical[None])
+    explained = session(model)
+    largest = 0.0
+    for start in range(0, len(rows), _EXPLAINED_AT_ONCE):
+        chunk = rows[start : start + _EXPLAINED_AT_ONCE]
+        inputs = {**as_read(explained, chunk), "explain": np.array(True)}
+        contributions = explained.run(["contributions"], inputs)[0].astype(np.float64)
+        log_odds = reference.own_log_odds(chunk)
+        size = np.maximum(np.abs(contributions).sum(axis=1), 1)
+        difference = np.abs(contributions.sum(axis=1) + expected - log_odds) / size
+        if not (difference <= _REASONS_TOLERANCE).all():
+            row = int(np.argmax(~(difference <= _REASONS_TOLERANCE)))
+            raise ParityError(
+                f"row {start + row}: contributions add up to {contributions[row].sum():.9g}; "
+                f"expected {float(log_odds[row] - expected[0]):.9g}"
+            )
+        largest = max(largest, float(difference.max(initial=0)))
+    return largest
+
+
+def session(model: ModelProto) -> ort.InferenceSession:
+    """Return a session as the field runs it: one thread, quiet."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run(model: ort.InferenceSession, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (rows,) probability and (rows,) log-odds, as double, from a model of any form."""
+    probability, log_odds = model.run(["probability", "log_odds"], as_read(model, rows))
+    return probability[:, 0].astype(np.float64), log_odds[:, 0].astype(np.float64)
+
+
+def _numbered(parts: Iterable[Rows]) -> Iterator[tuple[int, Rows]]:
+    """Yield the rows, a bearable number at a time, each time with the number of the first."""
+    number = 0
+    for part in parts:
+        for start in range(0, len(part), _COMPARED_AT_ONCE):
+            rows = np.ascontiguousarray(part[start : start + _COMPARED_AT_ONCE])
+            yield number, rows
+            number += len(rows)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Probabilities of the rows of one part, and how far the log-odds are apart, at most."""
+
+    expected: NDArray[np.float64]
+    got: NDArray[np.float64]
+    log_odds_difference: float
+
+
+def _compare(
+    sessions: tuple[ort.InferenceSession, ort.InferenceSession],
+    reference: Reference,
+    rows: Rows,
+    kind: str,
+    start: int,
+    tolerance: float,
+) -> _Compared:
+    model, twin = sessions
+    _compare_leaves(twin, reference, rows, where=f"{kind} row", start=start)
+    own = reference.own_log_odds(rows)
+    log_odds = reference.stages.log_odds(own)
+    probability = np.asarray(expit(log_odds))
+    exported, exported_log_odds = run(model, rows)
+    where = f"{kind} row"
+    hold(exported, probability, tolerance, what="probability", where=where, start=start)
+    if start < _ROWS_WITH_ALL_OUTPUTS:
+        check_outputs(model, reference.stages, rows, own, tolerance=tolerance, where=where, start=start)
+    relative = np.abs(exported_log_odds - log_odds) / np.maximum(np.abs(log_odds), 1)
+    return _Compared(probability, exported, float(relative.max(initial=0)))
+
+
+def _summary(parts: list[_Compared], n_trees: int) -> dict[str, float]:
+    rows = sum(len(part.got) for part in parts)
+    differences = [float(np.abs(part.got - part.expected).max(initial=0)) for part in parts]
+    return {
+        "rows": rows,
+        "leaves": rows * n_trees,
+        "wrong_leaves": 0,
+        "probability_difference": max(differences, default=0.0),
+        "log_odds_difference": max((part.log_odds_difference for part in parts), default=0.0),
+    }
+
+
+def _compare_leaves(twin: ort.InferenceSession, reference: Reference, rows: Rows, *, where: str, start: int) -> None:
+    expected = reference.leaves(rows)
+    got = twin.run([TREES], as_read(twin, rows))[0]
+    if (wrong := got != expected).any():
+        row, tree = (int(index) for index in np.argwhere(wrong)[0])
+        place = parting(
+            reference.forest, rows[row], tree=tree, lightgbm=int(expected[row, tree]), onnx=int(got[row, tree])
+        )
+        raise ParityError(
+            f"{where} {start + row}, {place} ({int(wrong.sum())} of {wrong.size} leaves differ in this part)"
+        )
+
+
+def _settled(name: str, asked: float, expected: NDArray[np.float64], got: NDArray[np.float64]) -> float:
+    """Return the operating point, moved into the widest gap between scores nearby if a decision would change."""
+
+    def flips(point: float) -> NDArray[np.bool_]:
+        changed: NDArray[np.bool_] = (expected >= point) != (got >= point)
+        return changed
+
+    if not flips(asked).any():
+        return float(asked)
+    near = np.unique(np.concatenate([expected, got, [asked - _ROOM, asked + _ROOM]]))
+    near = near[np.abs(near - asked) <= _ROOM * (1 + 1e-9)]
+    widest = int(np.argmax(np.diff(near)))
+    point = float((near[widest] + near[widest + 1]) / 2)
+    if (flipped := flips(point)).any():
+        row = int(np.argmax(flipped))
+        raise ParityError(
+            f"operating point {name} = {asked}: scores lie so close that decisions change wherever it stands within "
+            f"{_ROOM} (row {row} of all: {got[row]!r} from ONNX, {expected[row]!r} from LightGBM)"
+        )
+    return point

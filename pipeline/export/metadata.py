@@ -1,0 +1,143 @@
+"""Params, the record of a fit and its rows -> what the device must know of a model, and its place in the ONNX file."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, helper
+
+from pipeline.export.gate.outputs import as_read
+from pipeline.export.gate.parity import run, session
+from pipeline.export.gate.rows import Rows
+from pipeline.params import Params
+from pipeline.runtime.errors import StageError
+from threat_scorer.scoring import contract as contracts
+from threat_scorer.scoring import golden as goldens
+from threat_scorer.scoring.contract import Caution, Contract, Input, Marking
+from threat_scorer.scoring.features import assemble
+from threat_scorer.scoring.golden import Golden
+from threat_scorer.scoring.kinds import kind_of
+
+
+def contract(
+    params: Params,
+    *,
+    dataset: str,
+    model: str,
+    fit: Mapping[str, Any],
+    catalogue: Sequence[Mapping[str, str]],
+    rows: Rows,
+    operating_points: Mapping[str, float],
+    booster_digest: str,
+) -> Contract:
+    """Return the contract of one fitted model.
+
+    Parameters
+    ----------
+    fit
+        The record of the fit: `base_rate`, `features_digest`, `marking`, `params`, and `horizon_days` if it has one.
+    catalogue
+        Name and unit of each feature, in the model's order.
+    rows
+        (rows, features) the model's rows: where its features are its inputs, their range is the valid range.
+    operating_points
+        As the parity gate settled them.
+    """
+    entry = params.dataset(dataset)
+    return Contract(
+        model=model,
+        dataset=dataset,
+        simulated=entry.simulated,
+        inputs=_measured(params, dataset) if kind_of(model) == "sensor_threat" else _ranges(catalogue, rows),
+        features=tuple(feature["name"] for feature in catalogue),
+        operating_points=dict(operating_points),
+        base_rate=float(fit["base_rate"]),
+        takes_prior=kind_of(model) == "sensor_threat",
+        caution=_caution(params, fit),
+        horizon_days=fit.get("horizon_days"),
+        training_data_digest=fit["features_digest"],
+        booster_digest=booster_digest,
+        params_digest=_digest([dataclasses.asdict(entry), fit["params"]]),
+        marking=Marking(
+            originator=fit["marking"]["originator"],
+            releasable_to=tuple(fit["marking"]["releasable_to"]),
+            tlp=fit["marking"]["tlp"],
+        ),
+    )
+
+
+def golden(model: ModelProto, contract: Contract, made: Rows) -> Golden:
+    """Return made rows and what the model gives for them.
+
+    Parameters
+    ----------
+    made
+        (rows, features): what stands in the columns of the inputs is kept, derived features follow from it.
+    """
+    inputs = {entry.name: made[:, contract.features.index(entry.name)] for entry in contract.inputs}
+    _, features = assemble(contract.model, inputs)
+    opened = session(model)
+    probability, log_odds = run(opened, features)
+    caution = None
+    if contract.caution:
+        interval, novelty = opened.run(["interval", "novelty"], {**as_read(opened, features), "assess": np.array(True)})
+        caution = np.concatenate([interval, novelty], axis=1)
+    return Golden(features, probability.astype(np.float32), log_odds.astype(np.float32), caution)
+
+
+def described(model: ModelProto, contract: Contract, golden: Golden) -> bytes:
+    """Return the bytes of the file that ships: the model with contract and golden rows in its metadata."""
+    complete = ModelProto()
+    complete.CopyFrom(model)
+    helper.set_model_props(complete, {contracts.KEY: contract.to_json(), goldens.KEY: golden.to_json()})
+    content: bytes = complete.SerializeToString(deterministic=True)
+    return content
+
+
+def agree_on_features(named: Mapping[str, Sequence[str]]) -> None:
+    """Raise `StageError` unless every file that names the model's features names the same ones in the same order."""
+    (first, expected), *others = named.items()
+    for where, names in others:
+        if list(names) != list(expected):
+            column = next((i for i, (a, b) in enumerate(zip(names, expected, strict=False)) if a != b), None)
+            difference = (
+                f"{len(names)} features, expected {len(expected)}"
+                if column is None
+                else f"feature {column} is {names[column]!r}, expected {expected[column]!r}"
+            )
+            raise StageError(f"{where}: {difference}, as in {first}; run features and train again")
+
+
+def _caution(params: Params, fit: Mapping[str, Any]) -> Caution | None:
+    if "interval" not in fit or "novelty" not in fit:
+        return None
+    return Caution(
+        interval_level=fit["interval"]["level"],
+        false_flags=fit["novelty"]["false_flags"],
+        abstains=params.export.on_novel == "abstain",
+    )
+
+
+def _measured(params: Params, dataset: str) -> tuple[Input, ...]:
+    return tuple(
+        Input(name, measured.unit, measured.low, measured.high, measured.required)
+        for name, measured in params.measured(dataset).items()
+    )
+
+
+def _ranges(catalogue: Sequence[Mapping[str, str]], rows: Rows) -> tuple[Input, ...]:
+    """Return inputs that are the features themselves: as wide as the rows, required unless ever missing there."""
+    inputs = []
+    for feature, column in zip(catalogue, rows.T, strict=True):
+        known = column[np.isfinite(column)]
+        low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+        inputs.append(Input(feature["name"], feature["unit"], low, high, required=not np.isnan(column).any()))
+    return tuple(inputs)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,154 @@
+"""Outputs that are computed only when asked for: interval and novelty, and reasons."""
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from pipeline.export.ensemble import LeafOutputs
+from pipeline.export.explanations import leaf_moves
+from pipeline.export.graph_builder import Graph
+from pipeline.export.trees import Forest
+from pipeline.model.intervals import IntervalTable
+from pipeline.model.log_odds import Stages
+from pipeline.model.novelty import Novelty
+
+
+def add_log_odds(graph: Graph, stages: Stages, sums: str, held: str, offset: str, output: str) -> str:
+    """Add ``slope * (baseline + trees) + offset``: (rows, 1), double.
+
+    Few nodes: each costs a record about as long as ten trees.
+
+    Parameters
+    ----------
+    sums, held, offset
+        Names: the trees' sums, (rows, sums), beside which the graph holds `tree_slopes`, (sums, 1); the features as a
+        baseline reads them; the rest, with the intercepts in it.
+    """
+    if graph.dtype is np.float64:
+        return _add_exact_log_odds(graph, stages, sums, held, offset, output)
+    if stages.baseline:
+        weights = graph.constant("baseline_weights", stages.slope * stages.baseline.weights[:, None], np.float64)
+        offset = graph.add("Gemm", held, weights, offset, output=f"{output}_without_trees")
+    return graph.add("Gemm", sums, "tree_slopes", offset, output=output)
+
+
+def _add_exact_log_odds(graph: Graph, stages: Stages, sums: str, held: str, offset: str, output: str) -> str:
+    """Do the same in the order of `Stages.own_log_odds`, for values of 2^24 leave no digit to spare."""
+    if stages.baseline:
+        weights = graph.constant("baseline_weights", stages.baseline.weights[:, None], np.float64)
+        product = graph.add("MatMul", held, weights, output=f"{output}_product")
+        intercept = graph.constant("baseline_intercept", [[stages.baseline.intercept]], np.float64)
+        baseline = graph.add("Add", product, intercept, output=f"{output}_baseline")
+        sums = graph.add("Add", sums, baseline, output=f"{output}_boosted")
+        inside = graph.constant("intercept_inside", [[stages.slope * stages.baseline.intercept]], np.float64)
+        offset = graph.add("Sub", offset, inside, output=f"{output}_offset")
+    scaled = graph.add("Mul", sums, "tree_slopes", output=f"{output}_scaled")
+    return graph.add("Add", scaled, offset, output=output)
+
+
+def add_assessment(graph: Graph, stages: Stages, sums: str, held: str) -> None:
+    """Add the outputs `interval` and `novelty`, as far as the model has them, for who asks by the input `assess`.
+
+    Parameters
+    ----------
+    sums, held
+        As for `add_log_odds`.
+    """
+    branch = graph.branch()
+    columns: dict[str, int] = {}
+    if stages.interval:
+        own = add_log_odds(branch, stages, sums, held, "intercept", "own")  # whatever the prior
+        _add_interval(branch, stages, stages.interval, own)
+        columns["interval"] = 2
+    if stages.novelty:
+        _add_novelty(branch, stages.novelty, held)
+        columns["novelty"] = 1
+    graph.add_asked("assess", branch, columns)
+
+
+def _add_interval(branch: Graph, stages: Stages, table: IntervalTable, own: str) -> None:
+    """Add a look-up of the model's own log-odds; the prior moves both ends as it moves the log-odds."""
+    edges = branch.constant("interval_edges", np.append(table.edges, np.inf)[None], np.float64)
+    above = branch.add("Greater", own, edges, output="edges_below")
+    ones = branch.add("Cast", above, output="edges_below_as_numbers", to=TensorProto.INT64)
+    step = branch.add("ReduceSum", ones, branch.second_axis(), output="interval_step", keepdims=0)
+    # what the model says lies inside; never by its difference to an end, which loses digits where it is large
+    ends = []
+    for name, values, bound in (("low", table.low, "Min"), ("high", table.high, "Max")):
+        found = branch.add(
+            "Gather", branch.constant(f"interval_{name}", values[:, None], np.float64), step, output=f"{name}_found"
+        )
+        ends.append(branch.add(bound, found, own, output=f"{name}_end"))
+    log_odds = branch.add("Concat", *ends, output="interval_log_odds", axis=1)
+    if stages.base_log_odds is not None:
+        shift = branch.add("Sub", "offset", "intercept", output="prior_shift")
+        log_odds = branch.add("Add", log_odds, shift, output="interval_fused")
+    limited = branch.limited(log_odds, stages.limit, "interval_limited")
+    single = branch.add("Cast", limited, output="interval_as_output", to=branch.kind)
+    branch.add("Sigmoid", single, output="interval_asked")
+
+
+def _add_novelty(branch: Graph, novelty: Novelty, held: str) -> None:
+    """Add the distance from what is usual, over its limit."""
+    parts, n = len(novelty.optional), len(novelty.inputs)
+    columns = branch.constant("novelty_columns", np.arange(n), np.int64)
+    values = branch.add("Gather", held, columns, output="novelty_inputs", axis=1)
+    missing = branch.add("Gather", "is_nan", columns, output="novelty_missing", axis=1)
+    away = branch.add("Sub", values, branch.constant("novelty_mean", novelty.mean, np.float64), output="from_mean")
+    away = branch.add("Where", missing, branch.nothing(), away, output="from_mean_known")
+    # every matrix at once, side by side: which of them holds is looked up afterwards
+    side_by_side = branch.constant("novelty_whitening", np.concatenate([*novelty.whitening], axis=1), np.float64)
+    white = branch.add("MatMul", away, side_by_side, output="white")
+    shape = branch.constant("novelty_shape", [-1, 2**parts, n], np.int64)
+    shaped = branch.add("Reshape", white, shape, output="white_by_parts")
+    squared = branch.add("Mul", shaped, shaped, output="white_squared")
+    last = branch.constant("last_axis", [2], np.int64)
+    distance = branch.add("ReduceSum", squared, last, output="distance_squared", keepdims=0)
+    if parts:
+        belongs = np.array([[column in part for part in novelty.optional] for column in range(n)])
+        mask = branch.constant("novelty_parts", belongs, np.float64)
+        missing_double = branch.add("Cast", missing, output="novelty_missing_double", to=TensorProto.DOUBLE)
+        count = branch.add("MatMul", missing_double, mask, output="missing_in_part")
+        there = branch.add("Less", count, branch.constant("half", 0.5, np.float64), output="part_is_there")
+        bits = branch.add("Cast", there, output="part_bits", to=TensorProto.INT64)
+        powers = branch.constant("part_powers", [2 ** np.arange(parts)], np.int64)
+        weighed = branch.add("Mul", bits, powers, output="part_numbers")
+        index = branch.add("ReduceSum", weighed, branch.second_axis(), output="parts_there", keepdims=1)
+        distance = branch.add("GatherElements", distance, index, output="distance_squared_there", axis=1)
+    root = branch.add("Sqrt", distance, output="distance")
+    branch.add("Cast", root, output="novelty_asked", to=branch.kind)
+
+
+def add_reasons(
+    graph: Graph, forest: Forest, stages: Stages, source: str, held: str, typical: NDArray[np.float64]
+) -> None:
+    """Add the output `contributions`, for who asks by the input `explain`.
+
+    It is summed in double: a row's contributions then add up to its log-odds as closely as float32 can say them.
+    """
+    branch = graph.branch()
+    moves = _add_moves(branch, forest, source)
+    total = branch.add("Mul", moves, branch.constant("slope", stages.slope, np.float64), output="tree_moves")
+    if stages.baseline:
+        away = branch.add("Sub", held, branch.constant("typical", typical, np.float64), output="away_from_typical")
+        weights = branch.constant("baseline_weights_row", stages.slope * stages.baseline.weights, np.float64)
+        linear = branch.add("Mul", away, weights, output="baseline_moves")
+        total = branch.add("Add", total, linear, output="all_moves")
+    branch.add("Cast", total, output="contributions_asked", to=graph.kind)
+    graph.add_asked("explain", branch, {"contributions": len(forest.feature_names)})
+
+
+def _add_moves(branch: Graph, forest: Forest, source: str) -> str:
+    """Add the sum over the trees of what each feature adds on the way to the row's leaf: (rows, features), double.
+
+    The leaves give their numbers, which look the moves up in a table. (A leaf with several targets would do without
+    the table, but onnxruntime 1.31 takes two leaves for one when their first weights agree.)
+    """
+    numbers = branch.add_trees(forest, LeafOutputs.number(forest), source, "leaf_numbers")
+    number = branch.add("Cast", numbers, output="leaf_numbers_whole", to=TensorProto.INT64)
+    first = branch.constant("first_leaf", np.searchsorted(forest.leaf_tree, np.arange(forest.n_trees)), np.int64)
+    index = branch.add("Add", number, first, output="leaf_indices")
+    table = branch.constant("moves_by_leaf", leaf_moves(forest), branch.dtype)
+    by_tree = branch.add("Gather", table, index, output="moves_by_tree")  # (rows, trees, features)
+    double = branch.add("Cast", by_tree, output="moves_by_tree_double", to=TensorProto.DOUBLE)
+    return branch.add("ReduceSum", double, branch.second_axis(), output="moves", keepdims=0)

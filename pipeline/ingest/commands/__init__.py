@@ -1,0 +1,1 @@
+"""What a person runs beside the stage: check, draft, retry."""

@@ -1,0 +1,83 @@
+"""The commands beside the stage: `check` and `draft` a mapping, `retry` what was refused."""
+
+import argparse
+from pathlib import Path
+
+from pipeline import params
+from pipeline.ingest import report, stage
+from pipeline.ingest.commands import checking, draft
+from pipeline.ingest.commands.retry import retry
+from pipeline.ingest.mapping.mapping import read_mapping
+from pipeline.ingest.mapping.sources import Source
+from pipeline.ingest.rules.borders import border_of
+from pipeline.params import WORLD, Params
+from pipeline.runtime.errors import DeclarationError
+from pipeline.storage import paths
+
+
+def main(arguments: list[str]) -> None:
+    """Run one of the commands."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.ingest", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("check", help="show what would become of a file, and write nothing")
+    one.add_argument("source", type=Path, help="the mapping, data/sources/<source>.yaml")
+    one.add_argument("file", type=Path, help="the partner's file")
+    one.add_argument("--dataset", help="whose bounds, sensors and gazetteers hold; the first that names the source")
+    two = commands.add_parser("draft", help="write a first mapping of a file, to be finished by hand")
+    two.add_argument("file", type=Path, help="the partner's file")
+    three = commands.add_parser("retry", help="map what is in the quarantine again, after its mapping was mended")
+    three.add_argument("--dataset", required=True, help="an entry of `datasets` in params.yaml")
+    three.add_argument("--source", help="only this source; all that have refused records where not given")
+    given = parser.parse_args(arguments)
+    if given.command == "draft":
+        print(draft.draft(given.file), end="")
+    elif given.command == "check":
+        print(checking.as_text(checking.check(source_of(given.source, given.dataset, params.load()), given.file)))
+    else:
+        retry_dataset(given.dataset, only=given.source)
+
+
+def source_of(path: Path, dataset: str | None, settings: Params) -> Source:
+    """Put a mapping in its place: that of the dataset, or of the first that names it, or the whole world.
+
+    Raises
+    ------
+    DeclarationError
+        The mapping is wrong, or looks places up in a gazetteer that is not ingested.
+    """
+    name = path.stem
+    dataset = dataset or next((key for key, entry in settings.datasets.items() if name in entry.sources), None)
+    if dataset is None:
+        every = {key: one for modality in settings.modalities.values() for key, one in modality.items()}
+        mapping = read_mapping(path, measured=every)
+        if mapping.gazetteer is not None:
+            raise DeclarationError(
+                f"{path}: position.place.source: {mapping.gazetteer!r} belongs to a dataset; name one by --dataset"
+            )
+        return Source(name, mapping, WORLD, every, {})
+    entry, measured = settings.dataset(dataset), settings.measured(dataset)
+    where = paths.DatasetPaths(dataset)
+    mapping = read_mapping(path, measured=measured)
+    wanted = [mapping.gazetteer] if mapping.gazetteer is not None else []
+    gazetteers = stage.ingested_gazetteers(wanted, where.staging)
+    border = None if mapping.table == "places" else border_of(entry.theatre, sources=paths.SOURCES, raw=where.raw)
+    return Source(name, mapping, entry.bounds, measured, gazetteers, border, entry.years)
+
+
+def retry_dataset(dataset: str, *, only: str | None) -> None:
+    """Retry the refused records of a dataset's sources and write its tables again."""
+    settings = params.load()
+    where = paths.DatasetPaths(dataset)
+    done = {}
+    every = stage.in_place(dataset, settings, sources=paths.SOURCES, raw=where.raw, staging=where.staging)
+    for source, staged in every:
+        done[source.name] = staged
+        if only in (None, source.name):
+            retried = retry(source, staged)
+            if retried.tried:
+                print(f"{source.name}: {retried.taken:,} of {retried.tried:,} refused records fit now")
+    if only is not None and only not in done:
+        raise DeclarationError(f"{only}: not a source of {dataset} (known: {', '.join(sorted(done))})")
+    linking = stage.linking_of(dataset, settings, sources=paths.SOURCES)
+    written = stage.write(dict(sorted(done.items())), where, measured=settings.measured(dataset), linking=linking)
+    print(report.as_text(written))

@@ -1,0 +1,1 @@
+"""Reports of several partners -> one event each: linkage, a reviewer's decisions, merging."""

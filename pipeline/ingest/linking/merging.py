@@ -1,0 +1,178 @@
+"""Reports that are linked -> versions of one event, of which the best known at each time stands; no record is dropped.
+
+An event is one from the moment at which the reports that a link rests on are known; before it, both stand, as they did
+then. From that moment the better report stands alone. What it leaves open and the other says, such as the number of
+victims, goes into one more version of it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.ingest.linking.decisions import Decisions
+from pipeline.ingest.linking.linkage import link, mark_of, may_share
+from pipeline.params import Linkage
+from pipeline.storage import schemas
+from pipeline.storage.marking import Marking, combined
+
+Row = dict[str, Any]
+
+LEFT_OPEN = {"event_type": "attack_other", "hazard": "unknown", "victim_count": None}
+"""What a report may leave open: the value that says so."""
+
+_FAR = float("inf")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Incidents of which linked ones share their `incident_id`, and why they do."""
+
+    incidents: pa.Table
+    """Every row that came in, in its order, then the versions that were completed."""
+    merges: pa.Table
+    """Of `tables.MERGES`."""
+    counts: dict[str, int]
+    """Links, the reports that they join, the events that these are, and the versions that were completed."""
+
+
+def merge(incidents: pa.Table, rule: Linkage, decisions: Decisions) -> Merged:
+    """Link the incidents of several sources and let the best report of each event stand.
+
+    Parameters
+    ----------
+    incidents
+        Of the canonical table; `incident_id` tells reports of different sources apart.
+    decisions
+        What reviewers have joined or parted: it goes before any score.
+    """
+    pairs: list[Row] = [
+        _decided(*decision.reports, because=decision.because)
+        for decision in sorted(decisions.always, key=lambda decision: decision.reports)
+    ]
+    scored = link(incidents, rule, apart=decisions.apart).to_pylist()
+    pairs += [{**pair, "decided_by": "linkage"} for pair in sorted(scored, key=_by_probability)]
+    reports = _standing(incidents, {name for pair in pairs for name in (pair["report_id"], pair["other_id"])})
+    event, pairs = events(reports, pairs, apart=decisions.apart)
+    for pair in pairs:
+        one, other = reports[pair["report_id"]], reports[pair["other_id"]]
+        pair["incident_id"] = event[pair["report_id"]]
+        pair["known_from"] = max(one["available_at"], other["available_at"])
+        pair.update(_joint_marking(one, other))
+    completed = _let_the_best_stand(reports, pairs)
+    ids = [event.get(name, name) for name in incidents["incident_id"].to_pylist()]
+    closed = [
+        reports[name]["superseded_at"] if until is None and name in reports else until
+        for name, until in zip(
+            incidents["incident_id"].to_pylist(), incidents["superseded_at"].to_pylist(), strict=True
+        )
+    ]
+    for row in completed:
+        row["incident_id"] = event[row["incident_id"]]
+    rows = [
+        _with(_with(incidents, "incident_id", ids), "superseded_at", closed),
+        pa.Table.from_pylist(completed, schema=incidents.schema),
+    ]
+    joined = {name for pair in pairs for name in (pair["report_id"], pair["other_id"])}
+    counts = {
+        "links": len(pairs),
+        "reports_joined": len(joined),
+        "events": len({event[name] for name in joined}),
+        "versions_completed": len(completed),
+    }
+    return Merged(pa.concat_tables(rows), pa.Table.from_pylist(pairs, schema=schemas.MERGES), counts)
+
+
+def _standing(incidents: pa.Table, names: set[str]) -> dict[str, Row]:
+    """Return some reports by name, each as it stands."""
+    some = pc.is_in(incidents["incident_id"], value_set=pa.array(sorted(names), pa.string()))
+    rows = incidents.filter(pc.and_(some, pc.is_null(incidents["superseded_at"]))).to_pylist()
+    return {row["incident_id"]: row for row in rows}
+
+
+def events(
+    reports: dict[str, Row], pairs: Iterable[Row], *, apart: set[frozenset[str]]
+) -> tuple[dict[str, str], list[Row]]:
+    """Return for each report the one that names its event, and the pairs that stand.
+
+    Pairs are taken in their order. One is left out that would bring together, through a third, two reports that may
+    not be shown to each other's originators, that a reviewer has parted, or (unless a reviewer joins them) that are of
+    one source.
+    """
+    group = {name: {name} for name in reports}
+    marks = {name: mark_of(row) for name, row in reports.items()}
+    standing = []
+    for pair in pairs:
+        first, second = group[pair["report_id"]], group[pair["other_id"]]
+        if first is not second:
+            between = [(a, b) for a in first for b in second]
+            if any(frozenset(two) in apart or not may_share(marks[two[0]], marks[two[1]]) for two in between):
+                continue
+            one_source = any(reports[a]["source_id"] == reports[b]["source_id"] for a, b in between)
+            if one_source and pair["decided_by"] != "reviewer":
+                continue
+            for name in first | second:
+                group[name] = first | second
+        standing.append(pair)
+    return {name: min(names) for name, names in group.items()}, standing
+
+
+def _let_the_best_stand(reports: dict[str, Row], pairs: list[Row]) -> list[Row]:
+    """Close each report at the time at which a better one of its event is known; return the versions completed."""
+    best = dict(reports)
+    together = {name: [name] for name in reports}
+    completed = []
+    for pair in sorted(pairs, key=lambda pair: (pair["known_from"], pair["report_id"], pair["other_id"])):
+        at = pair["known_from"]
+        better, worse = sorted((best[pair["report_id"]], best[pair["other_id"]]), key=_order)
+        if better is worse:
+            continue
+        worse["superseded_at"] = at
+        told = {name: worse[name] for name, left_open in LEFT_OPEN.items() if better[name] == left_open != worse[name]}
+        stands = better
+        if told:
+            better["superseded_at"] = at
+            stands = {**better, **told, **_joint_marking(better, worse), "available_at": at, "superseded_at": None}
+            completed.append(stands)
+        joined = together[pair["report_id"]] + together[pair["other_id"]]
+        for name in joined:
+            best[name], together[name] = stands, joined
+    # of two links known at the same time the first may complete a version that the second replaces at once
+    return sorted(
+        (row for row in completed if row["superseded_at"] != row["available_at"]),
+        key=lambda row: (row["incident_id"], row["available_at"]),
+    )
+
+
+def _order(report: Row) -> tuple[bool, float, int, str]:
+    """Order reports of one event, the best first: dated to the day, nearer placed, finer dated, by name."""
+    precision = schemas.OCCURRED_PRECISIONS.index(report["occurred_precision"])
+    placed = report["location_precision_m"] if report["latitude_deg"] is not None else None
+    return precision > 1, _FAR if placed is None else placed, precision, report["incident_id"]
+
+
+def _by_probability(pair: Row) -> tuple[float, str, str]:
+    return -pair["probability"], pair["report_id"], pair["other_id"]
+
+
+def _decided(one: str, other: str, *, because: str) -> Row:
+    unscored = dict.fromkeys(("probability", "distance_m", "days_apart", "expected_by_chance"))
+    return {"report_id": one, "other_id": other, "decided_by": "reviewer", "reason": because, **unscored}
+
+
+def _joint_marking(*rows: Row) -> Row:
+    marking = combined(Marking.of(row) for row in rows)
+    return {
+        "originator": marking.originator,
+        "releasable_to": list(marking.releasable_to),
+        "tlp": marking.tlp,
+        "simulated": any(row["simulated"] for row in rows),
+    }
+
+
+def _with(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
+    position = table.schema.get_field_index(name)
+    field = table.schema.field(position)
+    return table.set_column(position, field, pa.array(values, field.type))

@@ -1,0 +1,249 @@
+"""Where the values, instants and places of a row come from: the parts of which a `mapping.Mapping` is made.
+
+A value of the table comes from a `Field` (columns, a value map, a constant), an instant from a `Moment`, a place from
+a `Position`. Everything a file can say is text until the mapping gives it a type.
+"""
+
+from dataclasses import field
+from datetime import date, datetime
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from annotated_types import Ge, Gt, MinLen
+from pydantic import AfterValidator, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from pipeline.params.declarations import STRICT, nearest
+
+Precision = Literal["minute", "day", "week", "month", "year"]
+NAMED_FORMATS = ("iso8601", "excel_serial", "unix_s", "unix_ms")
+DIRECTIVES = "YmdHMSfyjbBzp"
+"""Directives of `strptime` that a date format may use, besides ``%%``."""
+
+ENGLISH_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+ANY = "*"
+"""In a value map over several columns: whatever that column holds."""
+
+BETWEEN = " | "
+"""Stands between the columns' values in the key of a value map over several columns."""
+
+GEOMETRY = ("geometry.longitude", "geometry.latitude")
+"""Columns in which the GeoJSON reader gives a feature's point, as text."""
+
+FINISH = "?"
+"""What `draft` writes where only a person can know."""
+
+
+def _told(name: str) -> str:
+    if name == FINISH:
+        raise ValueError(f"expected a value in place of the draft's {FINISH!r}")
+    return name
+
+
+Name = Annotated[str, MinLen(1), AfterValidator(_told)]
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Format:
+    """How the file is written."""
+
+    kind: Literal["csv", "jsonl", "geojson", "parquet", "excel"]
+    compression: Literal["gzip"] | None = None
+    encoding: str = "utf-8"
+    """Any name that Python's codecs know; a byte order mark is skipped."""
+    delimiter: Annotated[str, MinLen(1)] = ","
+    quoted_newlines: Annotated[int, Ge(0)] = 20
+    """CSV: line ends that a quoted value may hold; a quote that takes in more refuses its line."""
+    decimal: Literal[".", ","] = "."
+    missing: list[str] = field(default_factory=lambda: [""])
+    """Texts that mean that there is no value, besides an absent or null one."""
+    sheet: str | None = None
+    """Sheet of a workbook; the first where not given."""
+    points: Literal["features", "vertices"] = "features"
+    """GeoJSON: a record is a feature, or each vertex of a feature's lines."""
+    limit_mib: Annotated[float, Gt(0)] | None = None
+    """Unpacked size beyond which the file is refused; `most_mib` where not given."""
+
+    @property
+    def most_mib(self) -> float:
+        """Unpacked size beyond which the file is refused: less for one that is packed, where a zip bomb ends."""
+        if self.limit_mib is not None:
+            return self.limit_mib
+        return 4096.0 if self.compression or self.kind in ("parquet", "excel") else 65536.0
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_a_codec(cls, name: str) -> str:
+        try:
+            "".encode(name)
+        except LookupError:
+            raise ValueError("expected the name of a text encoding, as utf-8 or latin-1") from None
+        return name
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_character(cls, delimiter: str) -> str:
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+            raise ValueError("expected one character of ASCII")
+        return delimiter
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Field:
+    """Where the values of one column of the table come from: a column, several, or a constant."""
+
+    column: Name | None = None
+    columns: Annotated[list[Name], MinLen(2)] | None = None
+    constant: str | int | float | None = None
+    values: dict[str, str | None] | None = None
+    """The partner's value -> ours; null where it means that there is none. A value not listed refuses the row.
+
+    The key ``""`` is a missing value: without it one refuses the row where the table needs a word.
+    """
+    multiply_by: float | None = None
+    """The partner's unit in ours."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The columns of the file that are read."""
+        return [self.column] if self.column else list(self.columns or [])
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> "Field":
+        _exactly_one(column=self.column, columns=self.columns, constant=self.constant)
+        if self.constant is not None and (self.values or self.multiply_by):
+            raise ValueError("a constant takes neither values nor multiply_by")
+        if self.values is not None and self.multiply_by is not None:
+            raise ValueError("expected values or multiply_by, not both")
+        if self.columns:
+            if self.values is None:
+                raise ValueError("columns need values, keyed 'first | second'")
+            for key in self.values:
+                if len(key.split(BETWEEN)) != len(self.columns):
+                    raise ValueError(
+                        f"values: key {key!r}; expected {len(self.columns)} values with {BETWEEN!r} between"
+                    )
+        return self
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Moment:
+    """Where an instant comes from: columns (joined by one space) in one of several formats, or a constant."""
+
+    column: Name | None = None
+    columns: Annotated[list[Name], MinLen(2)] | None = None
+    constant: date | datetime | None = None
+    formats: list[str] = field(default_factory=list)
+    """`strptime` formats, or `iso8601`, `excel_serial`, `unix_s`, `unix_ms`; the first that fits is taken."""
+    zone: str = "UTC"
+    """Time zone (IANA) of texts that state none."""
+    months: list[str] = field(default_factory=lambda: list(ENGLISH_MONTHS))
+    """The partner's names of the twelve months, for %b and %B; case does not matter."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The columns of the file that are read."""
+        return [self.column] if self.column else list(self.columns or [])
+
+    @property
+    def tzinfo(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.zone)
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> "Moment":
+        _exactly_one(column=self.column, columns=self.columns, constant=self.constant)
+        if bool(self.formats) == (self.constant is not None):
+            raise ValueError("columns need formats, a constant takes none")
+        if self.zone not in available_timezones():
+            raise ValueError(f"zone {self.zone!r} is not a time zone{nearest(self.zone, available_timezones())}")
+        if len(self.months) != 12:
+            raise ValueError(f"months has {len(self.months)} names; expected 12")
+        for form in self.formats:
+            _check_date_format(form)
+        return self
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Occurred(Moment):
+    """When it happened, and how long the period is that the file's date stands for."""
+
+    precision: Precision | Field = "day"
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Known:
+    """When a row could first be known: the file's own time stamp, or a stated delay.
+
+    The delay counts from the end of the period in which it happened: a row dated by month and stated with 30 days
+    is known 30 days after that month. With both, the delay serves the rows that have no time stamp.
+    """
+
+    at: Moment | None = None
+    delay_days: Annotated[float, Ge(0)] | None = None
+
+    @model_validator(mode="after")
+    def _has_an_origin(self) -> "Known":
+        if self.at is None and self.delay_days is None:
+            raise ValueError("expected at, delay_days, or both")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Gazetteer:
+    """A place code, looked up among the records of a source of places of the same dataset."""
+
+    column: Name
+    source: Name
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Position:
+    """Where a row's place comes from: two columns in degrees, the feature's geometry, MGRS, or a place code."""
+
+    latitude: Name | None = None
+    longitude: Name | None = None
+    geometry: Literal["point"] | None = None
+    mgrs: Name | None = None
+    place: Gazetteer | None = None
+    precision_m: Annotated[float, Gt(0)] | Field
+    """Radius that holds the true place."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The columns of the file that are read."""
+        named = [self.latitude, self.longitude, self.mgrs, self.place.column if self.place else None]
+        precise = self.precision_m.sources if isinstance(self.precision_m, Field) else []
+        return [name for name in named if name] + (list(GEOMETRY) if self.geometry else []) + precise
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> "Position":
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude come together")
+        _exactly_one(latitude=self.latitude, geometry=self.geometry, mgrs=self.mgrs, place=self.place)
+        return self
+
+
+def _exactly_one(**origins: object) -> None:
+    given = [name for name, value in origins.items() if value is not None]
+    if len(given) != 1:
+        raise ValueError(f"expected exactly one of {', '.join(origins)}; got {', '.join(given) or 'none'}")
+
+
+def _check_date_format(form: str) -> None:
+    if form in NAMED_FORMATS:
+        return
+    parts = form.replace("%%", "").split("%")[1:]
+    if not parts:
+        raise ValueError(f"format {form!r} has no directive{nearest(form, NAMED_FORMATS)}")
+    letters = [part[:1] for part in parts]
+    for letter in letters:
+        if not letter or letter not in DIRECTIVES:
+            known = " ".join(f"%{directive}" for directive in DIRECTIVES)
+            raise ValueError(f"format {form!r}: unknown directive %{letter} (known: {known})")
+        if letters.count(letter) > 1 or {"b", "B"} <= {*letters}:
+            raise ValueError(f"format {form!r}: %{letter} is there twice")

@@ -1,0 +1,1 @@
+"""A partner's file of any format -> chunks of text columns."""

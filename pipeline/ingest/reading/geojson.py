@@ -1,0 +1,183 @@
+"""A GeoJSON feature collection -> one flat record a feature, or a vertex, without holding the file."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.ingest.mapping.fields import GEOMETRY
+from pipeline.ingest.reading.chunk import SourceError
+from pipeline.ingest.reading.files import MIB
+from pipeline.ingest.reading.geometry import Points, check_crs, positions
+
+_MOST_LISTS = 16
+"""Lists of that name that may stand before the collection's own."""
+
+_LONGEST_REST = 16 * MIB
+"""Characters of the file after the list of features."""
+
+
+def features(stream: IO[bytes], path: Path, points: Points) -> Iterator[dict[str, Any] | str]:
+    """Give the properties of each feature, with its point under `GEOMETRY`; with ``vertices``, of each vertex.
+
+    A feature without a geometry is a record without a position. Where the geometry is no point, or cannot be read, the
+    text under `GEOMETRY` says why (`unreadable`). A member that is no feature is given back as its text.
+    """
+    for value in members(stream, path):
+        record = _record(value)
+        if record is None:
+            yield _shown(value)
+            continue
+        for longitude, latitude in positions(value, points):
+            yield {**record, GEOMETRY[0]: longitude, GEOMETRY[1]: latitude}
+
+
+def _record(feature: Any) -> dict[str, Any] | None:
+    """Return a feature's properties and its id, without the objects inside; None where it is no feature."""
+    if not isinstance(feature, dict) or feature.get("type", "Feature") != "Feature":
+        return None
+    properties = feature.get("properties")
+    if not isinstance(properties, dict | None):
+        return None
+    try:
+        json.dumps(feature, ensure_ascii=False).encode("utf-8")  # an escape may make half a character
+        return {**flat(properties or {}), **({"id": feature["id"]} if "id" in feature else {})}
+    except (UnicodeEncodeError, RecursionError):
+        return None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "[nested too deep to be shown]"
+
+
+def members(stream: IO[bytes], path: Path) -> Iterator[Any]:
+    """Decode the members of ``"features": [...]`` one at a time; the rest of the file is a buffer of a few MiB.
+
+    Numbers come as text, as the partner wrote them.
+
+    Raises
+    ------
+    SourceError
+        There is no such list, a member of it or the rest of the file is not JSON, or the file's `crs` is not WGS-84.
+    """
+    text = _Text(stream, path)
+    check_crs(text.until_features(), str(path))
+    decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+    while True:
+        character = text.next_character()
+        if character == ",":
+            text.position += 1
+        elif character == "]":
+            check_crs(text.after_features(), str(path))
+            return
+        elif character == "":
+            raise SourceError(f"{path}: the list of features ends too early; have it sent again")
+        else:
+            yield text.decode(decoder)
+
+
+def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return an object with the objects inside it drawn up.
+
+    Examples
+    --------
+    >>> flat({"a": {"b": 1}, "c": [2]})
+    {'a.b': 1, 'c': [2]}
+    """
+    result: dict[str, Any] = {}
+    for key, entry in value.items():
+        if isinstance(entry, dict):
+            result.update(flat(entry, f"{prefix}{key}."))
+        else:
+            result[prefix + key] = entry
+    return result
+
+
+class _Text:
+    """A growing window on the file's text."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._stream, self._path = stream, path
+        self._bytes = b""
+        self.text = ""
+        self.position = 0
+
+    def more(self) -> bool:
+        piece = self._stream.read(MIB)
+        self._bytes += piece
+        try:
+            text, self._bytes = self._bytes.decode("utf-8"), b""
+        except UnicodeDecodeError as error:
+            if error.end < len(self._bytes) or not piece:
+                raise SourceError(f"{self._path}: not UTF-8 ({error.reason}); state format.encoding") from None
+            text, self._bytes = self._bytes[: error.start].decode("utf-8"), self._bytes[error.start :]
+        self.text = self.text[self.position :] + text
+        self.position = 0
+        return bool(piece)
+
+    def until_features(self) -> dict[str, Any]:
+        """Go to the first feature; return the members of the collection that stand before the list."""
+        self.more()
+        for found in itertools.islice(re.finditer(r'"features"\s*:\s*\[', self.text), _MOST_LISTS):
+            members = _object(self.text[: found.end()] + "]}")
+            if members is not None and members.get("features") == []:  # the collection's own, not one inside a member
+                self.position = found.end()
+                return members
+        raise SourceError(
+            f'{self._path}: no "features" list in its first {MIB >> 20} MiB; expected a GeoJSON FeatureCollection'
+        )
+
+    def after_features(self) -> dict[str, Any]:
+        """Read the rest of the file after the list; return the members of the collection that stand there."""
+        while len(self.text) - self.position <= _LONGEST_REST and self.more():
+            pass
+        members = _object('{"features": [' + self.text[self.position :])
+        if members is None:
+            raise SourceError(
+                f"{self._path}: after the list of features: got {self.text[self.position + 1 :][:40]!r}; expected the "
+                f"end of one FeatureCollection within {_LONGEST_REST // MIB} MiB"
+            )
+        return members
+
+    def next_character(self) -> str:
+        while True:
+            while self.position < len(self.text) and self.text[self.position].isspace():
+                self.position += 1
+            if self.position < len(self.text):
+                return self.text[self.position]
+            if not self.more():
+                return ""
+
+    def decode(self, decoder: json.JSONDecoder) -> Any:
+        while True:
+            try:
+                value, end = decoder.raw_decode(self.text, self.position)
+                if end < len(self.text):  # a number cut by the window would decode too
+                    self.position = end
+                    return value
+            except (ValueError, RecursionError) as error:
+                problem = " ".join(str(error).split())
+            else:
+                problem = "the file ends inside the list"
+            if not self.more():
+                raise SourceError(f"{self._path}: a feature is not JSON ({problem}); have it sent again")
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """Decode a JSON object whose names are there once; None where it is none."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise ValueError("a name is there twice")
+        return dict(pairs)
+
+    try:
+        value = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,205 @@
+"""One file in any format that a mapping can name -> chunks of text columns, in the file's order."""
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from pipeline.ingest.mapping.fields import Format
+from pipeline.ingest.reading.chunk import Chunk, Refusal, SourceError, row_json
+from pipeline.ingest.reading.counting import Features, FilledLines
+from pipeline.ingest.reading.files import MIB, open_utf8
+from pipeline.ingest.reading.geojson import features, flat
+from pipeline.ingest.reading.header import check_header, distinct
+from pipeline.ingest.reading.quotes import Block, Splitter
+from pipeline.ingest.reading.workbooks import read_excel, read_parquet
+
+BLOCK = 4 * MIB
+"""Bytes of CSV that are read at a time."""
+
+ROWS = 20_000
+"""Records that make a chunk, where the format is read record by record."""
+
+
+def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str] = ()) -> Iterator[Chunk]:
+    """Read a file in chunks, and count its records twice.
+
+    A reader is a generator of chunks. What it returns at its end is how many records the file holds, counted by
+    another way than its parser's; None where there is no such count.
+
+    Parameters
+    ----------
+    columns
+        The columns that the mapping reads; a chunk has them and every other column of the file.
+    serials
+        Those of them that it reads as a workbook's day numbers.
+
+    Raises
+    ------
+    SourceError
+        The file as a whole cannot be read, lacks a column, or the two counts differ.
+    """
+    reading = {"csv": _read_csv, "parquet": read_parquet}.get(form.kind, _read_records)
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file; expected the file that the mapping names under `file:`")
+    if path.stat().st_size == 0:
+        raise SourceError(f"{path}: the file is empty; expected {form.kind}")
+    chunks = read_excel(path, form, columns, serials) if form.kind == "excel" else reading(path, form, columns)
+    return _counted_twice(path, chunks)
+
+
+def _counted_twice(path: Path, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    rows = 0
+    while True:
+        try:
+            chunk = next(chunks)
+        except StopIteration as end:
+            counted = end.value
+            break
+        rows += chunk.records
+        yield chunk
+    if counted is not None and counted != rows:
+        raise SourceError(
+            f"{path}: the reader gave {rows:,} records, a second count {counted:,}; expected the same number, so that "
+            "none is lost. Look for quotes or brackets that do not close, or have the file sent again"
+        )
+
+
+def _read_csv(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, int]:
+    with open_utf8(path, form) as stream:
+        splitter = Splitter(stream, path, form, BLOCK)
+        names = _csv_header(path, splitter.header(), form)
+        check_header(path, names, columns)
+        names = distinct(names)
+        counted = done = 0
+        for block in splitter.blocks(len(names)):
+            chunk = _csv_chunk(path, block, names, form, done=done, spoilt=stream.spoilt)
+            counted += block.records
+            done += chunk.records
+            yield chunk
+    return counted
+
+
+def _csv_chunk(path: Path, block: Block, names: list[str], form: Format, *, done: int, spoilt: bool) -> Chunk:
+    """Parse whole records; those before them in the file are `done`."""
+    malformed: list[Any] = []
+
+    def skip(row: Any) -> str:
+        malformed.append(row)
+        return "skip"
+
+    if not block.data.strip(b"\r\n"):
+        return Chunk(_no_rows(names), np.empty(0, np.int64), block.refused)
+    try:
+        table = pa_csv.read_csv(
+            pa.BufferReader(block.data),
+            # one thread: only then does Arrow number the rows that it skips; it is not the slower part
+            read_options=pa_csv.ReadOptions(column_names=names, block_size=len(block.data) + 1, use_threads=False),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=form.delimiter, newlines_in_values=True, invalid_row_handler=skip
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise SourceError(f"{path}: after record {done}: {' '.join(str(error).split())}; expected CSV") from None
+    cut = np.array([refusal.number for refusal in block.refused], np.int64)
+    # Arrow numbers the records that it was given: those that were cut out before it come on top
+    parsed = np.array([row.number for row in malformed], np.int64)
+    parsed += done + np.searchsorted(cut - done - np.arange(len(cut)), parsed, side="right")
+    refused = block.refused + [_malformed(row, int(n)) for row, n in zip(malformed, parsed, strict=True)]
+    numbers = _numbers(done, table.num_rows, np.concatenate([cut, parsed]))
+    batch = next(iter(table.combine_chunks().to_batches()), _no_rows(names))
+    return Chunk(batch, numbers, sorted(refused, key=lambda refusal: refusal.number), spoilt)
+
+
+def _numbers(last: int, rows: int, refused: np.ndarray) -> np.ndarray:
+    """Return the numbers of the records after `last`, leaving out those that were refused."""
+    numbers = np.arange(last + 1, last + 1 + rows + len(refused), dtype=np.int64)
+    return numbers[~np.isin(numbers, refused)] if len(refused) else numbers
+
+
+def _malformed(row: Any, number: int) -> Refusal:
+    problem = f"{row.actual_columns} values; expected {row.expected_columns}, as in the header"
+    return Refusal(number, None, "column_count", problem, None, row_json({"": row.text}))
+
+
+def _csv_header(path: Path, header: bytes, form: Format) -> list[str]:
+    lines = io.StringIO(header.decode("utf-8"), newline="")
+    try:
+        return next(csv.reader(lines, delimiter=form.delimiter))
+    except csv.Error as error:
+        raise SourceError(f"{path}: the header cannot be read ({error})") from None
+
+
+def _read_records(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, int | None]:
+    """Read JSON Lines and GeoJSON: objects, of which each may have other columns."""
+    lines, members = FilledLines(), Features()
+    see = lines.see if form.kind == "jsonl" else members.see
+    with open_utf8(path, form, see) as stream:
+        records = _json_lines(stream) if form.kind == "jsonl" else features(stream, path, form.points)
+        number = 0
+        seen: set[str] = set()
+        while block := list(itertools.islice(records, ROWS)):
+            numbered = list(enumerate(block, start=number + 1))
+            number += len(block)
+            whole = [(n, record) for n, record in numbered if isinstance(record, dict)]
+            seen.update(*(record for _, record in whole))
+            yield Chunk(
+                as_columns([record for _, record in whole], columns),
+                np.array([n for n, _ in whole], np.int64),
+                [_not_json(n, record) for n, record in numbered if isinstance(record, str)],
+            )
+        while stream.read(MIB):  # what the parser did not need is counted too
+            pass
+    if seen:
+        absent = [column for column in columns if column not in seen]
+        if absent:
+            check_header(path, sorted(seen), absent)
+    if form.kind == "jsonl":
+        return lines.count
+    if not members.whole:
+        raise SourceError(f"{path}: the file ends inside an object, a list or a text; have it sent again")
+    return members.count if form.points == "features" else None  # a vertex is no member
+
+
+def _json_lines(stream: IO[bytes]) -> Iterator[dict[str, Any] | str]:
+    for line in stream:
+        if not line.strip():
+            continue
+        try:
+            # numbers stay as the partner wrote them
+            value = json.loads(line.decode("utf-8"), parse_float=str, parse_int=str, parse_constant=str)
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # an escape may make half a character
+        except (ValueError, RecursionError):
+            value = None
+        yield flat(value) if isinstance(value, dict) else line.decode("utf-8")
+
+
+def as_columns(records: list[dict[str, Any]], columns: list[str]) -> pa.RecordBatch:
+    """Return records of which each may have other columns as a batch that has them all, and `columns` in any case."""
+    names = list(dict.fromkeys(itertools.chain(*records, columns)))
+    arrays = [pa.array([_as_text(record.get(name)) for record in records], pa.string()) for name in names]
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def _as_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _not_json(number: int, text: str) -> Refusal:
+    return Refusal(
+        number, None, "not_json", "the record is not a JSON object", None, row_json({"": text.rstrip("\r\n")})
+    )
+
+
+def _no_rows(names: list[str]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], pa.string()) for _ in names], names=names)

@@ -1,0 +1,211 @@
+"""Parquet files and Excel workbooks -> chunks of text columns, as the CSV of the same table would give them.
+
+Workbooks are read by openpyxl, row by row. python-calamine is faster, but it holds the whole rectangle of a sheet,
+4 GiB for two cells far apart, and gives an empty text for a formula without a result.
+"""
+
+import datetime
+import itertools
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.ingest.mapping.fields import Format
+from pipeline.ingest.reading.chunk import Chunk, SourceError
+from pipeline.ingest.reading.files import MIB
+from pipeline.ingest.reading.header import check_header, distinct
+from pipeline.ingest.reading.sheet_xml import Sheet, SheetError, column_letters, covering, examine
+from pipeline.ingest.reading.unreadable import unreadable
+
+ROWS = 65_536
+CELLS = 4_000_000
+"""Rows and cells of a workbook that make a chunk, at most."""
+
+DAYS_TO_1904 = 1462
+"""Day numbers of a workbook count from 1900, or from 1904, as Excel on the Macintosh did."""
+
+
+def read_parquet(path: Path, form: Format, columns: list[str]) -> Iterator[Chunk]:
+    """Read a Parquet file; times become ISO 8601, numbers their shortest text."""
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceError(f"{path}: not a Parquet file ({' '.join(str(error).split())})") from None
+    with file:
+        names = file.schema_arrow.names
+        check_header(path, names, columns)
+        size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+        _check_size(path, form, size)
+        done = 0
+        for batch in file.iter_batches(batch_size=ROWS):
+            arrays = [_as_text(array) for array in batch.columns]
+            numbers = np.arange(done + 1, done + 1 + batch.num_rows, dtype=np.int64)
+            done += batch.num_rows
+            yield Chunk(pa.RecordBatch.from_arrays(arrays, names=distinct(names)), numbers)
+
+
+def read_excel(path: Path, form: Format, columns: list[str], serials: Iterable[str]) -> Iterator[Chunk]:
+    """Read one sheet of an .xlsx workbook: its first row is the header, rows without any value are skipped.
+
+    The cells that are there count, not the size that the sheet states of itself, nor what is hidden or filtered.
+    Where a cell says nothing that can be read, its text says why (`unreadable`).
+
+    Parameters
+    ----------
+    serials
+        The columns whose numbers the mapping reads as dates: they count from 1900 in what is given, also where the
+        workbook counts from 1904.
+
+    Raises
+    ------
+    SourceError
+        Not a workbook that can be read, no such sheet, or openpyxl gives other rows and cells than the sheet holds.
+    """
+    with path.open("rb") as file, ExitStack() as stack:
+        with _reading(path):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            _check_size(path, form, sum(entry.file_size for entry in archive.infolist()))
+            chosen = _chosen(file, path, form.sheet)
+            with archive.open(chosen._worksheet_path) as stream:  # openpyxl has no public name for it
+                sheet = examine(stream)
+        from_1904 = serials if chosen.parent.epoch.year == 1904 else ()
+        yield from _sheet_chunks(_rows(chosen, sheet, path), sheet, path, columns, from_1904)
+
+
+def _chosen(file: IO[bytes], path: Path, name: str | None) -> Any:
+    import openpyxl  # slow to import, and few sources need it
+
+    workbook = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+    sheets = {sheet.title: sheet for sheet in workbook.worksheets}
+    if not sheets or (name is not None and name not in sheets):
+        raise SourceError(f"{path}: no sheet {name or 'of cells'!r} (has: {', '.join(workbook.sheetnames)})")
+    chosen = workbook.worksheets[0] if name is None else sheets[name]
+    chosen.reset_dimensions()
+    return chosen
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parts of the workbook that hold no cells, and of dates out of range
+            yield
+    except SourceError:
+        raise
+    except SheetError as error:
+        raise SourceError(f"{path}: {error}") from None
+    except Exception as error:  # openpyxl raises whatever its parts do, TypeError for a style that is empty
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise SourceError(f"{path}: not an .xlsx workbook that can be read ({problem})") from None
+
+
+def _values(chosen: Any, path: Path) -> Iterator[tuple[Any, ...]]:
+    rows = chosen.iter_rows(values_only=True)
+    while True:
+        with _reading(path):
+            row = next(rows, None)
+        if row is None:
+            return
+        yield row
+
+
+def _rows(chosen: Any, sheet: Sheet, path: Path) -> Iterator[tuple[int, list[Any]]]:
+    """Give each row that holds something, with its number in the sheet; openpyxl has all that the sheet's XML has."""
+    rows = cells = 0
+    for number, values in enumerate(_values(chosen, path), start=1):
+        row = list(values)
+        for column, formula in sheet.formulas.get(number, {}).items():
+            row += [None] * (column - len(row))
+            where = f"{column_letters(column)}{number}"
+            row[column - 1] = unreadable(
+                "formula", f"{where} holds {formula} without a result; expected a value: have it saved by Excel"
+            )
+        held = len(row) - row.count(None)
+        if held:
+            rows, cells = rows + 1, cells + held
+            yield number, row
+    if (rows, cells) != (sheet.rows, sheet.cells):
+        raise SourceError(
+            f"{path}: sheet {chosen.title!r}: openpyxl reads {cells} cells in {rows} rows; the sheet holds "
+            f"{sheet.cells} in {sheet.rows}: have it saved again by Excel or LibreOffice"
+        )
+
+
+def _sheet_chunks(
+    rows: Iterator[tuple[int, list[Any]]], sheet: Sheet, path: Path, columns: list[str], from_1904: Iterable[str]
+) -> Iterator[Chunk]:
+    _, first = next(rows, (0, []))
+    if not first:
+        raise SourceError(f"{path}: the sheet is empty; expected the columns' names in its first row")
+    header = ["" if value is None else str(value) for value in _fitted(first, max(sheet.width, len(first)))]
+    check_header(path, header, columns)
+    at_most = max(1, min(ROWS, CELLS // len(header)))
+    merged = {header.index(name): covering(sheet.merged, header.index(name) + 1) for name in columns}
+    shifted = {header.index(name) for name in from_1904}
+    done = 0
+    while block := list(itertools.islice(rows, at_most)):
+        held = [_fitted(row, len(header)) for _, row in block]
+        for row in held:
+            for index in shifted:
+                row[index] = _since_1900(row[index])
+        texts = [[_cell(value) for value in column] for column in zip(*held, strict=True)]
+        for index, area_at in merged.items():
+            letters = column_letters(index + 1)
+            texts[index] = [
+                text if (area := area_at(number)) is None else _merged(f"{letters}{number}", area)
+                for text, (number, _) in zip(texts[index], block, strict=True)
+            ]
+        arrays = [pa.array(column, pa.string()) for column in texts]
+        numbers = np.arange(done + 1, done + 1 + len(block), dtype=np.int64)
+        done += len(block)
+        yield Chunk(pa.RecordBatch.from_arrays(arrays, names=distinct(header)), numbers)
+
+
+def _merged(cell: str, area: str) -> str:
+    return unreadable("merged_cells", f"{cell} is one of the merged cells {area}; expected a cell of the row's own")
+
+
+def _since_1900(value: Any) -> Any:
+    """Return a day number of a workbook that counts from 1904 as one that counts from 1900."""
+    return value + DAYS_TO_1904 if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _check_size(path: Path, form: Format, size: int) -> None:
+    if size > form.most_mib * MIB:
+        raise SourceError(
+            f"{path}: {size / MIB:.0f} MiB when unpacked; expected at most format.limit_mib = {form.most_mib:g}"
+        )
+
+
+def _as_text(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return _as_text(array.dictionary_decode())
+    if pa.types.is_timestamp(kind):
+        form = "%Y-%m-%dT%H:%M:%S" + ("Z" if kind.tz else "")
+        return pc.strftime(array.cast(pa.timestamp("us", tz="UTC" if kind.tz else None)), format=form)
+    if pa.types.is_nested(kind):
+        return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
+    return array.cast(pa.string())
+
+
+def _fitted(row: list[Any], width: int) -> list[Any]:
+    return row + [None] * (width - len(row))
+
+
+def _cell(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime.datetime | datetime.date):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # Excel shows 5, and keeps 5.0
+    return str(value)

@@ -1,0 +1,1 @@
+"""Text columns -> typed rows of a table, and the rows that a rule refuses."""

@@ -1,0 +1,70 @@
+"""The files of a fitted model and rows of features -> log-odds, and what each family of features adds to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.model.feature_groups import by_family
+from pipeline.model.loglinear import LogLinear
+from pipeline.validation.metrics import Floats
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model says of rows, and why."""
+
+    log_odds: Floats
+    """Calibrated, shape (n,)."""
+    families: tuple[str, ...]
+    added: Floats
+    """What each family adds to the log-odds over the mean of these rows, shape (n, families).
+
+    A row's sum is its log-odds less the mean log-odds.
+    """
+
+
+def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Scores:
+    """Score rows, and part their log-odds among the families of features.
+
+    The baseline's part is exact: weight times feature. The trees' is TreeSHAP (Lundberg et al., Nature Machine
+    Intelligence 2020), as LightGBM computes it.
+
+    Parameters
+    ----------
+    rows
+        Holds the model's features, float32.
+    fit
+        Record of the fit: ``features``, ``baseline`` and ``calibration``.
+    """
+    return Scores(log_odds(rows, booster, fit), *by_family(fit["features"], contributions(rows, booster, fit)))
+
+
+def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:
+    """Return what each feature adds to the log-odds over the mean of these rows, shape (n, features); as `score`."""
+    names: list[str] = fit["features"]
+    matrix = _matrix(rows, names)
+    baseline = LogLinear(**fit["baseline"])
+    linear = [names.index(name) for name in baseline.weights]
+    # the last column is the trees' own mean: the same for all rows
+    added = np.asarray(booster.predict(matrix, pred_contrib=True, num_iteration=-1), dtype=np.float64)[:, :-1]
+    added[:, linear] += matrix[:, linear].astype(np.float64) * np.array(list(baseline.weights.values()))
+    return np.asarray(fit["calibration"]["slope"] * (added - added.mean(axis=0)))
+
+
+def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:
+    """Return the model's calibrated log-odds of rows, shape (n,); the arguments are those of `score`."""
+    names: list[str] = fit["features"]
+    matrix = _matrix(rows, names)
+    baseline = LogLinear(**fit["baseline"])
+    smooth = baseline.log_odds(matrix[:, [names.index(name) for name in baseline.weights]])
+    trees = np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1))
+    return np.asarray(fit["calibration"]["slope"] * (smooth + trees) + fit["calibration"]["intercept"])
+
+
+def _matrix(rows: pa.Table, names: list[str]) -> npt.NDArray[np.float32]:
+    return np.column_stack([rows[name].to_numpy() for name in names])

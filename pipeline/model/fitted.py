@@ -1,0 +1,116 @@
+"""What a fitted model is, how it scores, and how it is written down."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.model import loglinear
+from pipeline.model.loglinear import LogLinear
+from pipeline.params import Boosting
+from pipeline.validation.rolling import UNCALIBRATED, Calibration
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Features of a model, in order."""
+
+    names: tuple[str, ...]
+    linear: tuple[str, ...]
+    """Those that are never missing, and that the log-linear baseline reads."""
+    only_linear: tuple[str, ...] = ()
+    """Those of them that the trees do not split on."""
+
+    def of_baseline(self, matrix: Matrix) -> Matrix:
+        """Return the baseline's columns of a matrix that has them all."""
+        return matrix[:, [self.names.index(name) for name in self.linear]]
+
+    def of(self, table: pa.Table) -> Matrix:
+        """Return the features of a table's rows as a matrix, shape (n, len(names))."""
+        matrix = np.empty((table.num_rows, len(self.names)), dtype=np.float32)
+        for j, name in enumerate(self.names):
+            matrix[:, j] = table[name].to_numpy()
+        return matrix
+
+
+@dataclass(frozen=True)
+class Model:
+    """log-odds = slope * (baseline + trees) + intercept.
+
+    The trees are boosted from the baseline's log-odds: what grows smoothly the baseline says, the trees add the rest.
+    """
+
+    columns: Columns
+    baseline: LogLinear
+    booster: lightgbm.Booster
+    calibration: Calibration = UNCALIBRATED
+
+    def log_odds(self, matrix: Matrix, *, rounds: int | None = None) -> Floats:
+        """Return calibrated log-odds of rows, shape (n,), by all trees or by the first of them.
+
+        The matrix has the model's features in order.
+        """
+        # -1 is all: without it LightGBM stops at the best iteration that it remembers
+        trees = self.booster.predict(matrix, raw_score=True, num_iteration=-1 if rounds is None else rounds)
+        raw = self.baseline.log_odds(self.columns.of_baseline(matrix)) + np.asarray(trees)
+        return np.asarray(self.calibration.slope * raw + self.calibration.intercept)
+
+    def log_odds_by_rounds(self, matrix: Matrix, rounds: Sequence[int]) -> Floats:
+        """Return uncalibrated log-odds after each number of trees, ascending, shape (n, len(rounds))."""
+        found = np.empty((len(matrix), len(rounds)))
+        said, first = self.baseline.log_odds(self.columns.of_baseline(matrix)), 0
+        for k, last in enumerate(rounds):
+            # every tree is asked once, however many numbers of trees there are
+            trees = self.booster.predict(matrix, raw_score=True, start_iteration=first, num_iteration=last - first)
+            said, first = said + np.asarray(trees), last
+            found[:, k] = said
+        return found
+
+    def of_first(self, rounds: int) -> "Model":
+        """Return the model of the first trees alone."""
+        text = self.booster.model_to_string(num_iteration=rounds)
+        return dataclasses.replace(self, booster=lightgbm.Booster(model_str=text))
+
+    def calibrated(self, log_odds: Floats, outcome: Mask) -> "Model":
+        """Return the model with the calibration that fits its log-odds on rows that it had not seen."""
+        line = loglinear.fit(["log_odds"], log_odds[:, None], outcome)
+        return dataclasses.replace(self, calibration=Calibration(line.weights["log_odds"], line.intercept))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model and how it came about."""
+
+    model: Model
+    best_iteration: int
+    rows: int
+    positives: int
+    details: dict[str, Any]
+    """What is particular to one model's fit, such as the period that it learned from."""
+
+
+def record(fit: Fit, *, settings: Boosting, features_digest: str, marking: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of a fit as JSON data: with the booster's file, all that export and evaluate need."""
+    model = fit.model
+    return {
+        "features": list(model.columns.names),
+        "baseline": dataclasses.asdict(model.baseline),
+        "calibration": dataclasses.asdict(model.calibration),
+        "best_iteration": fit.best_iteration,
+        "base_rate": fit.positives / fit.rows,
+        "rows": fit.rows,
+        "positives": fit.positives,
+        "params": dataclasses.asdict(settings),
+        "features_digest": features_digest,
+        "marking": marking,
+        **fit.details,
+    }

@@ -1,0 +1,206 @@
+"""The stages' files, DVC's lock and the git checkout -> what an MLflow run says of itself; no MLflow in here."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline import params
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
+
+SHIPPED = "lightgbm"
+"""Name, in every comparison, of the model that goes to the field."""
+ORACLE = "oracle"
+"""Name of the simulated theatre's truth: no baseline, nothing can be better."""
+
+
+EFFORT_ELSEWHERE = (
+    "Measured at each fit. It differs from one to the next, so it is not in this file, whose bytes repeat: the "
+    "card in MLflow's run of the model, and on its registered version, says it here."
+)
+"""What a card in a file says where the card in MLflow says `effort`."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One table that a model was made from."""
+
+    name: str
+    path: Path
+    digest: str
+    context: str
+    """``training`` for the rows that the model read, ``source`` for the tables behind them."""
+    profile: Mapping[str, Any]
+    """Counts: rows, and by source what was kept, merged and quarantined."""
+
+
+def model_digest(paths: DatasetPaths, model: str) -> str:
+    """Return the digest that a fitted model is known by: of its booster and the record of its fit."""
+    return store.digest(paths.model(model) / "model.txt", paths.model(model) / "fit.json")
+
+
+def evidence(paths: DatasetPaths, model: str) -> dict[str, list[Path]]:
+    """Return the files that later stages wrote of a model, by what they are evidence of."""
+    evaluation = sorted(path for path in paths.evaluation(model).glob("*") if path.is_file())
+    held_out = paths.model(model) / "heldout.parquet"
+    return {
+        "evaluation": [*evaluation, held_out] if evaluation and held_out.exists() else evaluation,
+        "export": [path for path in (paths.onnx(model), paths.parity(model)) if path.exists()],
+        "ingest": [path for path in (paths.ingested,) if path.exists()],
+        "card": [path for path in (paths.card(model),) if path.exists()],
+    }
+
+
+def inputs(paths: DatasetPaths, model: str, fit: Mapping[str, Any]) -> list[Input]:
+    """Return the model's own rows, and the canonical tables behind them with their rows by source."""
+    rows = {"rows": fit["rows"], "positives": fit["positives"], "features": len(fit["features"])}
+    found = [Input(f"{paths.dataset}/{model}", paths.features(model), fit["features_digest"], "training", rows)]
+    sources = store.read_json(paths.ingested)["sources"] if paths.ingested.exists() else {}
+    for table in sorted(paths.tables.glob("*.parquet")):
+        counted = {
+            source: {key: counts[key] for key in ("rows_in", "kept", "merged", "quarantined") if key in counts}
+            for source, counts in sources.items()
+            if counts.get("table") == table.stem
+        }
+        profile = {"rows": store.count_rows(table), "sources": counted}
+        found.append(Input(f"{paths.dataset}/{table.stem}", table, store.digest(table), "source", profile))
+    return found
+
+
+def comparisons(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each part of an evaluation (``theatre``, a modality) in which models were compared."""
+    for part, found in metrics.items():
+        if isinstance(found, Mapping) and SHIPPED in found.get("models", {}):
+            yield part, found
+
+
+def subsets(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each part of a comparison's rows in which the models were compared too, however deep it lies.
+
+    Examples
+    --------
+    >>> list(subsets({"subsets": {"soil": {"clay": {"models": {"lightgbm": {}}}}}}))
+    [('soil clay', {'models': {'lightgbm': {}}})]
+    """
+    waiting = [("", found.get("subsets", {}))]
+    while waiting:
+        prefix, inside = waiting.pop()
+        for name, part in sorted(inside.items()):
+            if isinstance(part, Mapping):
+                if SHIPPED in part.get("models", {}):
+                    yield f"{prefix}{name}", part
+                else:
+                    waiting.append((f"{prefix}{name} ", part))
+
+
+def model_name(model: str, digest: str, metrics: Mapping[str, Any]) -> str:
+    """Return a name of a model's run that can be read in a list.
+
+    Examples
+    --------
+    >>> found = {"models": {"lightgbm": {"log_loss": 0.1176}}, "best_baseline": "last_period"}
+    >>> difference = {"value": -0.0014, "low": -0.0024, "high": -0.0005}
+    >>> model_name("area_risk_28d", "sha256:9d62fe790b", {"theatre": {**found, "log_loss_difference": difference}})
+    'area_risk_28d 9d62fe79, theatre: log-loss 0.1176, -0.0014 [-0.0024, -0.0005] against last_period'
+    """
+    name = f"{model} {digest.removeprefix('sha256:')[:8]}"
+    for part, found in comparisons(metrics):
+        difference = found["log_loss_difference"]
+        name += (
+            f", {part}: log-loss {found['models'][SHIPPED]['log_loss']:.4f}, {difference['value']:+.4f} "
+            f"[{difference['low']:+.4f}, {difference['high']:+.4f}] against {found['best_baseline']}"
+        )
+    return name
+
+
+def pipeline_name(dataset: str, tags: Mapping[str, str], models: list[str]) -> str:
+    """Return a name of a pipeline's run: what was run, on which commit, in which experiment."""
+    commit = tags.get("git_commit", "no commit")[:8] + ("+changes" if tags.get("git_changed") == "true" else "")
+    experiment = f", {tags['dvc_experiment']}" if "dvc_experiment" in tags else ""
+    return f"{dataset}: {' + '.join(models)} at {commit}{experiment}"
+
+
+def effort(metrics: Mapping[str, float], machine: str | None) -> str:
+    """Return in words what a fit took.
+
+    Parameters
+    ----------
+    metrics
+        ``train.wall_seconds``, ``train.cpu_seconds`` and, where it was measured, ``train.joules``; none of them where
+        the fit was made elsewhere.
+    machine
+        Kind and number of its processors.
+    """
+    if "train.wall_seconds" not in metrics:
+        return "Not known: the model came from a cache, and was not fitted where this log is written."
+    wall_s, cpu_s = metrics["train.wall_seconds"], metrics["train.cpu_seconds"]
+    took = (
+        f"{wall_s:,.1f} s by the clock, {cpu_s:,.1f} s of processor time ({machine}), with the fits at earlier "
+        "origins or for held-out groups. Energy: "
+    )
+    if "train.joules" not in metrics:
+        return took + "not measured, as that machine does not show its processors' counters."
+    return took + f"{metrics['train.joules']:,.0f} J, by the processors' own counters: of all that they did meanwhile."
+
+
+def origin(dataset: str) -> dict[str, str]:
+    """Return tags that say where a run comes from: dataset, simulated or real, commit, DVC experiment."""
+    tags = {"dataset": dataset, "simulated": str(params.load().dataset(dataset).simulated).lower()}
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc_experiment"] = experiment
+    here = commit()
+    if here is None:
+        return tags
+    changed = _git("status", "--porcelain", "--", "pipeline", "serving", "data/sources", "params.yaml", "dvc.yaml")
+    return {**tags, "git_commit": here, "git_changed": str(bool(changed)).lower()}
+
+
+def commit() -> str | None:
+    """Return the git commit that is checked out; None outside a checkout."""
+    return _git("rev-parse", "HEAD")
+
+
+def stage_digests(dataset: str, model: str, lock: Path = Path("dvc.lock")) -> dict[str, str]:
+    """Return, as tags, the digest of what DVC's lock says of each stage that made a model and its evidence."""
+    locked = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {}) if lock.exists() else {}
+    stages = {name: f"{name}@{dataset}-{model}" for name in ("features", "train", "evaluate", "export")}
+    return {
+        f"dvc_stage.{name}": f"sha256:{hashlib.sha256(json.dumps(locked[key], sort_keys=True).encode()).hexdigest()}"
+        for name, key in stages.items()
+        if key in locked
+    }
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested keys joined by dots.
+
+    Examples
+    --------
+    >>> flat({"theatre": {"models": {"lightgbm": {"brier": 0.1}}}})
+    {'theatre.models.lightgbm.brier': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for key, entry in value.items():
+        if isinstance(entry, Mapping):
+            found |= flat(entry, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = entry
+    return found
+
+
+def numbers(value: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers among nested values, under their keys joined by dots."""
+    return {key: found for key, found in flat(value).items() if type(found) in (int, float)}
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git prints; None outside a checkout."""
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,126 @@
+"""A YAML file written by a person -> a frozen, validated dataclass, or a message: file, key, got, expected."""
+
+import difflib
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from pipeline.runtime.errors import DeclarationError
+
+T = TypeVar("T")
+
+STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+"""For ``@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)``: an unknown key is an error."""
+
+
+_TRIED = re.compile(r"^((literal|list|dict|tuple|function-\w+)\[.*|constrained-\w+)$")
+
+
+def read_declaration(path: Path, kind: type[T]) -> T:
+    """Read a YAML file as `kind`, a strict pydantic dataclass.
+
+    Raises
+    ------
+    DeclarationError
+        The file is missing, is not YAML, repeats a key, or does not fit `kind`; every fault is named at once.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DeclarationError(f"{path}: no such file; expected a YAML declaration") from None
+    except UnicodeDecodeError as error:
+        raise DeclarationError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    try:
+        value = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise DeclarationError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return declare(value, kind, where=str(path))
+
+
+def declare(value: Any, kind: type[T], *, where: str) -> T:
+    """Validate plain YAML or JSON data as `kind`; `where` opens every line of the message."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        faults = [{**fault, "loc": _keys(fault["loc"])} for fault in error.errors(include_url=False)]
+        # where a word or a section may stand, of a wrong word it does not help to hear that it is no section
+        told = {fault["loc"] for fault in faults if fault["type"] != "dataclass_type"}
+        faults = [fault for fault in faults if fault["type"] != "dataclass_type" or fault["loc"] not in told]
+        raise DeclarationError("\n".join(f"{where}: {_fault(fault, kind)}" for fault in faults)) from None
+
+
+def nearest(name: str, names: Any) -> str:
+    """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing where none is close.
+
+    Examples
+    --------
+    >>> nearest("num_leave", ["num_leaves", "seed"])
+    "; did you mean 'num_leaves'?"
+    """
+    close = difflib.get_close_matches(name, [str(n) for n in names], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _keys(location: tuple[str | int, ...]) -> tuple[str, ...]:
+    """Return the keys that lead to a fault; pydantic puts in the kind that it tried, where there are several."""
+    return tuple(str(part) for part in location if not _TRIED.search(str(part)))
+
+
+def _fault(fault: dict[str, Any], kind: Any) -> str:
+    path = list(fault["loc"])
+    key = ".".join(path)
+    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = _keys_at(kind, path[:-1])
+        return f"{key}: unknown key{nearest(path[-1], known)} (known: {', '.join(known)})"
+    if fault["type"] in ("missing", "missing_argument"):
+        return f"{key}: missing; expected a value"
+    if fault["type"] == "literal_error":
+        expected = fault["ctx"]["expected"]
+        near = nearest(str(fault["input"]), re.findall(r"'([^']*)'", expected))
+        return f"{key}: got {fault['input']!r}; expected {expected}{near}"
+    message = fault["msg"].removeprefix("Value error, ")
+    # a fault between the keys of one section speaks for itself: showing the whole section would bury it
+    got = f"got {fault['input']!r}; " if isinstance(fault["input"], str | int | float | list | None) else ""
+    return f"{key or 'file'}: {got}{message[0].lower()}{message[1:]}"
+
+
+def _keys_at(kind: Any, path: list[str]) -> list[str]:
+    """Return the keys that the JSON schema of `kind` allows at `path`."""
+    schema = TypeAdapter(kind).json_schema()
+    definitions = schema.get("$defs", {})
+    here: list[dict[str, Any]] = [schema]
+    for part in [*path, None]:
+        resolved: list[dict[str, Any]] = []
+        while here:
+            node = here.pop()
+            if "$ref" in node:
+                node = definitions[node["$ref"].rsplit("/", 1)[1]]
+            here.extend(node.get("anyOf", []))
+            resolved.append(node)
+        if part is None:
+            return sorted({key for node in resolved for key in node.get("properties", {})})
+        for node in resolved:
+            child = node.get("properties", {}).get(part, node.get("additionalProperties"))
+            child = node.get("items", child) if part.isdigit() else child
+            if isinstance(child, dict):
+                here.append(child)
+    return []
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, where PyYAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # `<<`: the keys of another mapping, which this one's own stand before
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)

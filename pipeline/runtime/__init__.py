@@ -1,0 +1,1 @@
+"""How a stage runs: its errors, its command line, its progress and what it takes; nothing of the domain."""

@@ -1,0 +1,1 @@
+"""How a model is judged on rows that it has not seen: origins, rolling forecasts, metrics, the bootstrap."""

@@ -1,0 +1,1 @@
+"""Files of a bundle: what is inside, who signed it, who may load it."""

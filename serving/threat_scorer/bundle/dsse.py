@@ -1,0 +1,141 @@
+"""DSSE envelopes (Dead Simple Signing Envelope 1.0.2): bytes and who signed them, with Ed25519 signatures.
+
+A signature covers the payload's type and its bytes, never a re-encoding of them: what was signed is what is parsed.
+Read here more strictly than the specification asks: no unknown field, and a key id on every signature.
+"""
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from threat_scorer import strict_json, typed_fields
+
+PUBLIC_KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+LARGEST_ENVELOPE_BYTES = 2**18
+MOST_SIGNATURES = 8
+
+
+class EnvelopeError(ValueError):
+    """Bytes that are no envelope; the message says what was got and expected."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature and the key that is said to have made it."""
+
+    keyid: str
+    sig: bytes
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Signed bytes; nothing here is to be believed before `verified` names who signed."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[Signature, ...]
+
+    def to_json(self) -> bytes:
+        """Return the envelope as it stands in a file."""
+        value = {
+            "payload": _to_base64(self.payload),
+            "payloadType": self.payload_type,
+            "signatures": [{"keyid": each.keyid, "sig": _to_base64(each.sig)} for each in self.signatures],
+        }
+        return json.dumps(value, sort_keys=True).encode("ascii")
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Envelope":
+        """Read an envelope.
+
+        Raises
+        ------
+        EnvelopeError
+            Over `LARGEST_ENVELOPE_BYTES`, over `MOST_SIGNATURES`, or not an envelope.
+        """
+        if len(data) > LARGEST_ENVELOPE_BYTES:
+            raise EnvelopeError(f"envelope: {len(data)} bytes; expected at most {LARGEST_ENVELOPE_BYTES}")
+        try:
+            written: _Written = typed_fields.read(_Written, strict_json.parse(data), "envelope")
+        except strict_json.JSONError as error:
+            raise EnvelopeError(f"{error}") from None
+        if len(written.signatures) > MOST_SIGNATURES:
+            raise EnvelopeError(f"envelope: {len(written.signatures)} signatures; expected at most {MOST_SIGNATURES}")
+        return cls(
+            written.payloadType,
+            _from_base64(written.payload, "payload"),
+            tuple(Signature(each.keyid, _from_base64(each.sig, "sig")) for each in written.signatures),
+        )
+
+    def signed_by(self, keys: Mapping[str, bytes]) -> frozenset[str]:
+        """Return the ids of those `keys` (raw Ed25519 public keys by their id) that did sign."""
+        message = pre_authentication_encoding(self.payload_type, self.payload)
+        return frozenset(
+            each.keyid
+            for each in self.signatures
+            if each.keyid in keys and is_signature(each.sig, message, public_key=keys[each.keyid])
+        )
+
+    def with_signature(self, signature: Signature) -> "Envelope":
+        """Return the envelope with one more signature."""
+        return dataclasses.replace(self, signatures=(*self.signatures, signature))
+
+
+def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
+    r"""Return the bytes that a signature covers (DSSE protocol, "PAE").
+
+    Examples
+    --------
+    >>> pre_authentication_encoding("http://example.com/HelloWorld", b"hello world")
+    b'DSSEv1 29 http://example.com/HelloWorld 11 hello world'
+    """
+    kind = payload_type.encode("utf-8", "surrogatepass")
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def is_signature(signature: bytes, message: bytes, *, public_key: bytes) -> bool:
+    """Tell whether `signature` is that of `message` under a raw Ed25519 public key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def key_id(public_key: bytes) -> str:
+    """Return the id of a raw Ed25519 public key: its SHA-256 in hex."""
+    return hashlib.sha256(public_key).hexdigest()
+
+
+@dataclass(frozen=True)
+class _WrittenSignature:
+    keyid: str
+    sig: str
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The envelope's JSON, named as the specification names it."""
+
+    payload: str
+    payloadType: str
+    signatures: tuple[_WrittenSignature, ...]
+
+
+def _to_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _from_base64(text: str, field: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise EnvelopeError(f"envelope: {field} is not base64") from None

@@ -1,0 +1,1 @@
+"""The state folder of a device: provisioning, slots, what a technician does."""

@@ -1,0 +1,1 @@
+"""scorer.toml -> frozen dataclasses."""

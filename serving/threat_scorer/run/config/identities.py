@@ -1,0 +1,98 @@
+"""The inputs and outputs of scorer.toml -> their identifiers, and a refusal where two parts would share one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from threat_scorer.run.config.peers import (
+    AnyInput,
+    AnyOutput,
+    Broker,
+    FileOutput,
+    MqttInput,
+    MqttOutput,
+    SapientOutput,
+    SparkplugOutput,
+)
+from threat_scorer.run.config.toml_fields import ConfigError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def client_id(entry: MqttInput | MqttOutput | SparkplugOutput, device: str) -> str:
+    """Return the identifier of a connection at its broker.
+
+    Where the configuration gives none, it is made of the device's name, the direction and the name of the input or
+    output. Names stay when a table is added or moved; a place in the file would hand one input's session to another.
+
+    Examples
+    --------
+    >>> client_id(MqttInput(model="sensor_threat", port=8883, topic="lane/+"), "mast-3")
+    'threat-scorer-mast-3-in-mqtt'
+    """
+    direction = "in" if isinstance(entry, MqttInput) else "out"
+    return entry.client_id or f"threat-scorer-{device}-{direction}-{entry.name}"
+
+
+def sapient_node_id(entry: SapientOutput, device: str) -> str:
+    """Return the UUID of this device at a fusion node; every fusion node knows the device by the same one."""
+    import uuid  # most devices have no use for it
+
+    return entry.node_id or str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{device}.threat-scorer"))
+
+
+def check_identities(device: str, inputs: Sequence[AnyInput], outputs: Sequence[AnyOutput]) -> None:
+    """Refuse two parts that share an identifier.
+
+    Raises
+    ------
+    ConfigError
+        The message names both parts.
+    """
+    first: dict[tuple[str, str], str] = {}
+    for one in (*_of_inputs(device, inputs), *_of_outputs(device, outputs)):
+        where = first.setdefault((one.scope, one.value), one.where)
+        if where != one.where:
+            raise ConfigError(f"{one.where}: got {one.value!r} again, as in {where}; expected {one.scope} to be unique")
+
+
+@dataclass(frozen=True)
+class _Identifier:
+    where: str
+    """Key in the configuration."""
+    scope: str
+    """Among which others it must be unique, in words."""
+    value: str
+
+
+def _of_inputs(device: str, inputs: Sequence[AnyInput]) -> Iterator[_Identifier]:
+    for i, entry in enumerate(inputs):
+        yield _Identifier(f"input[{i}].name", "the name of each input", entry.name)
+        if isinstance(entry, MqttInput):
+            yield from _of_client(entry, f"input[{i}]", device)
+
+
+def _of_outputs(device: str, outputs: Sequence[AnyOutput]) -> Iterator[_Identifier]:
+    for i, entry in enumerate(outputs):
+        where = f"output[{i}]"
+        yield _Identifier(f"{where}.name", "the name of each output", entry.name)
+        if isinstance(entry, FileOutput):
+            yield _Identifier(f"{where}.path", "the file of each output", str(entry.path.resolve()))
+        if isinstance(entry, MqttOutput | SparkplugOutput):
+            yield from _of_client(entry, where, device)
+        if isinstance(entry, SparkplugOutput):
+            scope = f"each edge node (group/node) at {_peer(entry)}"
+            yield _Identifier(f"{where}.node", scope, f"{entry.group}/{entry.node}")
+        if isinstance(entry, SapientOutput):
+            yield _Identifier(f"{where}.node_id", f"each node_id at {_peer(entry)}", sapient_node_id(entry, device))
+
+
+def _of_client(entry: MqttInput | MqttOutput | SparkplugOutput, where: str, device: str) -> Iterator[_Identifier]:
+    yield _Identifier(f"{where}.client_id", f"each client_id at {_peer(entry)}", client_id(entry, device))
+    if not isinstance(entry, SparkplugOutput) and entry.availability:
+        yield _Identifier(f"{where}.availability", f"each availability topic at {_peer(entry)}", entry.availability)
+
+
+def _peer(entry: Broker | SapientOutput) -> str:
+    """Return host and port; the names of this machine are one host."""
+    host = entry.host.lower().rstrip(".")
+    return f"{LOOPBACK[0] if host in LOOPBACK else host}:{entry.port}"

@@ -1,0 +1,1 @@
+"""Connections that inputs and outputs share: TLS, TCP, an MQTT broker."""

@@ -1,0 +1,1 @@
+"""Records that come in: files, peers on a socket, HTTP, MQTT."""

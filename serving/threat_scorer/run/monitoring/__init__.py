@@ -1,0 +1,1 @@
+"""What the running scorer tells of itself: counters, health, metrics, log, systemd."""

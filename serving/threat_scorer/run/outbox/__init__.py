@@ -1,0 +1,1 @@
+"""The queue on disk between the scorer and its outputs."""

@@ -1,0 +1,1 @@
+"""Scores that go out: files, sockets, MQTT, Sparkplug B, Cursor on Target, SAPIENT."""

@@ -1,0 +1,289 @@
+"""One line from an input -> the record that is delivered: a score with all that belongs to it, or why there is none."""
+
+import hashlib
+import json
+import os
+import reprlib
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import isnan, log
+from typing import Any, Literal
+
+import numpy as np
+
+from threat_scorer.bundle.prior import Prior, fuse
+from threat_scorer.run.clock import Moment, iso, parse_iso
+from threat_scorer.run.config.settings import Position
+from threat_scorer.run.config.toml_fields import ConfigError
+from threat_scorer.run.outbox.outbox import Entry
+from threat_scorer.run.sensor_monitor import Watch
+from threat_scorer.scoring.contract import Contract
+from threat_scorer.scoring.explanations import Reasons
+from threat_scorer.scoring.model import NOVEL, Model, ScoringError
+from threat_scorer.scoring.records import RecordError, parse_record, record_id
+from threat_scorer.scoring.stream import LONGEST_LINE_BYTES, TooLong, shortest
+
+LONGEST_ID = 256
+AHEAD_S = 300.0
+"""An observation from further ahead than this was stamped by a clock that is wrong."""
+
+POSITION = (("latitude_deg", -90, 90), ("longitude_deg", -180, 180), ("error_m", 0, 1_000_000))
+"""Keys of a record that say where it was observed (WGS-84), with their limits; the last one may be missing."""
+
+LIKELIHOOD_BOUNDS = (0.05, 0.20, 0.45, 0.55, 0.80, 0.95)
+LIKELIHOOD_WORDS = (
+    "almost no chance",
+    "very unlikely",
+    "unlikely",
+    "roughly even chance",
+    "likely",
+    "very likely",
+    "almost certain",
+)
+
+
+def likelihood(probability: float) -> str:
+    """Return the estimative words for a probability (MISP estimative-language, lower bounds 0/5/20/45/55/80/95 %).
+
+    >>> likelihood(0.55), likelihood(0.04)
+    ('likely', 'almost no chance')
+    """
+    return LIKELIHOOD_WORDS[bisect_right(LIKELIHOOD_BOUNDS, probability)]
+
+
+def operating_point(contract: Contract, name: str | None) -> tuple[str, float] | None:
+    """Return name and probability of the point at which an alarm is called; None where the model has none.
+
+    Raises
+    ------
+    ConfigError
+        The model has none of that name, or several and no name was given.
+    """
+    points = contract.operating_points
+    if name is None and len(points) <= 1:
+        return next(iter(points.items()), None)
+    if name in points:
+        return name, points[name]
+    got = "nothing" if name is None else repr(name)
+    raise ConfigError(f"operating_point: got {got}; expected one that {contract.model} has: {', '.join(points)}")
+
+
+class Answerer:
+    """Answers the records of one input.
+
+    Parameters
+    ----------
+    model, bundle
+        What scores, and the identity of the bundle that it came from.
+    device, source
+        Names of the device and of the input, for the record.
+    point
+        Name of the operating point that decides; see `operating_point`.
+    prior
+        What was known of each cell beforehand; it speaks where a record names its ``cell``.
+    reasons
+        Which scores come with reasons; ``alarms`` are those at or above the operating point.
+    position
+        Where the device stands, for records without a position; None for one that moves.
+    watch
+        Looks for faults of the sensor; None to look for none.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        bundle: str,
+        device: str,
+        source: str,
+        point: str | None = None,
+        prior: Prior | None = None,
+        reasons: Literal["all", "alarms", "none"] = "all",
+        position: Position | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self._model, self._source, self._prior = model, source, prior
+        self._point = operating_point(model.contract, point)
+        contract = model.contract
+        self._watch = watch
+        self._position = None if position is None else asdict(position)
+        self._horizon_s = None if contract.horizon_days is None else contract.horizon_days * 86_400.0
+        self._reasons = Reasons(contract) if reasons != "none" else None
+        self._reasons_of_alarms_only = reasons == "alarms"
+        version = contract.booster_digest.removeprefix("sha256:")[:12]
+        self._of = {"device": device, "model": contract.model, "model_version": version, "bundle": bundle}
+        self._tail: dict[str, Any] = {
+            "marking": {
+                "originator": contract.marking.originator,
+                "releasable_to": list(contract.marking.releasable_to),
+                "tlp": contract.marking.tlp,
+            }
+        }
+        if contract.simulated:
+            self._tail["simulated"] = True
+
+    def answer(self, line: bytes | TooLong, *, number: int, moment: Moment, place: str | None = None) -> Entry:
+        """Answer one line.
+
+        Parameters
+        ----------
+        line
+            As it was read, without its end.
+        number
+            Of the line within its input, for messages.
+        moment
+            When it is scored.
+        place
+            Names the line for good, as inode and offset of a file do: the key of a record without ``id``.
+
+        Returns
+        -------
+        Entry
+            A score, or the reason why there is none. The key is the same for the same line with the same ``id``.
+        """
+        record: Mapping[str, Any] = {}
+        try:
+            if isinstance(line, TooLong):
+                raise RecordError(f"line is longer than {LONGEST_LINE_BYTES} bytes")
+            record = parse_record(line)
+            key = self._key(line if "id" in record else None, place)
+            score, probability = self._score(record, key, moment)
+        except (RecordError, ScoringError) as error:
+            refusal = {"type": "refusal", "id": _safe_id(record), "input": self._source, "line": number}
+            said = {**refusal, "error": str(error), "scored_at": iso(moment.at), **_time_doubt(moment.uncertain)}
+            kept = line if isinstance(line, bytes) and "id" in record else None
+            return Entry(self._key(kept, place), _json({**said, **self._of, **self._tail}), None)
+        return Entry(key, _json(score), probability)
+
+    def _key(self, line: bytes | None, place: str | None) -> str:
+        if line is None and place is None:
+            return os.urandom(16).hex()
+        of = json.dumps([*self._of.values(), self._source if line is None else "", place if line is None else ""])
+        return hashlib.blake2b(of.encode() + b"\n" + (line or b""), digest_size=16).hexdigest()
+
+    def _score(self, record: Mapping[str, Any], key: str, moment: Moment) -> tuple[dict[str, Any], float]:
+        contract = self._model.contract
+        values, outside = self._model.reader.read(record)
+        identity = record_id(record, 0) if "id" in record else key
+        if identity != _safe_id({"id": identity}):
+            raise RecordError(f"id: got {reprlib.repr(identity)}; expected at most {LONGEST_ID} characters, or 64 bits")
+        observed, doubtful = _observed(record, moment)
+        prior, doubt = self._prior_at(record, moment)
+        probability, log_odds, caution = self._scored(values, outside, prior)
+        said: dict[str, Any] = {"type": "score", "id": identity, "input": self._source, "observed_at": observed}
+        said |= {"scored_at": iso(moment.at), **_time_doubt(moment.uncertain or doubtful)}
+        parts: dict[str, Any] = {"sensor_log_odds": _rounded(log_odds)}
+        if prior is not None:
+            parts["prior_log_odds"] = _rounded(prior)
+        shown = _rounded(probability)
+        said |= {"probability": shown, "likelihood": likelihood(shown), "parts": parts, **caution}
+        alarm = None
+        if self._point:
+            name, threshold = self._point
+            alarm = probability >= threshold
+            said["decision"] = {"alarm": alarm, "operating_point": name, "threshold": threshold}
+        said |= self._reasons_for(values, prior, alarm=alarm)
+        said |= self._place(record)
+        if self._horizon_s is not None:
+            said["expires_at"] = iso(moment.at + self._horizon_s)
+        if doubt:
+            said["prior_doubt"] = doubt
+        if outside:
+            said["out_of_range"] = list(outside)
+        if missing := [entry.name for entry, value in zip(contract.inputs, values, strict=True) if isnan(value)]:
+            said["missing"] = missing
+        if self._watch and (faults := self._watch.see(values, outside)):
+            said["degraded"] = list(faults)
+        return {**said, **self._of, **self._tail}, shown
+
+    def _reasons_for(self, values: list[float], prior: float | None, *, alarm: bool | None) -> dict[str, Any]:
+        """Return the strongest reasons in words; nothing where the model cannot say, or nobody asked."""
+        if self._reasons is None or (self._reasons_of_alarms_only and alarm is False):
+            return {}
+        contributions = self._model.contributions_row(values)
+        if contributions is None:
+            return {}
+        base_rate = self._model.contract.base_rate
+        place = None if prior is None else prior - log(base_rate / (1 - base_rate))
+        return {"reasons": list(self._reasons.words(values, contributions, place=place))}
+
+    def _place(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return where it was observed; a position that cannot be is no reason to lose an alarm."""
+        if "latitude_deg" not in record and "longitude_deg" not in record:
+            return {"position": self._position} if self._position else {}
+        found = {}
+        for name, low, high in POSITION:
+            value = record.get(name)
+            if value is None and name == "error_m":
+                continue
+            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+                return {"position_doubt": f"{name}: not within {low} to {high}"}
+            found[name] = value
+        return {"position": found}
+
+    def _scored(
+        self, values: list[float], outside: tuple[str, ...], prior: float | None
+    ) -> tuple[float, float, dict[str, Any]]:
+        """Return the probability, the model's own log-odds, and how far they are to be trusted."""
+        probability, log_odds = self._model.score_row(values)
+        contract = self._model.contract
+        if prior is not None:
+            probability = fuse(log_odds, prior, base_rate=contract.base_rate).probability
+        if contract.caution is None:
+            return probability, log_odds, {}
+        found = self._model.assess_row(values, prior)
+        novel = found.novelty > NOVEL or bool(outside)
+        novelty = _rounded(found.novelty)
+        if novel and contract.abstains:
+            raise ScoringError(f"abstained: unlike the training (novelty {novelty}, out of range {list(outside)})")
+        caution = {"interval": [_rounded(found.low), _rounded(found.high)], "novelty": novelty}
+        return probability, log_odds, {**caution, **({"novel": True} if novel else {})}
+
+    def _prior_at(self, record: Mapping[str, Any], moment: Moment) -> tuple[float | None, str | None]:
+        """Return the log-odds of the record's cell beforehand, and what is wrong: it costs no score."""
+        cell = record.get("cell")
+        if self._prior is None:
+            return None, None
+        if cell is None:
+            return None, "cell: none given, the base rate stands for it"
+        try:
+            prior = self._prior.at(cell)
+        except (RecordError, TypeError, ValueError):
+            return None, "cell: not an H3 cell"
+        if prior is None:
+            return None, "cell: not in the prior"
+        if moment.uncertain or moment.at < parse_iso(self._prior.terms.until):
+            return prior, None
+        return prior, f"it spoke of a period until {self._prior.terms.until}"
+
+
+def _time_doubt(uncertain: bool) -> dict[str, bool]:
+    return {"time_uncertain": True} if uncertain else {}
+
+
+def _observed(record: Mapping[str, Any], moment: Moment) -> tuple[str | None, bool]:
+    """Return when it was observed, and whether that is doubtful: a bad stamp is no reason to lose an alarm."""
+    given = record.get("observed_at")
+    if given is None:
+        return None, False
+    try:
+        at = parse_iso(given)
+        return iso(at), at > moment.at + AHEAD_S
+    except (TypeError, ValueError, OverflowError):
+        return None, True
+
+
+def _safe_id(record: Mapping[str, Any]) -> str | int | None:
+    value = record.get("id")
+    if type(value) is str:
+        return value[:LONGEST_ID]
+    return value if type(value) is int and abs(value) < 2**63 else None
+
+
+def _rounded(value: float) -> float:
+    return shortest(np.float32(value))
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False).encode()

@@ -1,0 +1,1 @@
+"""A model of a bundle and a record -> a score: contract, features, session, explanations."""

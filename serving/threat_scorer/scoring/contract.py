@@ -1,0 +1,170 @@
+"""The contract of one model, as it stands in its ONNX file's metadata <-> a frozen dataclass.
+
+`pipeline.export` writes it, the device reads it: what the model expects, what it was made from, who may have it.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from threat_scorer import strict_json, typed_fields
+from threat_scorer.strict_json import JSONError
+
+KEY = "threat_scorer_contract"
+"""Key of the contract in the ONNX file's ``metadata_props``."""
+
+VERSION = 2
+
+TLP = ("CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED")
+"""Traffic Light Protocol 2.0, from the least to the most restrictive."""
+
+
+LARGEST_FLOAT32 = float.fromhex("0x1.fffffep127")
+
+
+class ContractError(ValueError):
+    """A contract that this scorer cannot keep; the message names the field, what was got and expected."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One value that a record must or may hold."""
+
+    name: str
+    unit: str
+    low: float
+    """Least valid value, in `unit`."""
+    high: float
+    """Largest valid value, in `unit`."""
+    required: bool
+    """False where the value may be missing: NaN in the model."""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """`low` and `high` half a float32 step outward: what float32 rounds onto a limit is within it.
+
+        Examples
+        --------
+        >>> limit = float(np.float32(0.7))  # below 0.7: a model's range is float32, a record's decimals are not
+        >>> Input("depth", "m", 0.0, limit, required=True).limits[1] > 0.7 > limit
+        True
+        """
+        low, high = np.float32(self.low), np.float32(self.high)
+        below = (float(low) + float(np.nextafter(low, np.float32(-np.inf)))) / 2
+        above = (float(high) + float(np.nextafter(high, np.float32(np.inf)))) / 2
+        return max(below, -LARGEST_FLOAT32), min(above, LARGEST_FLOAT32)
+
+
+@dataclass(frozen=True)
+class Marking:
+    """Who owns the model and who may have it: the most restrictive marking of the data behind it."""
+
+    originator: str
+    """Partner code; several, joined by ``+``, where rows of several are behind the model."""
+    releasable_to: tuple[str, ...]
+    """All who may have it, originators included where they may; ``ALL`` for everybody."""
+    tlp: str
+    """One of `TLP`."""
+
+
+@dataclass(frozen=True)
+class Caution:
+    """How a model doubts itself: its outputs `interval` and `novelty`, given when asked for."""
+
+    interval_level: float
+    """Share of groups (soils, lanes) never seen whose probability the interval is meant to hold."""
+    false_flags: float
+    """Share of alarms of groups held out that were called novel."""
+    abstains: bool
+    """Whether a record unlike the training gets no probability."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything a device must know of a model besides its graph."""
+
+    model: str
+    dataset: str
+    simulated: bool
+    inputs: tuple[Input, ...]
+    """What a record holds."""
+    features: tuple[str, ...]
+    """Columns of the graph's input, in order: made of the inputs by `threat_scorer.scoring.features`."""
+    operating_points: dict[str, float]
+    """Probability at and above which a policy calls an alarm, by the policy's name."""
+    base_rate: float
+    """Share of positives in the training rows."""
+    takes_prior: bool
+    """Whether the log-odds of the record's place may be given, to be fused with the model's own."""
+    caution: Caution | None
+    """None where the model says neither interval nor novelty."""
+    horizon_days: int | None
+    """Period ahead that the probability speaks of; None where it speaks of the record itself."""
+    training_data_digest: str
+    booster_digest: str
+    params_digest: str
+    marking: Marking
+    version: int = VERSION
+
+    @property
+    def abstains(self) -> bool:
+        """Whether what is unlike the training gets no probability."""
+        return self.caution is not None and self.caution.abstains
+
+    def to_json(self) -> str:
+        """Return the contract as JSON, the same bytes for the same contract."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Contract":
+        """Read a contract.
+
+        Raises
+        ------
+        ContractError
+            The text is not a contract of this version; the message names the field.
+        """
+        try:
+            value = strict_json.parse(text)
+        except JSONError as error:
+            raise ContractError(f"contract: {error}") from None
+        if isinstance(value, dict) and value.get("version") != VERSION:
+            # said first: the fields of another version differ, and their names would mislead
+            raise ContractError(f"contract version: got {value.get('version')!r}; this scorer reads {VERSION}")
+        try:
+            contract: Contract = typed_fields.read(cls, value, "contract")
+        except JSONError as error:
+            raise ContractError(f"{error}") from None
+        contract._check()
+        return contract
+
+    def _check(self) -> None:
+        names = [entry.name for entry in self.inputs]
+        _expect(names and len(set(names)) == len(names), "inputs", names, "at least one, each name once")
+        _expect(
+            self.features and len(set(self.features)) == len(self.features),
+            "features",
+            self.features,
+            "at least one, each name once",
+        )
+        for entry in self.inputs:
+            limit = LARGEST_FLOAT32
+            ordered = -limit <= entry.low <= entry.high <= limit
+            _expect(ordered, f"input {entry.name} low, high", (entry.low, entry.high), "low <= high, both float32")
+        for name, point in self.operating_points.items():
+            _expect(0 <= point <= 1, f"operating point {name}", point, "0 to 1")
+        _expect(0 < self.base_rate < 1, "base_rate", self.base_rate, "between 0 and 1")
+        if self.caution:
+            for name in ("interval_level", "false_flags"):
+                share = getattr(self.caution, name)
+                _expect(0 < share < 1, f"caution {name}", share, "between 0 and 1")
+        _expect(self.horizon_days is None or self.horizon_days > 0, "horizon_days", self.horizon_days, "over 0")
+        _expect(self.marking.tlp in TLP, "marking tlp", self.marking.tlp, f"one of {', '.join(TLP)}")
+
+
+def _expect(holds: Any, field: str, got: Any, expected: str) -> None:
+    if not holds:
+        raise ContractError(f"contract {field}: got {got!r}; expected {expected}")

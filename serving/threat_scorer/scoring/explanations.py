@@ -1,0 +1,95 @@
+"""What each feature adds to a score -> the strongest reasons, in words."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isnan
+
+from threat_scorer.scoring.contract import Contract
+from threat_scorer.scoring.features import Float32Array, derived_of
+
+MOST = 3
+SIZES = ((1.5, " strongly"), (0.5, ""), (0.1, " slightly"))
+"""Least size of what is added, in log-odds, and the word for it; what is smaller is no reason."""
+PLACE = "the place"
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Features that a person would call one thing."""
+
+    features: tuple[int, ...]
+    """Their places in the model's matrix."""
+    inputs: tuple[int, ...]
+    """What they were made from: places among the contract's inputs."""
+    name: str
+
+
+class Reasons:
+    """Puts a model's contributions into words.
+
+    Features that were derived from the same inputs are one reason, and so are those of one history (``ied_log1p_...``).
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self._inputs = contract.inputs
+        self._groups = tuple(_groups(contract))
+
+    def words(
+        self, values: Sequence[float], contributions: Float32Array, *, place: float | None = None
+    ) -> tuple[str, ...]:
+        """Return at most `MOST` reasons, the strongest first.
+
+        Parameters
+        ----------
+        values
+            Of the inputs, in the contract's order; NaN where missing.
+        contributions
+            Log-odds that each feature adds to those of a typical row, shape (features,).
+        place
+            Log-odds that the prior of the place adds; None where it did not speak.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from threat_scorer.scoring.contract import Input, Marking
+        >>> inputs = Input("voltage", "V", 0, 9, required=True), Input("height", "m", 0, 9, required=False)
+        >>> contract = Contract("area_risk", "d", True, inputs, ("voltage", "height"), {}, 0.1, False, None, None,
+        ...     "", "", "", Marking("a", (), "CLEAR"))
+        >>> Reasons(contract).words([0.4, float("nan")], np.array([1.62, -0.3], np.float32), place=0.05)
+        ('voltage 0.4 V raises it strongly (+1.6)', 'height missing lowers it slightly (-0.3)')
+        """
+        added = contributions.tolist()
+        found = [(sum(added[i] for i in group.features), self._said(group, values)) for group in self._groups]
+        if place is not None:
+            found.append((place, PLACE))
+        found.sort(key=lambda one: -abs(one[0]))
+        return tuple(_sentence(what, size) for size, what in found[:MOST] if abs(size) >= SIZES[-1][0])
+
+    def _said(self, group: _Group, values: Sequence[float]) -> str:
+        if group.name:
+            return group.name
+        parts = []
+        for i in group.inputs:
+            unit = "" if self._inputs[i].unit == "1" else f" {self._inputs[i].unit}"
+            value = "missing" if isnan(values[i]) else f"{values[i]:.4g}{unit}"
+            parts.append(f"{self._inputs[i].name} {value}")
+        return " with ".join(parts)
+
+
+def _groups(contract: Contract) -> Iterator[_Group]:
+    names = [entry.name for entry in contract.inputs]
+    made_from: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
+    for entry in derived_of(contract.model, names):
+        made_from |= {feature.name: entry.needs for feature in entry.features}
+    gathered: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for i, feature in enumerate(contract.features):
+        history, _, window = feature.partition("_log1p")
+        key = (history, ()) if window else ("", made_from[feature])
+        gathered.setdefault(key, []).append(i)
+    for (history, needs), features in gathered.items():
+        yield _Group(tuple(features), tuple(names.index(name) for name in needs), history)
+
+
+def _sentence(what: str, size: float) -> str:
+    word = next(word for least, word in SIZES if abs(size) >= least)
+    return f"{what} {'raises' if size > 0 else 'lowers'} it{word} ({size:+.1f})"

@@ -1,0 +1,278 @@
+"""A bundle's folder -> `Scorer`: columns or one record in, calibrated probabilities out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from threat_scorer.bundle.folder import BundleError, BundleFiles, read_bundle
+from threat_scorer.bundle.manifest import Release
+from threat_scorer.bundle.prior import Posterior, Prior, fuse
+from threat_scorer.scoring.contract import Contract, Input
+from threat_scorer.scoring.features import Float32Array, to_float32, unmasked
+from threat_scorer.scoring.model import NOVEL, Model, Number
+from threat_scorer.scoring.records import RecordError, near_miss
+
+Flag = TypeVar("Flag", bool, npt.NDArray[np.bool_])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of n rows."""
+
+    model: str
+    bundle: str
+    simulated: bool
+    """True where the model knows only a simulated theatre: its scores say nothing of a real one."""
+    probability: Float32Array
+    """Shape (n,), 0 to 1."""
+    log_odds: Float32Array
+    """Shape (n,)."""
+    out_of_range: dict[str, npt.NDArray[np.bool_]]
+    """For each input with a value outside the contract's range: which rows, shape (n,)."""
+    caution: "Caution[Float32Array, npt.NDArray[np.bool_]] | None" = None
+    """None where it was not asked for."""
+
+
+class Score(NamedTuple):
+    """Score of one record."""
+
+    probability: float
+    log_odds: float
+    out_of_range: tuple[str, ...]
+    """Inputs whose value lies outside the contract's range."""
+    caution: "Caution[float, bool] | None" = None
+    """None where it was not asked for."""
+
+
+class Caution(NamedTuple, Generic[Number, Flag]):
+    """How far a score is to be trusted: of one record, or arrays of shape (n,)."""
+
+    low: Number
+    """Lower end of the probability's interval."""
+    high: Number
+    """Upper end."""
+    novelty: Number
+    """How unlike the training; over 1 for no more alarms of a new group than the contract's `false_flags`."""
+    novel: Flag
+    """Unlike the training: its novelty is over 1, or a value is out of range."""
+    abstained: Flag
+    """Novel, and the model's policy is to abstain then: probability, log-odds and interval are NaN."""
+
+
+class Scorer:
+    """The models of one bundle, ready to score.
+
+    Examples
+    --------
+    ::
+
+        scorer = Scorer.load("models/simulated/bundle")
+        scorer.score("sensor_threat", {"voltage": [0.4, 0.9], "height": [0.3, 0.3]}).probability   # two rows
+        scorer.score_record("sensor_threat", {"voltage": 0.4, "height": 0.3}).probability          # one
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        bundle: str,
+        *,
+        release: Release | None = None,
+        prior: Prior | None = None,
+    ) -> None:
+        self._models = dict(models)
+        self.bundle = bundle
+        """Identity of the bundle: its dataset, or name and version where it was signed, and the start of its digest."""
+        self.release = release
+        """What was signed; None where the bundle is a folder of headquarters."""
+        self.prior = prior
+        """The area prior; None where the bundle holds none."""
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Scorer":
+        """Load a bundle that nobody signed, as headquarters does; a device loads by `slots.load`.
+
+        Raises
+        ------
+        BundleError
+            The folder or one of its files cannot be used; the message says what, where, got and expected.
+        """
+        return cls.of(read_bundle(Path(folder)))
+
+    @classmethod
+    def of(cls, files: BundleFiles) -> "Scorer":
+        """Make a scorer of a bundle's files: every model is loaded and tested on its golden rows.
+
+        Raises
+        ------
+        BundleError
+            A file cannot be used, or is of another dataset than the rest.
+        """
+        models = {}
+        for name, onnx in files.models.items():
+            where = f"{files.where / name}.onnx"
+            models[name] = Model(onnx, where=where)
+            if (got := models[name].contract.model) != name:
+                raise BundleError(f"{where}: its contract is that of {got!r}; expected {name!r}, as the file's name")
+        origins = {(model.contract.dataset, model.contract.simulated) for model in models.values()}
+        if files.release:
+            origins.add((files.release.dataset, files.release.simulated))
+        if len(origins) > 1:
+            raise BundleError(f"{files.where}: of different datasets: {sorted(origins)}; expected one")
+        name = f"{files.release.name}-{files.release.version}" if files.release else origins.pop()[0]
+        return cls(models, f"{name}-{files.digest[:12]}", release=files.release, prior=files.prior)
+
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """Contract of each model, by name."""
+        return {name: model.contract for name, model in self._models.items()}
+
+    def model(self, name: str) -> Model:
+        """Return one model.
+
+        Raises
+        ------
+        BundleError
+            The bundle has none of that name.
+        """
+        try:
+            return self._models[name]
+        except KeyError:
+            known = ", ".join(self._models)
+            raise BundleError(f"{self.bundle}: no model {name!r}; expected one of {known}") from None
+
+    def score(
+        self,
+        model: str,
+        columns: Mapping[str, npt.ArrayLike],
+        *,
+        prior_log_odds: npt.ArrayLike | None = None,
+        cautious: bool = False,
+    ) -> Scores:
+        """Score n rows, given by column.
+
+        Parameters
+        ----------
+        model
+            Name of a model in the bundle.
+        columns
+            Inputs by name, in any order, n values each. A missing value is NaN, None or masked; a whole optional column
+            may be left out. Other columns are refused.
+        prior_log_odds
+            Of each row's place, as `Prior.at` gives them, to be fused with what the model says; NaN where unknown:
+            then the base rate of the training stands in, and the model speaks alone.
+        cautious
+            Whether intervals and novelty are wanted too. A model whose policy is to abstain always looks.
+
+        Raises
+        ------
+        BundleError
+            No such model, or it has no intervals.
+        RecordError
+            A required column is missing, or a column is not an input.
+        FeatureError
+            A column is not numbers, or the columns differ in length.
+        """
+        chosen = self.model(model)
+        arrays = _complete(chosen.contract.inputs, columns)
+        outside = {
+            entry.name: rows
+            for entry in chosen.contract.inputs
+            if (rows := _outside(arrays[entry.name], *entry.limits)).any()
+        }
+        if not _looks(chosen.contract, cautious):
+            probability, log_odds = chosen.score(arrays, prior_log_odds)
+            return Scores(model, self.bundle, chosen.contract.simulated, probability, log_odds, outside)
+        found = chosen.assess(arrays, prior_log_odds)
+        novel = np.logical_or.reduce([found.novelty > NOVEL, *outside.values()])
+        abstained = novel & chosen.contract.abstains
+        probability, log_odds, low, high = (np.where(abstained, np.float32(np.nan), values) for values in found[:4])
+        caution = Caution(low, high, found.novelty, novel, abstained)
+        return Scores(model, self.bundle, chosen.contract.simulated, probability, log_odds, outside, caution)
+
+    def score_record(
+        self,
+        model: str,
+        record: Mapping[str, Any],
+        *,
+        prior_log_odds: float | None = None,
+        cautious: bool = False,
+    ) -> Score:
+        """Score one record, a mapping of input names to numbers, in microseconds.
+
+        Keys that are no input are left alone, as a record carries more than a model reads; one that looks like an
+        input misspelt is refused. `prior_log_odds` and `cautious` as for `score`.
+
+        Raises
+        ------
+        BundleError
+            No such model, or it has no intervals.
+        RecordError
+            A required input is missing, or a value is not a number.
+        """
+        chosen = self.model(model)
+        values, outside = chosen.reader.read(record)
+        if not _looks(chosen.contract, cautious or prior_log_odds is not None):
+            return Score(*chosen.score_row(values), outside)
+        found = chosen.assess_row(values, prior_log_odds)
+        novel = found.novelty > NOVEL or bool(outside)
+        if novel and chosen.contract.abstains:
+            return Score(nan, nan, outside, Caution(nan, nan, found.novelty, novel=True, abstained=True))
+        caution = Caution(found.low, found.high, found.novelty, novel, abstained=False)
+        return Score(found.probability, found.log_odds, outside, caution)
+
+    def posterior(self, model: str, log_odds: float, *, cell: int | str) -> Posterior:
+        """Put a score and the area prior of its place together.
+
+        Parameters
+        ----------
+        model
+            The model that gave the score: `sensor_threat`.
+        log_odds
+            As it was scored.
+        cell
+            H3 cell of the place, as a number or as H3 writes it, at `prior.terms.resolution`.
+
+        Raises
+        ------
+        BundleError
+            No such model.
+        RecordError
+            The cell is no number and no hexadecimal text.
+        """
+        prior = self.prior.at(cell) if self.prior else None
+        return fuse(log_odds, prior, base_rate=self.model(model).contract.base_rate)
+
+
+def _looks(contract: Contract, asked: bool) -> bool:
+    if asked and contract.caution is None:
+        raise BundleError(f"{contract.model}: no intervals, novelty or fusion in its contract")
+    return asked or contract.abstains
+
+
+def _complete(inputs: tuple[Input, ...], columns: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return every input's column as float64, in the contract's order; NaN where an optional one was left out."""
+    names = [entry.name for entry in inputs]
+    for name, values in columns.items():
+        if name not in names:
+            raise RecordError(f"unknown column {name!r}{near_miss(name, names)}; expected some of {names}")
+        to_float32(name, values)  # refuses what is no number before numpy can make one of it
+    given = {name: np.asarray(unmasked(values), dtype=np.float64) for name, values in columns.items()}
+    rows = max((len(values) for values in given.values()), default=0)
+    for entry in inputs:
+        if not entry.required:
+            given.setdefault(entry.name, np.full(rows, np.nan))
+        elif entry.name not in given:
+            raise RecordError(f"{entry.name}: column is missing; expected numbers (it is required)")
+        elif (missing := np.isnan(given[entry.name])).any():
+            raise RecordError(f"{entry.name}: row {np.argmax(missing)} is missing; expected a number (it is required)")
+    return {name: given[name] for name in names}
+
+
+def _outside(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.bool_]:
+    outside: npt.NDArray[np.bool_] = (values < low) | (values > high)  # a missing value, NaN, is neither
+    return outside

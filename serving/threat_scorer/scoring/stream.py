@@ -1,0 +1,183 @@
+"""JSON Lines in -> JSON Lines out: one answer a record, in order, each as soon as its line is there.
+
+A live feed gets its answer at once; a file is scored in batches, because whatever is ready is read together.
+"""
+
+import json
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from threat_scorer.scoring.model import NOVEL, Model
+from threat_scorer.scoring.records import RecordError, parse_record, record_id
+
+CHUNK_BYTES = 2**16
+LONGEST_LINE_BYTES = 2**20
+
+
+class TooLong:
+    """Stands for a line over `LONGEST_LINE_BYTES`, which was read past and not kept."""
+
+
+@dataclass
+class Counts:
+    """How many records were scored, and how many could not be, so far."""
+
+    scored: int = 0
+    failed: int = 0
+
+
+def score_stream(
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], Any],
+    *,
+    model: Model,
+    bundle: str,
+    counts: Counts,
+) -> None:
+    """Answer every line of a stream that holds more than blanks; lines are numbered as they stand in it.
+
+    Parameters
+    ----------
+    read
+        Returns at least one byte and at most so many, as soon as some are there; nothing at the end.
+    write
+        Takes the answers to the lines at hand, and passes them on at once.
+    model, bundle
+        What scores, and the identity of the bundle that it came from.
+    counts
+        Counted up before answers are written, so that it holds when the stream is broken off.
+    """
+    number = 0
+    for lines in read_lines(read):
+        answers = _answer(lines, number + 1, model, bundle)
+        number += len(lines)
+        failed = sum("error" in answer for answer in answers)
+        counts.failed += failed
+        counts.scored += len(answers) - failed
+        write(b"".join(json.dumps(answer).encode() + b"\n" for answer in answers))
+
+
+def read_lines(read: Callable[[int], bytes]) -> Iterator[list[bytes | TooLong]]:
+    """Yield the lines that are ready, without their ends; memory is bounded whatever comes.
+
+    The last line needs no end. A byte order mark at the head of the stream is no part of its first line. A line over
+    `LONGEST_LINE_BYTES` is yielded as `TooLong`.
+    """
+    rest = bytearray()
+    skipping = False
+    read = _without_mark(read)
+    while chunk := read(CHUNK_BYTES):
+        *ended, tail = chunk.split(b"\n")
+        lines: list[bytes | TooLong] = []
+        for part in ended:
+            whole = skipping or len(rest) + len(part) > LONGEST_LINE_BYTES
+            lines.append(TooLong() if whole else bytes(rest + part))
+            rest.clear()
+            skipping = False
+        if skipping or len(rest) + len(tail) > LONGEST_LINE_BYTES:
+            skipping = True
+            rest.clear()
+        else:
+            rest += tail
+        if lines:
+            yield lines
+    if skipping:
+        yield [TooLong()]
+    elif rest:
+        yield [bytes(rest)]
+
+
+def _without_mark(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Return what reads the same stream without the byte order mark at its head; it may come a byte at a time."""
+    head: bytes | None = b""
+
+    def reading(size: int) -> bytes:
+        nonlocal head
+        while head is not None:
+            chunk = read(size)
+            head += chunk
+            if chunk and len(head) < len(BOM_UTF8) and BOM_UTF8.startswith(head):
+                continue
+            begin, head = head.removeprefix(BOM_UTF8), None
+            if begin or not chunk:
+                return begin
+        return read(size)
+
+    return reading
+
+
+def _answer(lines: list[bytes | TooLong], first: int, model: Model, bundle: str) -> list[dict[str, Any]]:
+    """Answer the records among lines numbered from `first`: those that can be read are scored together."""
+    answers: list[dict[str, Any]] = []
+    rows: list[list[float]] = []
+    scored: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=first):
+        if isinstance(line, bytes) and not line.strip():
+            continue
+        try:
+            answer, values = _read(line, number, model, bundle)
+        except RecordError as error:
+            answers.append({"line": number, "error": str(error)})
+        else:
+            answers.append(answer)
+            scored.append(answer)
+            rows.append(values)
+    for answer, said in zip(scored, _scores(rows, model), strict=True):
+        answer |= said
+        if said.get("novel") or (model.contract.caution and "out_of_range" in answer):
+            answer["novel"] = True
+            if model.contract.abstains:
+                answer |= {"probability": None, "abstained": True}
+                del answer["interval"]
+    return answers
+
+
+def _read(line: bytes | TooLong, number: int, model: Model, bundle: str) -> tuple[dict[str, Any], list[float]]:
+    """Read one line as the answer that awaits its probability, and the inputs that give it."""
+    if isinstance(line, TooLong):
+        raise RecordError(f"line is longer than {LONGEST_LINE_BYTES} bytes")
+    record = parse_record(line)
+    values, out_of_range = model.reader.read(record)
+    answer: dict[str, Any] = {
+        "id": record_id(record, number),
+        "model": model.contract.model,
+        "probability": None,
+        "bundle": bundle,
+    }
+    if out_of_range:
+        answer["out_of_range"] = out_of_range
+    if model.contract.simulated:
+        answer["simulated"] = True
+    return answer, values
+
+
+def _scores(rows: list[list[float]], model: Model) -> list[dict[str, Any]]:
+    """Return what is said of each row: the probability, and where the model has them its interval and novelty."""
+    if not rows:
+        return []
+    columns = dict(zip((entry.name for entry in model.contract.inputs), np.array(rows, np.float64).T, strict=True))
+    if model.contract.caution is None:
+        # one row alone, as a live feed has it, is quicker by itself
+        found = [model.score_row(rows[0])[0]] if len(rows) == 1 else model.score(columns)[0]
+        return [{"probability": shortest(np.float32(value))} for value in found]
+    if len(rows) == 1:
+        return [_said(*model.assess_row(rows[0]))]
+    return [_said(*map(float, assessed)) for assessed in zip(*model.assess(columns), strict=True)]
+
+
+def _said(probability: float, log_odds: float, low: float, high: float, novelty: float) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "probability": shortest(np.float32(probability)),
+        "interval": [shortest(np.float32(end)) for end in (low, high)],
+        "novelty": shortest(np.float32(novelty)),
+    }
+    return {**said, "novel": True} if novelty > NOVEL else said
+
+
+def shortest(value: np.float32) -> float:
+    """Return the number with the fewest digits that float32 reads back as `value`."""
+    return float(np.format_float_positional(value, unique=True))

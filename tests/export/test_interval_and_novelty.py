@@ -1,0 +1,331 @@
+"""Intervals and novelty: what they promise of groups never seen, and that graph and device keep it."""
+
+import json
+from dataclasses import replace
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+from onnx import ModelProto, numpy_helper
+from scipy.special import expit, logit
+
+from pipeline.export import metadata
+from pipeline.export.gate.parity import ParityError, Reference, check, session
+from pipeline.export.graph import build
+from pipeline.export.graph_builder import FORMS
+from pipeline.export.trees import parse
+from pipeline.model import intervals, novelty
+from pipeline.model.intervals import IntervalTable
+from pipeline.model.log_odds import Baseline, Calibration, Stages
+from pipeline.model.novelty import Novelty
+from threat_scorer import Scorer
+from threat_scorer.bundle.folder import BundleError
+from threat_scorer.bundle.manifest import PriorTerms
+from threat_scorer.bundle.prior import Prior
+from threat_scorer.run.clock import Moment
+from threat_scorer.run.record_scorer import Answerer
+from threat_scorer.scoring.contract import Caution, Contract, Input, Marking
+from threat_scorer.scoring.features import FeatureError, assemble
+from threat_scorer.scoring.stream import Counts, score_stream
+
+NAMES = ["voltage", "height", "emi_in_phase", "emi_quadrature"]
+EMI = [["emi_in_phase", "emi_quadrature"]]
+BASE_RATE = 0.3
+
+
+def alarms(rows: int, seed: int) -> np.ndarray:
+    """Return inputs of which the last two go together, and are missing in a third of the rows."""
+    random = np.random.default_rng(seed)
+    voltage, height, in_phase = random.normal(0.5, 0.1, rows), random.random(rows), random.normal(0, 0.5, rows)
+    quadrature = in_phase + random.normal(0, 0.1, rows)
+    made = np.column_stack([voltage, height, in_phase, quadrature])
+    made[random.random(rows) < 1 / 3, 2:] = np.nan
+    return made.astype(np.float32)
+
+
+def groups_of(count: int, rows: int) -> np.ndarray:
+    return np.array([f"lane {n % count:02}" for n in range(rows)])
+
+
+@pytest.fixture(scope="module")
+def usual() -> Novelty:
+    inputs = alarms(3000, 1).astype(np.float64)
+    return novelty.fit(inputs, NAMES, groups_of(12, 3000), optional=EMI, false_flags=0.02, folds=4)
+
+
+def test_the_false_flags_of_groups_never_seen_are_as_many_as_asked_for(usual: Novelty) -> None:
+    fresh = alarms(20_000, 2).astype(np.float64)
+    novel, blind = usual.of(fresh) > 1, np.isnan(fresh[:, 2])
+    assert novel[blind].mean() == pytest.approx(0.02, abs=0.01)
+    assert novel[~blind].mean() == pytest.approx(0.02, abs=0.01)
+
+
+def test_inputs_that_do_not_go_together_are_novel_though_each_is_usual(usual: Novelty) -> None:
+    seen = alarms(2000, 3).astype(np.float64)
+    known = seen[~np.isnan(seen[:, 2])]
+    known[:, 3] = -known[:, 3]
+    assert (usual.of(known) > 1).mean() > 0.7
+    without = known.copy()
+    without[:, 2:] = np.nan
+    assert (usual.of(without) > 1).mean() < 0.05
+    half = known.copy()
+    half[:, 3] = np.nan  # a modality of which a part is missing counts as missing
+    np.testing.assert_allclose(usual.of(half), usual.of(without))
+
+
+def test_a_distance_is_that_of_mahalanobis() -> None:
+    inputs = np.random.default_rng(0).normal(size=(500, 2)) @ np.array([[1.0, 0.8], [0.0, 0.3]])
+    found = novelty.fit(inputs, ["a", "b"], groups_of(5, 500), optional=[], false_flags=0.5, folds=5)
+    away = inputs - inputs.mean(axis=0)
+    expected = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.cov(inputs.T)), away))
+    ratio = found.of(inputs) / expected
+    assert ratio.std() / ratio.mean() < 0.05  # shrinking and the limit aside, it is the same
+
+
+def test_a_modality_too_rare_to_learn_is_left_aside() -> None:
+    inputs = alarms(300, 4).astype(np.float64)
+    inputs[:, 2:] = np.nan
+    inputs[:5, 2:] = 0.1
+    found = novelty.fit(inputs, NAMES, groups_of(6, 300), optional=EMI, false_flags=0.05, folds=3)
+    np.testing.assert_array_equal(found.whitening[0], found.whitening[1])
+
+
+def shifted_groups(count: int, size: int, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log-odds, outcomes and groups, each group's outcomes shifted against what was said of it."""
+    random = np.random.default_rng(seed)
+    said, shift = random.normal(-0.5, 1.5, (count, size)), random.normal(0, spread, (count, 1))
+    outcome = random.random((count, size)) < expit(said + shift)
+    return said.ravel(), outcome.ravel(), np.repeat(np.arange(count), size)
+
+
+def test_an_interval_holds_the_probability_in_as_many_new_groups_as_it_says() -> None:
+    table = intervals.fit(*shifted_groups(60, 60, 0.8, 1), level=0.9)
+    assert table.group_spread == pytest.approx(0.8, abs=0.2)
+    random = np.random.default_rng(2)
+    said = np.linspace(-3, 3, 50)
+    low, high = table.of(said)
+    shift = random.normal(0, 0.8, (2000, 1))
+    held = ((low <= said + shift) & (said + shift <= high)).mean()
+    assert held == pytest.approx(0.9, abs=0.06)
+
+
+def test_groups_that_agree_leave_a_narrow_interval_with_the_probability_inside() -> None:
+    said, outcome, group = shifted_groups(40, 250, 0.0, 3)
+    table = intervals.fit(said, outcome, group, level=0.9)
+    low, high = table.of(said)
+    assert (low <= said).all()
+    assert (said <= high).all()
+    assert (expit(high) - expit(low)).mean() < 0.1
+
+
+def test_venn_abers_counts_the_row_in_question_as_a_miss_and_as_a_hit() -> None:
+    low, high = intervals._venn_abers(np.array([1.0, 3.0]), np.array([4.0, 4.0]))
+    np.testing.assert_allclose(low, [1 / 5, 3 / 5])
+    np.testing.assert_allclose(high, [2 / 5, 4 / 5])
+    # one more hit below pools the two steps, as the lower would be the higher otherwise
+    low, high = intervals._venn_abers(np.array([2.0, 2.0]), np.array([4.0, 4.0]))
+    np.testing.assert_allclose(high, [5 / 9, 3 / 5])
+
+
+STAGES = Stages(
+    Baseline(0.1, np.zeros(31)),
+    Calibration(0.9, -0.2),
+    limit=6.0,
+    base_log_odds=float(logit(BASE_RATE)),
+    interval=IntervalTable(0.9, 0.3, np.array([-1.0, 0.2, 1.1]), np.array([-3.0, -1, 0, 1]), np.array([-1.0, 1, 1, 3])),
+)
+
+
+@pytest.fixture(scope="module")
+def reference(usual: Novelty) -> tuple[Reference, np.ndarray]:
+    inputs = alarms(600, 5)
+    names, rows = assemble("sensor_threat", dict(zip(NAMES, inputs.T, strict=True)))
+    y = (rows[:, 0] > 0.5) ^ (np.nan_to_num(rows[:, 2]) > 0.3)
+    options = {"objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": 5}
+    booster = lgb.train(options, lgb.Dataset(rows, y, feature_name=list(names)), 12)
+    stages = replace(STAGES, novelty=usual)
+    return Reference(booster, parse(booster.model_to_string()), stages), rows
+
+
+def gate(model: ModelProto, reference: Reference, rows: np.ndarray, form: str = "field") -> None:
+    check(model, reference, {"test": [rows]}, operating_points={}, tolerance=FORMS[form].tolerance)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("named", [False, True])
+def test_prior_interval_and_novelty_are_in_every_form(reference, form: str, named: bool) -> None:
+    held_to, rows = reference
+    model = build(held_to.forest, held_to.stages, name="model", form=form, named=named)
+    gate(model, held_to, rows, form)
+    inputs = [entry.name for entry in session(model).get_inputs()]
+    assert inputs == (list(held_to.forest.feature_names) if named else ["features"])
+
+
+@pytest.mark.parametrize(
+    ("constant", "said"),
+    [
+        ("intercept_less_base_rate", "probability"),
+        ("interval_edges", "end of the interval"),
+        ("interval_low", "end of the interval"),
+        ("interval_high", "end of the interval"),
+        ("novelty_mean", "share of the novelty"),
+        ("novelty_whitening", "share of the novelty"),
+        ("novelty_parts", "share of the novelty"),
+    ],
+)
+def test_a_planted_fault_in_what_stands_after_the_trees_ends_the_export(reference, constant: str, said: str) -> None:
+    held_to, rows = reference
+    model = build(held_to.forest, held_to.stages, name="model")
+    tensor = next(value for value in model.graph.initializer if value.name == constant)
+    values = numpy_helper.to_array(tensor)
+    changed = values[::-1] if constant == "novelty_parts" else values + 0.3
+    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(changed), constant))
+    with pytest.raises(ParityError, match=rf"test row \d+: .*{said}"):
+        gate(model, held_to, rows)
+
+
+def contract(*, abstains: bool) -> Contract:
+    inputs = tuple(Input(name, "1", -3.0, 3.0, required=not name.startswith("emi")) for name in NAMES)
+    return Contract(
+        model="sensor_threat",
+        dataset="tiny",
+        simulated=True,
+        inputs=inputs,
+        features=assemble("sensor_threat", {name: [0.0] for name in NAMES})[0],
+        operating_points={"balanced": 0.5},
+        base_rate=BASE_RATE,
+        takes_prior=True,
+        caution=Caution(0.9, 0.02, abstains=abstains),
+        horizon_days=None,
+        training_data_digest="sha256:" + "0" * 64,
+        booster_digest="sha256:" + "1" * 64,
+        params_digest="sha256:" + "2" * 64,
+        marking=Marking("TEST", ("ALL",), "CLEAR"),
+    )
+
+
+@pytest.fixture(scope="module", params=["matrix", "named"])
+def bundles(request, reference, tmp_path_factory) -> dict[bool, Scorer]:
+    held_to, rows = reference
+    model = build(held_to.forest, held_to.stages, name="model", named=request.param == "named")
+    found = {}
+    for abstains in (False, True):
+        folder = tmp_path_factory.mktemp("bundle")
+        of = contract(abstains=abstains)
+        content = metadata.described(model, of, metadata.golden(model, of, rows[:40]))
+        (folder / "sensor_threat.onnx").write_bytes(content)
+        found[abstains] = Scorer.load(folder)
+    return found
+
+
+USUAL = {"voltage": 0.5, "height": 0.4, "emi_in_phase": 0.3, "emi_quadrature": 0.3}
+UNUSUAL = {**USUAL, "emi_quadrature": -0.9}
+FAR = {**USUAL, "voltage": 3.5}
+
+
+def test_a_scorer_says_interval_and_novelty_when_asked(bundles, reference) -> None:
+    held_to, _ = reference
+    scorer = bundles[False]
+    records = [USUAL, UNUSUAL, FAR]
+    columns = {name: [record[name] for record in records] for name in NAMES}
+    assert scorer.score("sensor_threat", columns).caution is None
+    scores = scorer.score("sensor_threat", columns, cautious=True)
+    assert scores.caution is not None
+    assert scores.caution.novel.tolist() == [False, True, True]
+    rows = np.array([[record[name] for name in NAMES] for record in records], np.float64)
+    np.testing.assert_allclose(scores.caution.novelty, held_to.stages.novelty.of(rows), rtol=1e-5)
+    assert (scores.caution.low <= scores.probability).all()
+    assert (scores.probability <= scores.caution.high).all()
+    for i, record in enumerate(records):
+        alone = scorer.score_record("sensor_threat", record, cautious=True)
+        assert alone.probability == scores.probability[i] == scorer.score_record("sensor_threat", record).probability
+        assert alone.caution == tuple(column[i] for column in scores.caution)
+
+
+def test_a_prior_is_fused_and_without_one_the_base_rate_stands_in(bundles) -> None:
+    scorer = bundles[False]
+    columns = {name: [USUAL[name]] * 4 for name in NAMES}
+    priors = [np.nan, logit(BASE_RATE), 1.5, 40.0]
+    own = scorer.score("sensor_threat", columns).log_odds[0]
+    fused = scorer.score("sensor_threat", columns, prior_log_odds=priors, cautious=True)
+    np.testing.assert_allclose(fused.log_odds, [own, own, own + 1.5 - logit(BASE_RATE), 6.0], atol=1e-5)
+    assert fused.caution is not None
+    assert (fused.caution.low <= fused.probability).all()
+    alone = scorer.score_record("sensor_threat", USUAL, prior_log_odds=1.5)
+    assert alone.log_odds == fused.log_odds[2]
+    # a prior that was given once is forgotten
+    assert scorer.score_record("sensor_threat", USUAL, cautious=True).log_odds == own
+    with pytest.raises(FeatureError, match=r"prior_log_odds: got shape \(1,\); expected shape \(4,\)"):
+        scorer.score("sensor_threat", columns, prior_log_odds=[0.0])
+
+
+def test_a_model_that_abstains_gives_no_probability_for_what_is_unlike_its_training(bundles) -> None:
+    scorer = bundles[True]
+    columns = {name: [record[name] for record in (USUAL, UNUSUAL, FAR)] for name in NAMES}
+    scores = scorer.score("sensor_threat", columns)
+    assert scores.caution is not None
+    assert np.isnan(scores.probability).tolist() == scores.caution.abstained.tolist() == [False, True, True]
+    for record, silent in ((USUAL, False), (UNUSUAL, True), (FAR, True)):
+        score = scorer.score_record("sensor_threat", record)
+        assert score.caution is not None
+        assert (np.isnan(score.probability), score.caution.abstained) == (silent, silent)
+
+
+def test_a_stream_says_what_is_novel_and_abstains_by_policy(bundles) -> None:
+    lines = b"".join(json.dumps(record).encode() + b"\n" for record in (USUAL, UNUSUAL, FAR))
+    for abstains, scorer in bundles.items():
+        parts, written, counts = iter([lines, b""]), [], Counts()
+        score_stream(
+            lambda size, parts=parts: next(parts),
+            written.append,
+            model=scorer.model("sensor_threat"),
+            bundle=scorer.bundle,
+            counts=counts,
+        )
+        usual, unusual, far = (json.loads(line) for line in b"".join(written).splitlines())
+        assert usual["interval"][0] <= usual["probability"] <= usual["interval"][1]
+        assert "novel" not in usual
+        assert unusual["novelty"] > 1
+        assert unusual["novel"] and far["novel"] and far["out_of_range"] == ["voltage"]
+        assert (unusual["probability"] is None) == (far["probability"] is None) == abstains
+        assert counts.failed == 0
+
+
+def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bundles) -> None:
+    cell = "85283473fffffff"
+    prior = Prior(
+        PriorTerms("2026-01-01T00:00:00Z", "2026-01-29T00:00:00Z", 5),
+        np.array([int(cell, 16)], np.uint64),
+        np.array([1.5], np.float32),
+    )
+    for abstains, scorer in bundles.items():
+        model = scorer.model("sensor_threat")
+        answerer = Answerer(model, bundle=scorer.bundle, device="d", source="s", prior=prior)
+
+        def said(record: dict, answerer: Answerer = answerer) -> dict:
+            line = json.dumps(record).encode()
+            return json.loads(answerer.answer(line, number=1, moment=Moment(1767700000.0, False), place="1").body)
+
+        usual, here = said(USUAL), said({**USUAL, "cell": cell})
+        for answer in (usual, here):
+            assert answer["interval"][0] <= answer["probability"] <= answer["interval"][1]
+            assert answer["novelty"] < 1
+        assert here["interval"][0] > usual["interval"][0]
+        assert here["parts"]["sensor_log_odds"] == usual["parts"]["sensor_log_odds"]
+        unusual = said(UNUSUAL)
+        if abstains:
+            assert unusual["type"] == "refusal"
+            assert "abstained: unlike the training (novelty" in unusual["error"]
+        else:
+            assert unusual["novel"]
+
+
+def test_a_contract_whose_graph_has_no_novelty_is_refused(reference, tmp_path) -> None:
+    held_to, rows = reference
+    of = contract(abstains=False)
+    whole = build(held_to.forest, held_to.stages, name="model")
+    golden = metadata.golden(whole, of, rows[:5])
+    bare = build(held_to.forest, replace(held_to.stages, interval=None, novelty=None), name="model")
+    (tmp_path / "sensor_threat.onnx").write_bytes(metadata.described(bare, of, golden))
+    with pytest.raises(BundleError, match="output interval: got none"):
+        Scorer.load(tmp_path)

@@ -1,0 +1,109 @@
+"""The generated pages: every model and metric stands in them, and nothing is left out in silence."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import params
+from pipeline.report import documents, results
+from pipeline.runtime.errors import StageError
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
+
+ROOT = Path(__file__).parents[2]
+
+
+def comparison(*, high: float = -0.0005, **more: Any) -> dict[str, Any]:
+    difference = {"value": -0.0014, "low": -0.0024, "high": high}
+    return {
+        "rows": 23544,
+        "positives": 923,
+        "models": {
+            "lightgbm": {
+                "roc_auc": 0.93,
+                "pr_auc": 0.41,
+                "log_loss": 0.1176,
+                "observed_over_expected": 1.1,
+                "pai_1pct": 16.474,
+            },
+            "base_rate": {
+                "roc_auc": 0.5,
+                "pr_auc": 0.05,
+                "log_loss": 0.17,
+                "observed_over_expected": 0.9,
+                "pai_1pct": 1.0,
+            },
+            "decayed_counts": {
+                "roc_auc": 0.9,
+                "pr_auc": 0.4,
+                "log_loss": 0.119,
+                "observed_over_expected": 1.2,
+                "pai_1pct": 15.0,
+            },
+        },
+        "best_baseline": "decayed_counts",
+        "log_loss_difference": difference,
+        "log_loss_differences": {"decayed_counts": difference, "base_rate": difference},
+        **more,
+    }
+
+
+def feature(name: str, meaning: str) -> dict[str, Any]:
+    return {"name": name, "unit": "log1p(events)", "meaning": meaning, "source": "incidents"}
+
+
+def test_every_model_stands_on_a_line_with_its_metrics_and_the_interval() -> None:
+    page = results.results({"simulated": {"area_risk_28d": {"theatre": comparison(oracle_share=0.865)}}})
+    assert "## simulated: area risk 28d" in page
+    assert "| **lightgbm** | 0.9300 | 0.4100 | 0.1176 | 1.10 | 16.47 |  |" in page
+    assert "| decayed_counts | 0.9000 | 0.4000 | 0.1190 | 1.20 | 15.00 | -0.00140 [-0.00240, -0.00050] |" in page
+    assert "86.5% of the oracle's gain" in page
+    # the lowest log-loss first
+    assert page.index("**lightgbm** |") < page.index("decayed_counts |") < page.index("base_rate |")
+
+
+def test_an_interval_that_holds_zero_is_said_to_do_so() -> None:
+    for high, said in ((-0.0005, False), (0.0001, True)):
+        page = results.results({"d": {"area_risk_28d": {"theatre": comparison(high=high)}}})
+        assert ("**the interval does not exclude zero**" in page) is said
+
+
+def test_the_parts_of_the_rows_are_listed() -> None:
+    found = comparison(subsets={"cells_ever_hit": comparison()})
+    page = results.results({"d": {"area_risk_28d": {"theatre": found}}})
+    assert "| cells ever hit | 23,544 | 923 | 1.10 | 0.1176 | decayed_counts | 0.1190 |" in page
+
+
+def test_features_that_differ_in_numbers_stand_on_one_line() -> None:
+    described = [
+        feature("ied_log1p_decay14d_ring0", "events known at the cutoff, halved every 14 days, in the cell"),
+        feature("ied_log1p_decay56d_ring1", "events, halved every 56 days, summed over the cells 1 steps away"),
+        feature("season_sine", "sine of the year"),
+    ]
+    catalogue = {entry["name"]: entry for entry in described}
+    page = results.features({"area_risk_28d": {"simulated": catalogue, "colombia": catalogue}})
+    (line,) = [line for line in page.splitlines() if "decay" in line]
+    assert line == (
+        "| `ied_log1p_decay*d_ring*` | 14, 56 | 0, 1 | log1p(events) | "
+        "events known at the cutoff, halved every * days, in the cell or the ring | incidents | simulated, colombia |"
+    )
+    assert "| `season_sine` |  |  | log1p(events) | sine of the year | incidents | simulated, colombia |" in page
+    assert "3 in simulated, 3 in colombia." in page
+
+
+def test_a_dataset_that_was_not_run_is_an_error_and_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    names = list(yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"])
+    paths = DatasetPaths("simulated")
+    for model in params.load(ROOT / "params.yaml").dataset("simulated").models:
+        store.write_json({"theatre": comparison()}, paths.evaluation(model) / "metrics.json")
+        store.write_json({"features": [feature("a", "an a")]}, paths.catalogue(model))
+    with pytest.raises(StageError, match=f"no such file; expected what `make DATASET={names[1]}` leaves"):
+        documents.write([])
+    assert not Path("docs").exists()
+    documents.write(["simulated"])
+    assert "## simulated: sensor threat" in Path("docs/results.md").read_text()
+    assert "## sensor threat" in Path("docs/features.md").read_text()

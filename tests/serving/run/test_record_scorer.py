@@ -1,0 +1,326 @@
+"""The record of one line: everything that belongs to a score, or why there is none; and clocks that are wrong."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.tiny_bundle import AREA, CONTRACT, INPUTS, log_odds, write_bundle
+
+from threat_scorer import Scorer
+from threat_scorer.bundle.manifest import PriorTerms
+from threat_scorer.bundle.prior import Prior
+from threat_scorer.run.clock import EARLIEST, Clock, Moment, iso
+from threat_scorer.run.config.settings import Position
+from threat_scorer.run.config.toml_fields import ConfigError
+from threat_scorer.run.record_scorer import Answerer, likelihood
+from threat_scorer.scoring.features import assemble
+from threat_scorer.scoring.stream import TooLong
+
+NOW = Moment(EARLIEST + 1000.0, False)
+LINE = b'{"id": "d1", "voltage": 0.4, "height": 0.3}'
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory):
+    return Scorer.load(write_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture(scope="module")
+def answerer(scorer):
+    return Answerer(scorer.model("sensor_threat"), bundle=scorer.bundle, device="mast", source="left")
+
+
+def body(answerer, line, moment=NOW, **options):
+    return json.loads(answerer.answer(line, number=7, moment=moment, **options).body)
+
+
+def by_hand(voltage, height):
+    columns = {entry.name: [np.nan] for entry in INPUTS} | {"voltage": [voltage], "height": [height]}
+    return float(log_odds(assemble("sensor_threat", columns)[1])[0])
+
+
+def test_a_score_has_all_that_belongs_to_it(answerer, scorer):
+    said = body(answerer, LINE[:-1] + b', "observed_at": "2026-01-01T01:00:00+01:00"}')
+    expected = by_hand(0.4, 0.3)
+    assert said.pop("probability") == pytest.approx(1 / (1 + math.exp(-expected)), abs=1e-6)
+    assert said.pop("parts") == {"sensor_log_odds": pytest.approx(expected)}
+    assert said == {
+        "type": "score",
+        "id": "d1",
+        "input": "left",
+        "observed_at": "2026-01-01T00:00:00.000000Z",
+        "scored_at": "2026-01-01T00:16:40.000000Z",
+        "likelihood": "almost no chance",
+        "missing": ["emi_in_phase", "emi_quadrature"],
+        "decision": {"alarm": False, "operating_point": "balanced", "threshold": 0.5},
+        "device": "mast",
+        "model": "sensor_threat",
+        "model_version": "1" * 12,
+        "bundle": scorer.bundle,
+        "marking": {"originator": "TEST", "releasable_to": ["ALL"], "tlp": "CLEAR"},
+        "simulated": True,
+    }
+
+
+# ---- reasons: the tiny model gives none, so here are those of another
+
+
+def reasoning(scorer, monkeypatch, added, **options):
+    """Return an answerer whose model says that each feature adds what `added` says of it, the others nothing."""
+    model = scorer.model("sensor_threat")
+    row = np.array([added.get(name, 0.0) for name in CONTRACT.features], np.float32)
+    monkeypatch.setattr(model, "contributions_row", lambda values: row)
+    return Answerer(model, bundle="b", device="mast", source="left", **options)
+
+
+def test_the_strongest_reasons_are_said_in_words_what_comes_from_the_same_inputs_as_one(scorer, monkeypatch):
+    added = {"voltage": 0.2, "height": -0.6, "voltage_spline_1": 1.0, "voltage_spline_2": 0.9, "emi_in_phase": -0.05}
+    assert body(reasoning(scorer, monkeypatch, added), LINE)["reasons"] == [
+        "voltage 0.4 with height 0.3 raises it strongly (+1.9)",
+        "height 0.3 lowers it (-0.6)",
+        "voltage 0.4 raises it slightly (+0.2)",
+    ]
+    missing = reasoning(scorer, monkeypatch, {"emi_in_phase": -1.5, "emi_quadrature": 0.09})
+    assert body(missing, LINE)["reasons"] == ["emi_in_phase missing lowers it strongly (-1.5)"]
+
+
+def test_what_was_known_of_the_place_is_a_reason_too(scorer, monkeypatch):
+    terms = PriorTerms("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", 5)
+    prior = Prior(terms, np.array([int(CELL, 16)], np.uint64), np.array([2.5], np.float32))
+    answerer = reasoning(scorer, monkeypatch, {"voltage": 1.0}, prior=prior)
+    expected = 2.5 - math.log(0.25 / 0.75)
+    assert body(answerer, at_cell(CELL))["reasons"] == [
+        f"the place raises it strongly (+{expected:.1f})",
+        "voltage 0.4 raises it (+1.0)",
+    ]
+
+
+def test_reasons_can_be_left_to_alarms_or_out(tmp_path, monkeypatch):
+    points = Scorer.load(write_bundle(tmp_path, replace(CONTRACT, operating_points={"always": 0.0, "never": 1.0})))
+    for reasons, quiet, loud in (("all", True, True), ("alarms", False, True), ("none", False, False)):
+        for point, expected in (("never", quiet), ("always", loud)):
+            answerer = reasoning(points, monkeypatch, {"voltage": 1.0}, reasons=reasons, point=point)
+            assert ("reasons" in body(answerer, LINE)) is expected
+
+
+def test_a_model_that_cannot_say_why_gives_no_reasons(answerer):
+    assert "reasons" not in body(answerer, LINE)
+
+
+CELL = "85283473fffffff"
+
+
+def with_prior(scorer, until="2026-02-01T00:00:00Z"):
+    terms = PriorTerms("2026-01-01T00:00:00Z", until, 5)
+    prior = Prior(terms, np.array([int(CELL, 16)], np.uint64), np.array([2.5], np.float32))
+    model = scorer.model("sensor_threat")
+    return Answerer(model, bundle=scorer.bundle, device="mast", source="left", prior=prior)
+
+
+def at_cell(cell):
+    return json.dumps({"id": "d1", "voltage": 0.4, "height": 0.3, "cell": cell}).encode()
+
+
+def test_what_was_known_of_the_place_goes_into_the_score_and_stands_beside_it(scorer):
+    said = body(with_prior(scorer), at_cell(CELL))
+    sensor = by_hand(0.4, 0.3)
+    log_odds = sensor + 2.5 - math.log(0.25 / 0.75)  # of the base rate
+    assert said["parts"] == {"sensor_log_odds": pytest.approx(sensor), "prior_log_odds": 2.5}
+    assert said["probability"] == pytest.approx(1 / (1 + math.exp(-log_odds)))
+    assert "prior_doubt" not in said
+
+
+@pytest.mark.parametrize(
+    ("cell", "until", "said"),
+    [
+        ("8528347bfffffff", "2026-02-01T00:00:00Z", "not in the prior"),
+        ("somewhere", "2026-02-01T00:00:00Z", "not an H3 cell"),
+        ([1], "2026-02-01T00:00:00Z", "not an H3 cell"),
+        (CELL, "2026-01-01T00:00:00Z", "until 2026-01-01"),
+        (None, "2026-02-01T00:00:00Z", "none given"),
+    ],
+)
+def test_a_place_that_is_lost_or_a_prior_out_of_date_is_said_and_costs_no_score(scorer, cell, until, said):
+    told = body(with_prior(scorer, until), at_cell(cell))
+    assert said in told["prior_doubt"]
+    assert ("prior_log_odds" in told["parts"]) is (cell == CELL)
+
+
+def test_a_line_that_cannot_be_scored_is_delivered_with_the_reason(answerer):
+    said = body(answerer, b'{"id": "d1", "voltage": 0.4}')
+    assert (said["type"], said["id"], said["line"], said["input"]) == ("refusal", "d1", 7, "left")
+    assert "height" in said["error"]
+    assert "longer than" in body(answerer, TooLong())["error"]
+    assert "64 bits" in body(answerer, b'{"id": %d, "voltage": 0.4, "height": 0.3}' % 2**64)["error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, {}),
+        ({"latitude_deg": 4.5, "longitude_deg": -74}, {"position": {"latitude_deg": 4.5, "longitude_deg": -74}}),
+        ({"latitude_deg": 4.5}, {"position_doubt": "longitude_deg: not within -180 to 180"}),
+        ({"latitude_deg": "4.5", "longitude_deg": 1}, {"position_doubt": "latitude_deg: not within -90 to 90"}),
+        ({"latitude_deg": 91, "longitude_deg": 1}, {"position_doubt": "latitude_deg: not within -90 to 90"}),
+        ({"latitude_deg": True, "longitude_deg": 1}, {"position_doubt": "latitude_deg: not within -90 to 90"}),
+    ],
+)
+def test_a_position_goes_with_the_score_and_one_that_cannot_be_costs_none(answerer, given, said):
+    told = body(answerer, json.dumps({"voltage": 0.4, "height": 0.3, **given}).encode())
+    assert {key: told[key] for key in ("position", "position_doubt") if key in told} == said
+    assert "probability" in told
+
+
+def test_a_device_that_stands_still_lends_its_position_to_records_without_one(scorer):
+    model, mast = scorer.model("sensor_threat"), Position(latitude_deg=1.0, longitude_deg=2.0, error_m=5.0)
+    answerer = Answerer(model, bundle="b", device="d", source="s", position=mast)
+    assert body(answerer, LINE)["position"] == {"latitude_deg": 1.0, "longitude_deg": 2.0, "error_m": 5.0}
+    elsewhere = body(answerer, LINE[:-1] + b', "latitude_deg": 3, "longitude_deg": 4}')
+    assert elsewhere["position"] == {"latitude_deg": 3, "longitude_deg": 4}
+
+
+def test_a_score_of_the_days_ahead_says_until_when_it_holds(tmp_path):
+    model = Scorer.load(write_bundle(tmp_path, AREA)).model("area_risk_28d")
+    said = body(Answerer(model, bundle="b", device="d", source="s", point="balanced"), b'{"ied_count_decay30d": 1}')
+    assert said["expires_at"] == iso(NOW.at + 28 * 86_400)
+
+
+def test_a_value_out_of_range_is_named(answerer):
+    assert body(answerer, b'{"voltage": 1.4, "height": 0.3}')["out_of_range"] == ["voltage"]
+
+
+def test_the_same_record_has_the_same_key_and_another_has_another(answerer):
+    def key(line, place=None):
+        return answerer.answer(line, number=1, moment=NOW, place=place).key
+
+    nameless = b'{"voltage": 0.4, "height": 0.3}'
+    assert key(LINE) == key(LINE, place="elsewhere")
+    assert key(LINE) != key(LINE.replace(b"d1", b"d2"))
+    assert key(nameless) != key(nameless), "two alarms alike are two alarms"
+    assert key(nameless, place="17") == key(nameless, place="17") != key(nameless, place="18")
+
+
+@pytest.mark.parametrize(
+    ("stamp", "moment", "uncertain"),
+    [
+        ("2026-01-01T00:00:00Z", NOW, False),
+        ("2026-01-01T00:00:00Z", Moment(0.0, True), True),
+        ("2027-01-01T00:00:00Z", NOW, True),
+        ("yesterday", NOW, True),
+        ("2026-01-01T00:00:00", NOW, True),
+        (17, NOW, True),
+        (None, NOW, False),
+    ],
+)
+def test_a_time_that_cannot_be_right_is_marked_and_costs_no_score(answerer, stamp, moment, uncertain):
+    said = body(answerer, json.dumps({"voltage": 0.4, "height": 0.3, "observed_at": stamp}).encode(), moment)
+    assert said.get("time_uncertain", False) is uncertain
+    assert "probability" in said
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (0.0, "almost no chance"),
+        (0.05, "very unlikely"),
+        (0.2, "unlikely"),
+        (0.45, "roughly even chance"),
+        (0.55, "likely"),
+        (0.8, "very likely"),
+        (0.95, "almost certain"),
+    ],
+)
+def test_words_for_a_probability(probability, words):
+    assert likelihood(probability) == words
+
+
+def test_an_operating_point_must_be_named_where_there_are_several(tmp_path):
+    two = replace(CONTRACT, operating_points={"wary": 0.1, "sure": 0.9})
+    scorer = Scorer.load(write_bundle(tmp_path, two))
+    model = scorer.model("sensor_threat")
+    with pytest.raises(ConfigError, match=r"operating_point: got nothing; expected .*sure, wary"):
+        Answerer(model, bundle="b", device="d", source="s")
+    with pytest.raises(ConfigError, match="got 'mild'"):
+        Answerer(model, bundle="b", device="d", source="s", point="mild")
+    alarm = Answerer(model, bundle="b", device="d", source="s", point="wary")
+    assert body(alarm, LINE)["decision"]["operating_point"] == "wary"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    line=st.one_of(
+        st.binary(max_size=100),
+        st.recursive(
+            st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from(["id", "voltage", "height", "observed_at", "cell", "x"]), inner)
+            ),
+            max_leaves=6,
+        ).map(lambda value: json.dumps(value).encode()),
+    )
+)
+def test_any_line_gets_a_score_or_a_reason(scorer, line):
+    entry = with_prior(scorer).answer(line, number=1, moment=NOW)
+    said = json.loads(entry.body)
+    if entry.probability is None:
+        assert said["error"]
+    else:
+        assert 0 <= said["probability"] <= 1
+    assert len(entry.body) < 4000
+
+
+class Hands:
+    """Two clocks that a test sets."""
+
+    def __init__(self):
+        self.wall, self.steady = EARLIEST + 1e6, 100.0
+
+    def clock(self, latest=0.0):
+        return Clock(latest, wall=lambda: self.wall, steady=lambda: self.steady)
+
+
+def test_a_clock_at_1970_is_not_believed_and_one_that_is_set_is():
+    hands = Hands()
+    hands.wall = 5.0
+    clock = hands.clock()
+    assert clock.now() == Moment(5.0, True)
+    hands.wall = EARLIEST + 1e6
+    assert not clock.now().uncertain
+
+
+def test_a_clock_that_jumps_back_is_not_believed_until_it_is_past_the_latest_time_again():
+    hands = Hands()
+    clock = hands.clock()
+    latest = clock.now().at
+    hands.wall -= 1.0
+    assert not clock.now().uncertain, "steered, not set"
+    hands.wall = latest - 3600
+    assert clock.now().uncertain
+    assert clock.latest == latest
+    hands.wall = latest + 1
+    assert not clock.now().uncertain
+
+
+def test_a_restart_remembers_the_latest_time():
+    hands = Hands()
+    assert hands.clock(latest=hands.wall + 3600).now().uncertain
+
+
+def test_a_leap_ahead_is_not_believed_and_does_not_spoil_the_clock():
+    hands = Hands()
+    clock = hands.clock()
+    clock.now()
+    hands.wall += 10 * 365 * 24 * 3600
+    assert clock.now().uncertain
+    hands.wall -= 10 * 365 * 24 * 3600
+    hands.steady += 1
+    assert not clock.now().uncertain
+
+
+def test_times_are_written_in_utc():
+    assert iso(EARLIEST) == "2026-01-01T00:00:00.000000Z"

@@ -1,0 +1,108 @@
+"""What the stages would have left of one small sensor model, written in a second, for tests of what reviewers see."""
+
+import lightgbm
+import numpy as np
+import onnx
+import pyarrow as pa
+from scipy.special import expit
+from support import tiny_bundle
+
+from pipeline import params
+from pipeline.evaluate.comparison import compare
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
+from pipeline.storage.schemas import UTC
+from pipeline.validation.metrics import skill
+
+ROWS, GROUPS = 600, 12
+MARKING = {"originator": "COMMAND", "releasable_to": ["COMMAND", "MINE_ACTION"], "tlp": "AMBER"}
+MODEL = "sensor_threat"
+PART = "magnetometer_emi_gpr"
+
+
+def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, marking: dict | None = None) -> str:
+    """Write the files into the working folder; return the dataset's name.
+
+    The rows and their labels are always the same. `noise` blurs the held-out log-odds, `overconfident` multiplies
+    them, `seed` makes another booster.
+    """
+    paths = DatasetPaths("simulated")
+    truth = np.random.default_rng(0)
+    signal = truth.normal(size=ROWS) * 2 - 1
+    label = (truth.random(ROWS) < expit(signal)).astype(np.int8)
+    features = {"voltage": signal.astype(np.float32), "height": truth.random(ROWS).astype(np.float32)}
+    ids = [f"d{i:04}" for i in range(ROWS)]
+    table = pa.table({"detection_id": ids, **features})
+    store.write_table(table, paths.features(MODEL), schema=table.schema, sort_by=("detection_id",))
+    catalogue = [{"name": n, "unit": "1", "meaning": f"the {n}", "source": "measured"} for n in features]
+    store.write_json({"features": catalogue, "marking": MARKING}, paths.catalogue(MODEL))
+    _fit(paths, features, label, seed, marking or MARKING)
+
+    log_odds = overconfident * (signal + np.random.default_rng(seed).normal(size=ROWS) * noise)
+    groups = [f"L{i % GROUPS:02}" for i in range(ROWS)]
+    held_out = pa.table({"detection_id": ids, "group_id": groups, "fold": groups, "label": label, "log_odds": log_odds})
+    store.write_table(
+        held_out, paths.model(MODEL) / "heldout.parquet", schema=held_out.schema, sort_by=("detection_id",)
+    )
+    blurred = signal + np.random.default_rng(99).normal(size=ROWS) * 2
+    probability = {
+        "lightgbm": expit(log_odds),
+        "base_rate": np.full(ROWS, label.mean()),
+        "logistic_regression": expit(blurred * 0.5 - 0.5),
+        "oracle": expit(signal),
+    }
+    settings = params.load().evaluate
+    measured = {name: skill(label == 1, p, bins=10) for name, p in probability.items()}
+    found = compare(label == 1, probability, measured, np.array(groups), settings)
+    store.write_json({PART: found, "operating_points": {"pd_90": 0.2}}, paths.evaluation(MODEL) / "metrics.json")
+    points = pa.table({"predicted": [0.1, 0.5, 0.9], "observed": [0.12, 0.48, 0.91], "rows": [200, 200, 200]})
+    store.write_csv(points, paths.evaluation(MODEL) / "reliability.csv")
+    paths.onnx(MODEL).parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(tiny_bundle.model(None, 2), paths.onnx(MODEL))
+    rows = {"random": {"rows": 100, "leaves": 300, "wrong_leaves": 0, "log_odds_difference": 2e-7}}
+    parity = {"rows": rows, "tolerance": 1e-6, "onnx_bytes": paths.onnx(MODEL).stat().st_size, "trees": 3}
+    store.write_json(parity, paths.parity(MODEL))
+    source = {
+        "table": "detections",
+        "rows_in": 612,
+        "kept": 600,
+        "merged": 0,
+        "quarantined": 12,
+        "rules": {"range": 12},
+    }
+    total = {key: source[key] for key in ("rows_in", "kept", "merged", "quarantined")}
+    store.write_json({"sources": {"sim_command_detections": source}, "total": total}, paths.ingested)
+    observed = np.datetime64("2022-01-01", "us") + np.arange(ROWS) * np.timedelta64(1, "h")
+    times = {"observed_at": observed, "available_at": observed + np.timedelta64(12, "h")}
+    detections = pa.table(
+        {
+            "detection_id": ids,
+            "source_id": ["sim_command_detections"] * ROWS,
+            "record_id": ids,
+            **{name: pa.array(column, UTC) for name, column in times.items()},
+        }
+    )
+    store.write_table(
+        detections, paths.tables / "detections.parquet", schema=detections.schema, sort_by=("detection_id",)
+    )
+    return "simulated"
+
+
+def _fit(paths: DatasetPaths, features: dict, label: np.ndarray, seed: int, marking: dict) -> None:
+    quick = {"objective": "binary", "num_threads": 1, "verbose": -1, "seed": seed, "min_data_in_leaf": 5 + seed}
+    rows = np.column_stack(list(features.values()))
+    booster = lightgbm.train(quick, lightgbm.Dataset(rows, label=label, feature_name=list(features)), 3)
+    folder = paths.model(MODEL)
+    folder.mkdir(parents=True, exist_ok=True)
+    booster.save_model(folder / "model.txt")
+    fit = {
+        "params": {"seed": seed},
+        "best_iteration": 3,
+        "features": list(features),
+        "rows": ROWS,
+        "positives": int(label.sum()),
+        "base_rate": float(label.mean()),
+        "features_digest": store.digest(paths.features(MODEL)),
+        "marking": marking,
+    }
+    store.write_json(fit, folder / "fit.json")
