@@ -1,6 +1,5 @@
 """models/<dataset>/<model> -> models/<dataset>/bundle/<model>.onnx and reports/<dataset>/parity/<model>.json."""
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.model.log_odds import Stages, held
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
-from pipeline.sign import __main__ as commands
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
 from threat_scorer.scoring.kinds import kind_of
@@ -149,6 +147,4 @@ def _write(content: bytes, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    # keys and signed bundles are a person's acts, not the stage's
-    signing = sys.argv[1:2] and sys.argv[1] in commands.NAMES
-    cli.run(commands.main if signing else main)
+    cli.run(main)

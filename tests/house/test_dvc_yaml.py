@@ -9,7 +9,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # reached from a stage's main, but no part of what it writes: see the note at the top of dvc.yaml
-NOT_A_DEPENDENCY = {"pipeline/tracking/__init__.py", "pipeline/sign/__init__.py", "pipeline/sign/__main__.py"}
+NOT_A_DEPENDENCY = {"pipeline/tracking/__init__.py"}
 
 
 def module_file(name: str) -> Path | None:
@@ -57,7 +57,7 @@ def closure(stage: str) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_lists_exactly_the_code_it_imports(stage: str) -> None:
     listed = {path for path in STAGES[stage]["deps"] if path.split("/")[0] in ("pipeline", "serving")}
-    needed = {file for file in closure(stage) if file != "pipeline/__init__.py"}
+    needed = closure(stage) - {"pipeline/__init__.py", "serving/threat_scorer/__init__.py"}
     not_listed = {f for f in needed if not any(f == path or f.startswith(f"{path}/") for path in listed)}
     not_needed = {path for path in listed if not any(f == path or f.startswith(f"{path}/") for f in needed)}
     assert (not_listed, not_needed) == (set(), set())

@@ -35,7 +35,7 @@ def signed(small_chain: Project, tmp_path):
     """Sign the chain's models for one partner; return the bundle and the trust file."""
 
     def export(*arguments):
-        return small_chain.succeed(sys.executable, "-m", "pipeline.export", *map(str, arguments))
+        return small_chain.succeed(sys.executable, "-m", "pipeline.sign", *map(str, arguments))
 
     keys, trust, bundle = tmp_path / "keys", tmp_path / "trust.json", tmp_path / "1.bundle"
     for name in ("root", "signing"):
@@ -44,7 +44,7 @@ def signed(small_chain: Project, tmp_path):
     export("trust", "--out", trust, "--counter", 1, *public, "--key", keys / "root.key")
     terms = ("--version", "1.0.0", "--counter", 1, "--expires", "2999-01-01", "--for", "MINE_ACTION")
     terms = (*terms, "--prior-of", "area_risk_28d")
-    export("sign", "--dataset", "simulated", *terms, "--key", keys / "signing.key", "--out", bundle)
+    export("bundle", "--dataset", "simulated", *terms, "--key", keys / "signing.key", "--out", bundle)
     return bundle, trust
 
 

@@ -13,8 +13,7 @@ from support.signed_bundle import Headquarters
 from support.tiny_bundle import AREA, CONTRACT, write_bundle
 
 from pipeline.runtime.errors import StageError
-from pipeline.sign import __main__ as commands
-from pipeline.sign import release
+from pipeline.sign import commands, release
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
 from threat_scorer import cli
@@ -62,7 +61,7 @@ def trust(counter=1, *more):
 
 def sign(version, counter, *more, key=("--key", "keys/signing.key")):
     options = ["--dataset", "tiny", "--version", version, "--counter", str(counter), "--expires", "2999-01-01"]
-    commands.main(["sign", *options, *key, *more])
+    commands.main(["bundle", *options, *key, *more])
     return f"dist/tiny-{version}.bundle"
 
 
@@ -241,7 +240,7 @@ def test_a_bundle_that_nobody_may_have_is_not_signed():
 
 def test_the_export_command_leads_to_them(tmp_path):
     def export(*arguments):
-        command = [sys.executable, "-m", "pipeline.export", *arguments]
+        command = [sys.executable, "-m", "pipeline.sign", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     done = export("keygen", "--out", str(tmp_path / "keys"))
