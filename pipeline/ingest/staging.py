@@ -22,6 +22,7 @@ from pipeline.ingest.reading import readers
 from pipeline.ingest.reading.chunk import Chunk, Refusal
 from pipeline.ingest.rules import keys
 from pipeline.ingest.rules.rows import WITHDRAWALS, Mapped, map_chunk
+from pipeline.runtime import code_closure
 from pipeline.runtime.errors import StageError
 from pipeline.storage import schemas, store
 
@@ -234,8 +235,7 @@ def digest_of(source: Source, path: Path) -> str:
         if name == source.mapping.gazetteer:
             state.update(repr(gazetteer.codes.to_pylist()).encode())
             state.update(gazetteer.latitude_deg.tobytes() + gazetteer.longitude_deg.tobytes())
-    for code in [*sorted(Path(__file__).parent.glob("*.py")), Path(schemas.__file__), Path(store.__file__)]:
-        state.update(code.read_bytes())
+    state.update(code_closure.digest(__name__).encode())
     if path.is_file():
         state.update(store.digest(path).encode())
     return f"sha256:{state.hexdigest()}"

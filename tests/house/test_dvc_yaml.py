@@ -1,57 +1,27 @@
 """dvc.yaml lists what its stages really read: a change of code or params reruns what it touches, and nothing else."""
 
-import ast
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pipeline.runtime import code_closure
+
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # reached from a stage's main, but no part of what it writes: see the note at the top of dvc.yaml
-NOT_A_DEPENDENCY = {"pipeline/tracking/__init__.py"}
+NOT_A_DEPENDENCY = ("pipeline.tracking",)
 
 
-def module_file(name: str) -> Path | None:
-    for base in (ROOT, ROOT / "serving"):
-        path = base.joinpath(*name.split("."))
-        for file in (path.with_suffix(".py"), path / "__init__.py"):
-            if file.exists():
-                return file
-    return None
-
-
-def imports(file: Path) -> set[Path]:
-    """Return our own modules that one file imports, wherever in it, and the packages that hold them."""
-    found: set[Path] = set()
-    tree = ast.parse(file.read_text())
-    # a package's own functions run when a name is asked of it, not when a module inside it is imported
-    nodes = tree.body if file.name == "__init__.py" else ast.walk(tree)
-    for node in nodes:
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.split(".")[0] in ("pipeline", "threat_scorer"):
-                parts = name.split(".")
-                for depth in range(1, len(parts) + 1):
-                    if module := module_file(".".join(parts[:depth])):
-                        found.add(module)
-    return found
+def modules_of(stage: str) -> list[str]:
+    files = (ROOT / "pipeline" / stage).rglob("*.py")
+    return [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
 
 
 def closure(stage: str) -> set[str]:
     """Return every one of our files that running a stage may execute."""
-    waiting = set((ROOT / "pipeline" / stage).rglob("*.py"))
-    seen: set[Path] = set()
-    while waiting:
-        file = waiting.pop()
-        seen.add(file)
-        if file.relative_to(ROOT).as_posix() not in NOT_A_DEPENDENCY:
-            waiting |= imports(file) - seen
-    return {file.relative_to(ROOT).as_posix() for file in seen} - NOT_A_DEPENDENCY
+    modules = code_closure.closure(*modules_of(stage), without=NOT_A_DEPENDENCY)
+    return {file.relative_to(ROOT).as_posix() for file in modules.values()}
 
 
 @pytest.mark.parametrize("stage", STAGES)

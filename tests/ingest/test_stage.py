@@ -13,6 +13,7 @@ import yaml
 from pipeline import params
 from pipeline.ingest import stage
 from pipeline.ingest.__main__ import main
+from pipeline.runtime import code_closure
 from pipeline.runtime.errors import DeclarationError
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
@@ -301,3 +302,10 @@ def test_a_killed_ingest_leaves_the_old_tables_or_the_new_ones_whole(project, mo
         assert left in tables
     ingest(monkeypatch)
     assert {path.name: path.read_bytes() for path in Path("data/tables/third").iterdir()} == tables[1]
+
+
+def test_a_file_is_read_again_after_a_change_of_any_code_that_reads_or_maps_it_and_of_no_other() -> None:
+    names = [name.removeprefix("pipeline.ingest.") for name in code_closure.closure("pipeline.ingest.staging")]
+    wings = {name.split(".")[0] for name in names if not name.startswith(("pipeline", "threat_scorer"))}
+    assert {"mapping", "reading", "rules", "versions", "staging"} == wings
+    assert {"pipeline.storage.schemas", "pipeline.storage.store", "pipeline.runtime.portable_math"} <= set(names)
