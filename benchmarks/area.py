@@ -112,7 +112,7 @@ def main() -> None:
             happened,
             nothing,
             ground,
-            theatre=Theatre(bounds=bounds, h3_resolution=7, within_km=0.1),
+            theatre=Theatre(bounds=bounds, h3_resolution=7, within_km=0.1, zone="UTC"),
             task=task,
             features=declared.features.area_risk,
             admiralty=declared.admiralty,

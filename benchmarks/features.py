@@ -89,7 +89,7 @@ def run_this(panel: Panel) -> tuple[np.ndarray, float]:
     cutoffs = panel.cutoffs.astype(np.float64)
     rows = np.empty((len(cutoffs), panel.cells, FEATURES), dtype=np.float32)
     decayed = decayed_counts(events, cutoffs, half_lives_days=[*HALF_LIVES_DAYS, math.inf], cells=panel.cells)
-    recent = recent_counts(events, cutoffs, window_days=WINDOW_DAYS, cells=panel.cells)
+    recent = recent_counts(events, cutoffs, starts=cutoffs - WINDOW_DAYS + 1, cells=panel.cells)
     for row, cutoff, sums, counts in zip(rows, cutoffs, decayed, recent, strict=True):
         row[:, :-1], row[:, -1] = sums, counts
         row[:, -2] /= cutoff

@@ -18,6 +18,7 @@ from pipeline.evaluate.plots import gallery
 from pipeline.evaluate.surface import risk_surface
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
+from pipeline.runtime.local_days import zone_of
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
 
@@ -80,7 +81,9 @@ def _surface(words: list[str]) -> None:
     arguments = argparse.ArgumentParser(prog="python -m pipeline.evaluate surface", description=risk_surface.__doc__)
     arguments.add_argument("--dataset", help="an entry of `datasets` in params.yaml; without it, the one of `run`")
     arguments.add_argument("--model", help="as area_risk_28d; without it, the dataset's first of area risk")
-    arguments.add_argument("--date", required=True, type=date.fromisoformat, help="a day, such as 2022-04-01, UTC")
+    arguments.add_argument(
+        "--date", required=True, type=date.fromisoformat, help="a day of the theatre, such as 2022-04-01"
+    )
     arguments.add_argument("--out", type=Path, help="folder; without it, reports/<dataset>/surface")
     given = arguments.parse_args(words)
     declared = params.load()
@@ -91,15 +94,15 @@ def _surface(words: list[str]) -> None:
     features, folder = paths.features(model), paths.model(model)
     calibration, held_out = (_table(folder / name) for name in ("calibration.parquet", "heldout.parquet"))
     fit = store.read_json(folder / "fit.json")
-    valid = risk_surface.validity(
-        given.date, pc.unique(_table(features, columns=["cutoff"])["cutoff"]).to_pylist(), fit
-    )
+    cutoffs = _table(features, columns=["cutoff"])
+    zone = zone_of(cutoffs.schema)
+    valid = risk_surface.validity(given.date, pc.unique(cutoffs["cutoff"]).to_pylist(), fit, zone=zone)
     rows = pa.concat_tables(
         batch.filter(pc.equal(batch["cutoff"], valid.cutoff)) for batch in store.read_batches(features)
     )
     found = risk_surface.build(
         rows,
-        risk_surface.known_by(valid.cutoff, calibration, held_out, horizon_days=int(fit["horizon_days"])),
+        risk_surface.known_by(valid.cutoff, calibration, held_out, horizon_days=int(fit["horizon_days"]), zone=zone),
         lightgbm.Booster(model_file=folder / "model.txt"),
         fit,
         valid,

@@ -70,7 +70,7 @@ def evaluate(
         **baselines.probabilities(
             table,
             outcome,
-            cutoffs,
+            splits.labels_until(cutoffs, task),
             origins,
             horizon_days=horizon,
             ridge=settings.logistic_ridge,
@@ -131,7 +131,7 @@ def _refuse_leaks(held_out: pa.Table, cutoffs: Instants, origins: list[Mapping[s
     """Refuse held-out rows that stand before the end of the labels from which their origin's model learned."""
     fold = np.asarray(held_out["fold"].to_pylist())
     for origin in origins:
-        spoken_of = cutoffs[fold == origin["at"][:10]]
+        spoken_of = cutoffs[fold == origin["day"]]
         splits.refuse_overlap(spoken_of, labels_until=_instant(origin["labels_until"]), where="evaluate")
 
 

@@ -28,7 +28,7 @@ _HISTORY = re.compile(r"(label|explosion)_log1p_(?!.*_theatre$)")
 def probabilities(
     table: pa.Table,
     outcome: Mask,
-    cutoffs: Instants,
+    labels_until: Instants,
     origins: Sequence[Origin],
     *,
     horizon_days: int,
@@ -41,8 +41,8 @@ def probabilities(
     ----------
     table
         Features of all rows.
-    outcome, cutoffs
-        Of all rows, shape (n,).
+    outcome, labels_until
+        Of all rows, shape (n,); the second as `splits.labels_until` returns it.
     ridge
         Penalty of `logistic_regression`, as in `loglinear.fit`: its columns overlap.
     fitted
@@ -90,9 +90,7 @@ def probabilities(
                 said.append(line.log_odds(some[origin.block]))
             return np.column_stack(said)
 
-        said = rolling.forecast(
-            outcome, cutoffs, origins, speak, horizon_days=horizon_days, rehearsals=fitted["rehearsals"]
-        )
+        said = rolling.forecast(outcome, labels_until, origins, speak, rehearsals=fitted["rehearsals"])
         found[name] = np.asarray(expit(said.log_odds[tested]))
     return found
 

@@ -40,7 +40,7 @@ def _area_risk(declared: params.Params, paths: DatasetPaths, model: str) -> None
         features=declared.features.area_risk,
         admiralty=declared.admiralty,
     )
-    _write(rows, area_risk.schema(rows.features), most_restrictive(incidents, observations, places), paths, model)
+    _write(rows, rows.table.schema, most_restrictive(incidents, observations, places), paths, model)
 
 
 def _sensor_threat(declared: params.Params, paths: DatasetPaths, model: str) -> None:

@@ -12,12 +12,13 @@ from pipeline.features import groups
 from pipeline.features.events import DAY_US, Events, incident_events, observation_events
 from pipeline.features.groups import Family
 from pipeline.features.labels import LabelEvents, label_events, label_reporters, label_trust, labels
-from pipeline.features.theatre import cells_of
+from pipeline.features.theatre import cells_of, refuse_days_without_zone
 from pipeline.model import cells as h3cells
 from pipeline.model.cells import Cells
-from pipeline.params import Admiralty, AreaFeatures, AreaTask, Theatre, midnight
+from pipeline.params import Admiralty, AreaFeatures, AreaTask, Theatre
+from pipeline.runtime.local_days import NO_ZONE, in_zone, later, midnight
 from pipeline.storage.schemas import UTC
-from pipeline.validation.origins import Instants, cutoffs_of, instant
+from pipeline.validation.origins import Instants, cutoffs_of, instant, labels_until
 from threat_scorer.scoring.features import Feature
 
 
@@ -50,10 +51,11 @@ def build(
     Raises
     ------
     StageError
-        The theatre has no cells.
+        The theatre has no cells, or no zone though reports are dated to the day.
     """
+    refuse_days_without_zone(theatre, incidents=incidents, observations=observations)
     resolution = theatre.h3_resolution
-    cells = cells_of(places, incidents, theatre, known_at=midnight(task.test_from))
+    cells = cells_of(places, incidents, theatre, known_at=midnight(task.test_from, task.zone))
     cutoffs = cutoffs_of(task)
     past = incident_events(incidents, task.label, cells, resolution, admiralty=admiralty)
     seen = observation_events(observations, cells, resolution)
@@ -64,7 +66,7 @@ def build(
     for t, blocks in enumerate(zip(*(family.blocks for family in found), strict=True)):
         matrix[t] = np.concatenate(blocks, axis=1)
     said = _labels(events, cutoffs, task, cells=len(cells))
-    table = _table(cells, cutoffs, said, described, matrix)
+    table = _table(cells, cutoffs, said, schema(described, zone=task.zone), matrix)
     counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
     return AreaRows(table, described, {groups.HAWKES}, {**counts, **events.left_out})
 
@@ -79,7 +81,7 @@ def _families(
     task: AreaTask,
     features: AreaFeatures,
 ) -> list[Family]:
-    half_lives, since = features.half_lives_days, _day(task.history_from)
+    half_lives, since = features.half_lives_days, _day(task.history_from, task)
     past, seen = past.since(since), seen.since(since)
     rings = h3cells.ring_matrices(cells, features.rings)
     spreads = {spread: h3cells.spread_matrix(cells, spread) for spread in features.spreads_cells}
@@ -96,14 +98,20 @@ def _families(
             happened,
             at,
             since=since,
-            every_days=task.cutoff_every_days,
-            until=_day(task.test_from),
+            ends=_days(later(cutoffs, task.cutoff_every_days, task.zone)),
+            until=_day(task.test_from, task),
             half_lives_days=features.hawkes_half_lives_days,
             spreads=spreads,
         ),
         groups.recency(label, at, since=since, cells=n),
         groups.recency(explosion, at, since=since, cells=n),
-        groups.last_period(label, at, window_days=task.horizon_days, cells=n),
+        groups.last_period(
+            label,
+            at,
+            starts=_days(later(cutoffs, -task.horizon_days, task.zone)),
+            window_days=task.horizon_days,
+            cells=n,
+        ),
         groups.calendar(at, cells=n),
         groups.ground(places, cells, cutoffs),
     ]
@@ -111,21 +119,21 @@ def _families(
 
 def _labels(events: LabelEvents, cutoffs: Instants, task: AreaTask, *, cells: int) -> list[pa.Array]:
     """Return the label, the trust in it, and who reported what it rests on."""
-    at, horizon = _days(cutoffs), task.horizon_days
-    outcome = labels(events, at, horizon_days=horizon, cells=cells, until=_day(task.test_until)).ravel()
-    trust = label_trust(events, at, horizon_days=horizon, cells=cells).ravel()
+    at, ends = _days(cutoffs), _days(labels_until(cutoffs, task))
+    outcome = labels(events, at, ends=ends, cells=cells, until=_day(task.test_until, task)).ravel()
+    trust = label_trust(events, at, ends=ends, cells=cells).ravel()
     return [
         pa.array(outcome, pa.int8(), mask=outcome < 0),
         pa.array(trust, pa.float32(), from_pandas=True),
-        label_reporters(events, at, horizon_days=horizon, cells=cells),
+        label_reporters(events, at, ends=ends, cells=cells),
     ]
 
 
-def schema(features: Sequence[Feature]) -> pa.Schema:
-    """Return the schema of the rows."""
+def schema(features: Sequence[Feature], *, zone: str = NO_ZONE) -> pa.Schema:
+    """Return the schema of the rows; the field ``cutoff`` says of which zone's midnights it is."""
     return pa.schema(
         [
-            pa.field("cutoff", UTC, nullable=False),
+            in_zone(pa.field("cutoff", UTC, nullable=False), zone),
             pa.field("cell", pa.string(), nullable=False),
             pa.field("label", pa.int8()),
             pa.field("trust", pa.float32()),
@@ -139,23 +147,23 @@ def _table(
     cells: Cells,
     cutoffs: Instants,
     said: list[pa.Array],
-    described: list[Feature],
+    rows: pa.Schema,
     matrix: npt.NDArray[np.float32],
 ) -> pa.Table:
     each_cell = np.tile(np.arange(len(cells), dtype=np.int32), len(cutoffs))
-    flat = matrix.reshape(-1, len(described))
+    flat = matrix.reshape(-1, matrix.shape[-1])
     columns: list[pa.Array] = [
         pa.array(np.repeat(cutoffs, len(cells)), UTC),
         pa.DictionaryArray.from_arrays(each_cell, h3cells.names(cells)).cast(pa.string()),
         *said,
-        *(pa.array(np.ascontiguousarray(flat[:, j])) for j in range(len(described))),
+        *(pa.array(np.ascontiguousarray(flat[:, j])) for j in range(flat.shape[1])),
     ]
-    return pa.table(columns, schema=schema(described))
+    return pa.table(columns, schema=rows)
 
 
 def _days(moments: Instants) -> npt.NDArray[np.float64]:
     return moments.astype("datetime64[us]").astype(np.int64) / DAY_US
 
 
-def _day(day: date) -> float:
-    return float(_days(np.array([instant(midnight(day))]))[0])
+def _day(day: date, task: AreaTask) -> float:
+    return float(_days(np.array([instant(midnight(day, task.zone))]))[0])

@@ -17,21 +17,24 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 DAY_US = 86_400_000_000
+DATED = ("minute", "day")
+"""Precisions of a date that put an event before or after a midnight."""
 _PERIOD_DAYS = {"minute": 0.0, "day": 1.0, "week": 7.0, "month": 30.4, "year": 365.25}
 
 
 @dataclass(frozen=True)
 class Events:
-    """Versions of events on cells, in the order in which they became known; times in days since 1970, UTC.
+    """Versions of events on cells, in the order in which they became history; times in days since 1970, UTC.
 
-    A version is known at t while ``known_from <= t < known_until``.
+    A version is history at t while ``known_from <= t < known_until``.
     """
 
     cell: npt.NDArray[np.int64]
     """Index of the cell, shape (n,)."""
     happened: Floats
-    """Middle of the period in which it happened, but never later than it was known; shape (n,)."""
+    """As `moments` says; of what is dated to a week or coarser never later than it was known. Shape (n,)."""
     known_from: Floats
+    """When it was known; of what is dated to the day or minute, and had happened."""
     known_until: Floats
     """Infinite where no later version replaced it."""
     weights: Floats
@@ -64,6 +67,22 @@ def days(column: pa.ChunkedArray) -> Floats:
     microseconds = pc.cast(column, pa.int64())
     known = pc.fill_null(microseconds, 0).to_numpy() / DAY_US
     return np.where(pc.is_null(column).to_numpy(), np.inf, known)
+
+
+def moments(rows: pa.Table) -> Floats:
+    """Return the moment at which each row counts as having happened, days since 1970, shape (n,).
+
+    That is the middle of its period: the middle of a day lies within that day of the theatre, wherever the clocks go
+    forward or back at its midnight, and whether or not the partner's zone is the theatre's. One moment says whether an
+    event lies before a cutoff or after it, so it cannot be on both sides, nor on none.
+    """
+    half_period = np.array([_PERIOD_DAYS[name] / 2 for name in rows["occurred_precision"].to_pylist()])
+    return np.asarray(days(rows["occurred_at"]) + half_period)
+
+
+def are_dated(rows: pa.Table) -> Mask:
+    """Return which rows are dated to the day or minute, shape (n,)."""
+    return _is_in(rows["occurred_precision"], DATED)
 
 
 def label_known_from(incidents: pa.Table, label: Label) -> Floats:
@@ -138,8 +157,10 @@ def _events(rows: pa.Table, channels: dict[str, Any], cells: Cells, resolution: 
     latitude = pc.fill_null(rows["latitude_deg"], 0.0).to_numpy()
     longitude = pc.fill_null(rows["longitude_deg"], 0.0).to_numpy()
     cell, inside = index_of(locate(latitude, longitude, resolution=resolution), cells)
-    half_period = np.array([_PERIOD_DAYS[name] / 2 for name in rows["occurred_precision"].to_pylist()])
-    happened = np.minimum(days(rows["occurred_at"]) + half_period, known_from)
+    dated, happened = are_dated(rows), moments(rows)
+    # an event at the very cutoff follows it: history begins the least step later
+    known_from = np.where(dated, np.maximum(known_from, np.nextafter(happened, np.inf)), known_from)
+    happened = np.where(dated, happened, np.minimum(happened, known_from))
     weights = np.array(list(channels.values()), dtype=np.float64).reshape(len(channels), rows.num_rows).T
     keep = np.flatnonzero(placed & inside)
     keep = keep[np.lexsort((cell[keep], happened[keep], known_from[keep]))]

@@ -137,7 +137,7 @@ def self_exciting(
     cutoffs: Floats,
     *,
     since: float,
-    every_days: float,
+    ends: Floats,
     until: float,
     half_lives_days: Sequence[float],
     spreads: dict[float, sparse.csr_array[Any, Any]],
@@ -148,8 +148,8 @@ def self_exciting(
     ----------
     happened
         The events to be predicted: those between cutoffs until `until` are what is fitted.
-    every_days
-        From one cutoff to the next.
+    ends
+        When the period of each cutoff ends, where the next one's begins.
     until
         End of the last period that the process is fitted on.
     """
@@ -166,7 +166,7 @@ def self_exciting(
             label, cutoffs, since=since, half_lives_days=half_lives_days, spreads=list(spreads.values())
         )
 
-    process = hawkes.fit(pasts(), cutoffs, happened, every_days=every_days, until=until)
+    process = hawkes.fit(pasts(), cutoffs, happened, ends=ends, until=until)
     return Family([described], (log(process.rate(past))[:, None] for past in pasts()))
 
 
@@ -183,15 +183,15 @@ def recency(events: Events, cutoffs: Floats, *, since: float, cells: int) -> Fam
     return Family([described], (log1p(np.maximum(age, 0.0))[:, None] for age in ages))
 
 
-def last_period(label: Events, cutoffs: Floats, *, window_days: int, cells: int) -> Family:
-    """Return log1p of the label's events in the last days before the cutoff."""
+def last_period(label: Events, cutoffs: Floats, *, starts: Floats, window_days: int, cells: int) -> Family:
+    """Return log1p of the label's events in the last days before the cutoff, from the midnight at their start on."""
     described = Feature(
         last_period_name(window_days),
         "log1p(events)",
         f"label events of the last {window_days} days known at the cutoff, in the cell",
         "incidents",
     )
-    counts = recent_counts(label, cutoffs, window_days=window_days, cells=cells)
+    counts = recent_counts(label, cutoffs, starts=starts, cells=cells)
     return Family([described], (log1p(count)[:, None] for count in counts))
 
 

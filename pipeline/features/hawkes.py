@@ -70,10 +70,10 @@ def pasts(
         yield np.hstack([own, *(spread @ own for spread in spreads)])
 
 
-def fit(past: Iterator[Floats], cutoffs: Floats, happened: LabelEvents, *, every_days: float, until: float) -> Hawkes:
+def fit(past: Iterator[Floats], cutoffs: Floats, happened: LabelEvents, *, ends: Floats, until: float) -> Hawkes:
     """Fit the weights to the events between one cutoff and the next, by maximum likelihood.
 
-    The counts are Poisson with mean ``every_days * rate``; in weights that are not negative the likelihood is concave.
+    The counts are Poisson with mean ``days * rate``; in weights that are not negative the likelihood is concave.
     Only the cells and cutoffs that an event followed need to be held, and the sum over all.
 
     Parameters
@@ -84,6 +84,8 @@ def fit(past: Iterator[Floats], cutoffs: Floats, happened: LabelEvents, *, every
         Days since 1970, ascending; those whose period ends by `until` are learned from.
     happened
         The events to be predicted.
+    ends
+        When the period of each cutoff ends, where the next one's begins.
 
     Returns
     -------
@@ -92,13 +94,13 @@ def fit(past: Iterator[Floats], cutoffs: Floats, happened: LabelEvents, *, every
     """
     exposed, cell_days = np.zeros(0), 0.0
     rows, seen = [], []
-    for cutoff, matrix in zip(cutoffs, past, strict=True):
-        if cutoff + every_days > until:
+    for cutoff, end, matrix in zip(cutoffs, ends, past, strict=True):
+        if end > until:
             break
-        first, last = np.searchsorted(happened.occurred, [cutoff, cutoff + every_days], side="right")
+        first, last = np.searchsorted(happened.occurred, [cutoff, end], side="left")
         cell, events = np.unique(happened.cell[first:last], return_counts=True)
-        exposed = every_days * matrix.sum(axis=0) + (exposed if len(exposed) else 0.0)
-        cell_days += every_days * len(matrix)
+        exposed = (end - cutoff) * matrix.sum(axis=0) + (exposed if len(exposed) else 0.0)
+        cell_days += (end - cutoff) * len(matrix)
         rows.append(matrix[cell])
         seen.append(events)
     counts = np.concatenate([np.empty(0), *seen])

@@ -78,12 +78,13 @@ def days_since_last(events: Events, cutoffs: Floats, *, since: float, cells: int
         yield cutoff - last
 
 
-def recent_counts(events: Events, cutoffs: Floats, *, window_days: float, cells: int) -> Iterator[Floats]:
-    """Yield at each cutoff the number of known events of each cell within the window before it, shape (cells,)."""
+def recent_counts(events: Events, cutoffs: Floats, *, starts: Floats, cells: int) -> Iterator[Floats]:
+    """Yield at each cutoff the number of known events of each cell since the start of its window, shape (cells,)."""
     order = np.argsort(events.happened, kind="stable")
     happened = events.happened[order]
-    for cutoff in cutoffs:
-        some = order[slice(*np.searchsorted(happened, [cutoff - window_days, cutoff], side="right"))]
+    first, last = np.searchsorted(happened, starts, side="left"), np.searchsorted(happened, cutoffs, side="right")
+    for cutoff, window in zip(cutoffs, map(slice, first, last), strict=True):
+        some = order[window]
         known = some[(events.known_from[some] <= cutoff) & (cutoff < events.known_until[some])]
         yield np.bincount(events.cell[known], minlength=cells).astype(np.float64)
 

@@ -1,5 +1,6 @@
 """Incidents as they are known at the end -> whether an event fell into each cell within the horizon of each cutoff."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.features.admiralty import trust
-from pipeline.features.events import days, label_known_from
+from pipeline.features.events import are_dated, label_known_from, moments
 from pipeline.model.cells import Cells, index_of, locate
 from pipeline.params import Admiralty, Label
 
-DATED = ("minute", "day")
-"""Precisions of a date that can be put inside a horizon."""
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class LabelEvents:
 
     cell: npt.NDArray[np.int64]
     """Index of the cell, shape (n,)."""
-    occurred: npt.NDArray[np.float64]
-    """Days since 1970 UTC, ascending, shape (n,)."""
-    trust: npt.NDArray[np.float64]
+    occurred: Floats
+    """As `events.moments` says: days since 1970 UTC, ascending, shape (n,)."""
+    trust: Floats
     """How far the report of each is trusted, NaN where nothing says, shape (n,)."""
     reported_by: npt.NDArray[np.str_]
     """The sources that have reported each, sorted and joined by ``+``, shape (n,)."""
@@ -38,12 +38,12 @@ def label_events(
     """Select the events to be predicted among the latest versions of the incidents; what was withdrawn is none."""
     final = incidents.filter(pa.array(np.isfinite(label_known_from(incidents, label))))
     final = final.filter(pc.is_null(final["superseded_at"]))
-    dated = pc.is_in(final["occurred_precision"], value_set=pa.array(DATED)).to_numpy()
+    dated = are_dated(final)
     placed = pc.is_valid(final["latitude_deg"]).to_numpy()
     usable = final.filter(pa.array(dated & placed))
     at = locate(usable["latitude_deg"].to_numpy(), usable["longitude_deg"].to_numpy(), resolution=resolution)
     cell, inside = index_of(at, cells)
-    occurred = days(usable["occurred_at"])
+    occurred = moments(usable)
     order = np.flatnonzero(inside)
     order = order[np.lexsort((cell[order], occurred[order]))]
     left_out = {
@@ -62,18 +62,18 @@ def label_events(
 
 def labels(
     events: LabelEvents,
-    cutoffs: npt.NDArray[np.float64],
+    cutoffs: Floats,
     *,
-    horizon_days: int,
+    ends: Floats,
     cells: int,
     until: float,
 ) -> npt.NDArray[np.int8]:
-    """Return for each cutoff and cell whether an event occurred in (cutoff, cutoff + horizon].
+    """Return for each cutoff and cell whether an event occurred in [cutoff, end).
 
     Parameters
     ----------
-    cutoffs
-        Days since 1970, shape (t,).
+    cutoffs, ends
+        Midnights a horizon apart, days since 1970, shape (t,).
     until
         End of the data: a horizon that reaches past it gives -1, not known.
 
@@ -82,16 +82,13 @@ def labels(
     ndarray of int8, shape (t, cells)
     """
     found = np.zeros((len(cutoffs), cells), dtype=np.int8)
-    start, end = np.searchsorted(events.occurred, [cutoffs, cutoffs + horizon_days], side="right")
-    for t, some in enumerate(map(slice, start, end)):
+    for t, some in enumerate(_between(events.occurred, cutoffs, ends)):
         found[t, events.cell[some]] = 1
-    found[cutoffs + horizon_days > until] = -1
+    found[ends > until] = -1
     return found
 
 
-def label_trust(
-    events: LabelEvents, cutoffs: npt.NDArray[np.float64], *, horizon_days: int, cells: int
-) -> npt.NDArray[np.float32]:
+def label_trust(events: LabelEvents, cutoffs: Floats, *, ends: Floats, cells: int) -> npt.NDArray[np.float32]:
     """Return the mean trust in the events on which each of `labels` rests; NaN where there are none, or none is judged.
 
     Returns
@@ -101,17 +98,14 @@ def label_trust(
     judged = ~np.isnan(events.trust)
     cell, occurred, trusted = events.cell[judged], events.occurred[judged], events.trust[judged]
     found = np.full((len(cutoffs), cells), np.nan, dtype=np.float32)
-    start, end = np.searchsorted(occurred, [cutoffs, cutoffs + horizon_days], side="right")
-    for t, some in enumerate(map(slice, start, end)):
+    for t, some in enumerate(_between(occurred, cutoffs, ends)):
         count = np.bincount(cell[some], minlength=cells)
         total = np.bincount(cell[some], weights=trusted[some], minlength=cells)
         np.divide(total, count, out=found[t], where=count > 0, casting="same_kind")
     return found
 
 
-def label_reporters(
-    events: LabelEvents, cutoffs: npt.NDArray[np.float64], *, horizon_days: int, cells: int
-) -> pa.Array:
+def label_reporters(events: LabelEvents, cutoffs: Floats, *, ends: Floats, cells: int) -> pa.Array:
     """Return who has reported the events on which each of `labels` rests, null where there are none.
 
     Returns
@@ -120,14 +114,19 @@ def label_reporters(
         Sorted sources, joined by ``+``: it says whose reports a model has learned from, and is no feature.
     """
     told: dict[int, set[str]] = {}
-    start, end = np.searchsorted(events.occurred, [cutoffs, cutoffs + horizon_days], side="right")
-    for t, some in enumerate(map(slice, start, end)):
+    for t, some in enumerate(_between(events.occurred, cutoffs, ends)):
         for cell, sources in zip(events.cell[some].tolist(), events.reported_by[some].tolist(), strict=True):
             told.setdefault(t * cells + cell, set()).update(sources.split("+"))
     column = np.full(len(cutoffs) * cells, None, dtype=object)
     for row, names in told.items():
         column[row] = "+".join(sorted(names))
     return pa.array(column, pa.string())
+
+
+def _between(occurred: Floats, cutoffs: Floats, ends: Floats) -> Iterator[slice]:
+    """Yield for each cutoff where the events in [cutoff, end) stand."""
+    start, end = np.searchsorted(occurred, [cutoffs, ends], side="left")
+    yield from map(slice, start, end)
 
 
 def _reporters(incidents: pa.Table, incident_id: pa.ChunkedArray) -> npt.NDArray[np.str_]:

@@ -28,7 +28,7 @@ from pipeline.params.stages import (
     SensorBoosting,
     Tune,
 )
-from pipeline.params.whole import Params, load, midnight
+from pipeline.params.whole import Params, load
 
 __all__ = [
     "ANY_YEARS",
@@ -57,5 +57,4 @@ __all__ = [
     "Tune",
     "Years",
     "load",
-    "midnight",
 ]

@@ -4,12 +4,23 @@ from datetime import date
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, MinLen
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.params.declarations import STRICT, nearest
 from pipeline.params.numbers import Count, Fraction, Positive, Share
+from pipeline.runtime.local_days import NO_ZONE, is_zone
 from pipeline.storage.schemas import CREDIBILITIES, RELIABILITIES, EventType, Hazard
+
+
+def _zone(name: str) -> str:
+    if not is_zone(name):
+        raise ValueError("expected an IANA time zone, such as Asia/Baghdad or UTC")
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+"""An IANA time zone."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -63,6 +74,9 @@ class Theatre:
     within_km: Positive
     border: str | None = None
     """The source of places whose polygons hold all that is reported; without it only the bounds do."""
+    zone: Zone | None = None
+    """In which the theatre's days begin: cutoffs stand at its midnights. `features` asks for it where reports are dated
+    to the day."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -76,7 +90,7 @@ class Label:
 
 @dataclass(frozen=True, config=STRICT)
 class AreaTask:
-    """What one model of area risk predicts, and which days it learns from and is tested on (UTC days)."""
+    """What one model of area risk predicts, and which days it learns from and is tested on."""
 
     label: Label
     horizon_days: Count
@@ -86,6 +100,8 @@ class AreaTask:
     train_from: date
     test_from: date
     test_until: date
+    zone: Zone = NO_ZONE
+    """Of all its days: that of the theatre."""
 
 
 @dataclass(frozen=True, config=STRICT)

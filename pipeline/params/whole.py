@@ -1,6 +1,6 @@
 """params.yaml -> one frozen dataclass of all its sections; an unknown key or a value out of range is a named error."""
 
-from datetime import UTC, date, datetime
+import dataclasses
 from pathlib import Path
 
 from pydantic import model_validator
@@ -19,6 +19,7 @@ from pipeline.params.datasets import (
 from pipeline.params.declarations import STRICT, nearest, read_declaration
 from pipeline.params.stages import Evaluate, Export, Features, Review, TrainSections, Tune
 from pipeline.runtime.errors import DeclarationError
+from pipeline.runtime.local_days import NO_ZONE
 from threat_scorer.scoring.kinds import kind_of
 
 
@@ -93,7 +94,7 @@ class Params:
         if self.kind(name, model) != "area_risk" or section is None:
             known = ", ".join(section.tasks) if section else "none, for it has no area_risk"
             raise DeclarationError(f"params.yaml: datasets.{name}: {model} is not of area risk; expected {known}")
-        return section.tasks[model]
+        return dataclasses.replace(section.tasks[model], zone=self.theatre(name).zone or NO_ZONE)
 
     def planners_model(self, name: str) -> str:
         """Return the model of area risk that planners see first, of a dataset: that of the first horizon.
@@ -157,14 +158,3 @@ class Params:
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and validate params.yaml."""
     return read_declaration(path, Params)
-
-
-def midnight(day: date) -> datetime:
-    """Return the UTC instant at which a day begins.
-
-    Examples
-    --------
-    >>> midnight(date(2019, 1, 1)).isoformat()
-    '2019-01-01T00:00:00+00:00'
-    """
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.model.feature_groups import family
+from pipeline.runtime.local_days import days_of
 
 BINS = 10
 """Of equal count in the training rows; a value that many rows share has one bin."""
@@ -94,7 +95,7 @@ def stability_index(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.flo
     return index, (counts.shape[1] - 1) * (1 / len(train) + 1 / len(held_out))
 
 
-def after_the_last_origin(cutoff: Instants, held_out: pa.Table, *, horizon_days: int) -> list[Split]:
+def after_the_last_origin(cutoff: Instants, held_out: pa.Table, *, horizon_days: int, zone: str) -> list[Split]:
     """Return the rows of the last origin: those whose labels had ended by then, and those that it spoke of.
 
     Parameters
@@ -103,11 +104,13 @@ def after_the_last_origin(cutoff: Instants, held_out: pa.Table, *, horizon_days:
         Of each row, UTC, shape (n,).
     held_out
         Its rows' ``cutoff``, and as ``fold`` the day of the origin whose model spoke of each.
+    zone
+        Of the cutoffs and of that day.
     """
     fold = held_out["fold"].to_numpy()
     last = str(fold.max())
     spoken_of = np.isin(cutoff, held_out["cutoff"].to_numpy()[fold == last])
-    return [Split(last, cutoff + np.timedelta64(horizon_days, "D") <= np.datetime64(last), spoken_of)]
+    return [Split(last, days_of(cutoff, zone) + horizon_days <= np.datetime64(last), spoken_of)]
 
 
 def by_group(group: npt.NDArray[np.object_]) -> list[Split]:

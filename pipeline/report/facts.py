@@ -20,6 +20,7 @@ from pipeline.review import evidence, gate
 from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Verdict
 from pipeline.runtime.errors import DeclarationError, StageError
+from pipeline.runtime.local_days import NO_ZONE, day_of, zone_of
 from pipeline.storage import store
 from pipeline.storage.paths import SOURCES, DatasetPaths
 from pipeline.storage.schemas import ROW_KEYS
@@ -109,6 +110,8 @@ class Facts:
     """What each source is, in the words of its mapping."""
     cutoff: np.datetime64
     """The last one that the models were asked at; of sensors alone, when the last row became known."""
+    known_by: str
+    """The same for people: a cutoff is the start of a day of the theatre, another moment is told by its UTC day."""
     freshness: tuple[Freshness, ...]
 
 
@@ -124,7 +127,8 @@ def gather(dataset: str, declared: Params) -> Facts:
     mapped = declared.planners_model(dataset) if entry.area_risk else None
     models = tuple(_model(dataset, name, declared, mapped=name == mapped) for name in entry.models)
     tables = DatasetPaths(dataset).tables
-    cutoff = _last_cutoff(models) or newest(tables)
+    last = _last_cutoff(models)
+    cutoff = newest(tables) if last is None else last
     return Facts(
         dataset=dataset,
         simulated=entry.simulated,
@@ -132,6 +136,7 @@ def gather(dataset: str, declared: Params) -> Facts:
         ingested=store.read_json(DatasetPaths(dataset).ingested),
         sources={name: _about(SOURCES / f"{name}.yaml") for name in entry.sources},
         cutoff=cutoff,
+        known_by=_moment(cutoff, None if last is None else (entry.theatre and entry.theatre.zone) or NO_ZONE),
         freshness=tuple(freshness(tables, cutoff)),
     )
 
@@ -139,6 +144,12 @@ def gather(dataset: str, declared: Params) -> Facts:
 def _last_cutoff(models: Iterable[ModelFacts]) -> np.datetime64 | None:
     held_out = [model.evidence.held_out for model in models if "cutoff" in model.evidence.held_out.column_names]
     return max((rows["cutoff"].to_numpy().max() for rows in held_out), default=None)
+
+
+def _moment(cutoff: np.datetime64, zone: str | None) -> str:
+    if zone is None:
+        return f"{cutoff.astype('datetime64[D]')} (UTC)"
+    return f"the start of {day_of(cutoff, zone)} ({zone})"
 
 
 def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> ModelFacts:
@@ -161,12 +172,12 @@ def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> Model
         drivers=tuple(explained.mean_effect()) if explained else (),
         drift=tuple(_drift(rows, held_out, found)),
         features=tuple(store.read_json(paths.catalogue(model))["features"]),
-        risk_map=_map(found, explained) if mapped else None,
+        risk_map=_map(found, explained, zone_of(rows.schema)) if mapped else None,
     )
 
 
-def _map(found: Evidence, explained: Reasons | None) -> dict[str, Any]:
-    return risk_map(found.held_out, explained, horizon_days=int(found.fit["horizon_days"]))
+def _map(found: Evidence, explained: Reasons | None, zone: str) -> dict[str, Any]:
+    return risk_map(found.held_out, explained, horizon_days=int(found.fit["horizon_days"]), zone=zone)
 
 
 def _part(name: str, found: Mapping[str, Any]) -> Part:
@@ -195,7 +206,8 @@ def _drift(rows: pa.Table, held_out: pa.Table, found: Evidence) -> list[Drift]:
     features = found.fit["features"]
     if kind_of(found.model) == "area_risk":
         horizon = int(found.fit["horizon_days"])
-        last = after_the_last_origin(rows["cutoff"].to_numpy(), found.held_out, horizon_days=horizon)
+        zone = zone_of(rows.schema)
+        last = after_the_last_origin(rows["cutoff"].to_numpy(), found.held_out, horizon_days=horizon, zone=zone)
         return drift(rows, features, last)
     return drift(held_out, features, by_group(found.held_out["fold"].to_numpy()))
 

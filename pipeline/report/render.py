@@ -32,8 +32,8 @@ COLUMNS = {
 """Metrics of a model's table of results, besides log-loss."""
 
 SAYS = {
-    "area_risk": "The probability of at least one hazard event in an H3 cell in the next {horizon} days, from what was "
-    "known at the cutoff.",
+    "area_risk": "The probability of at least one hazard event in an H3 cell in {horizon} days, of which the one that "
+    "begins at the cutoff is the first, from what was known at the cutoff.",
     "sensor_threat": "The probability that a sensor's alarm is a real hazard, from what the sensor measured.",
 }
 

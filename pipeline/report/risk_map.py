@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.model import cells as h3cells
 from pipeline.report.drivers import Reasons
+from pipeline.runtime.local_days import days_of
 
 WIDTH = 4000
 """Of the drawing, in its own units."""
@@ -20,7 +21,7 @@ REASON_STEP = 0.05
 REASONS_SHOWN = 3
 
 
-def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int) -> dict[str, Any]:
+def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int, zone: str) -> dict[str, Any]:
     """Return the map as JSON data.
 
     Parameters
@@ -29,6 +30,8 @@ def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int) 
         As `train` wrote it: sorted by cutoff and cell, every cell at every cutoff.
     reasons
         Of the same rows; None where the bundle gives none.
+    zone
+        Of the cutoffs: the map names each by the day that begins at it.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int) 
     scaled = (np.clip(held_out["log_odds"].to_numpy(), -LOG_ODDS, LOG_ODDS) + LOG_ODDS) / (2 * LOG_ODDS)
     found: dict[str, Any] = {
         "horizon_days": horizon_days,
-        "cutoffs": [moment.date().isoformat() for moment in moments.to_pylist()],
+        "cutoffs": days_of(moments.to_numpy(), zone).astype(str).tolist(),
         "cells": cells,
         "outlines": outlines,
         "width": WIDTH,

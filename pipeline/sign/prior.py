@@ -1,7 +1,7 @@
 """The area model and the rows of its latest cutoff -> the prior that a bundle carries: log-odds of each cell."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC
 from pathlib import Path
 
 import h3.api.numpy_int as h3
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.runtime.errors import StageError
+from pipeline.runtime.local_days import later, zone_of
 from pipeline.storage import store
 from threat_scorer.bundle.manifest import PriorTerms, write_time
 from threat_scorer.bundle.prior import CELLS, LOG_ODDS
@@ -39,7 +40,8 @@ def of_latest_cutoff(model: str, features: Path, scorer: Scorer) -> MadePrior:
     """
     if not features.exists():
         raise StageError(f"{features}: not there; run the features stage, or sign with --no-prior")
-    latest = pc.max(store.read_table(features, columns=["cutoff"])["cutoff"])
+    cutoffs = store.read_table(features, columns=["cutoff"])
+    latest = pc.max(cutoffs["cutoff"])
     if not latest.is_valid:
         raise StageError(f"{features}: no rows; expected the cells of at least one cutoff")
     inputs = [entry.name for entry in scorer.contracts[model].inputs]
@@ -49,8 +51,11 @@ def of_latest_cutoff(model: str, features: Path, scorer: Scorer) -> MadePrior:
     log_odds = scorer.score(model, {name: rows[name].to_numpy() for name in inputs}).log_odds
     order = np.argsort(cells)
     cutoff = latest.as_py()
-    horizon = timedelta(days=scorer.contracts[model].horizon_days or 0)
+    horizon = scorer.contracts[model].horizon_days or 0
+    # a horizon of the theatre's calendar days: it ends at a midnight there
+    at = np.array([cutoff.replace(tzinfo=None)], "datetime64[us]")
+    until = later(at, horizon, zone_of(cutoffs.schema))[0].item().replace(tzinfo=UTC)
     return MadePrior(
-        PriorTerms(write_time(cutoff), write_time(cutoff + horizon), int(h3.get_resolution(cells[0]))),
+        PriorTerms(write_time(cutoff), write_time(until), int(h3.get_resolution(cells[0]))),
         {CELLS: cells[order].astype("<u8").tobytes(), LOG_ODDS: log_odds[order].astype("<f4").tobytes()},
     )

@@ -64,10 +64,15 @@ def make_scenario(simulate: Simulate, dataset: Dataset) -> Scenario:
     Raises
     ------
     ValueError
-        The dataset has no `area_risk`, which gives the theatre its dates.
+        The dataset has no `area_risk`, which gives the theatre its dates, or another zone than UTC.
     """
     if dataset.area_risk is None or dataset.theatre is None:
         raise ValueError("a simulated dataset needs area_risk: its dates are the theatre's")
+    if dataset.theatre.zone != "UTC":
+        raise ValueError(
+            f"theatre.zone of a simulated dataset: got {dataset.theatre.zone}; expected UTC: its partners date by the "
+            "UTC day, and the truth tells of UTC days"
+        )
     size, bounds = SIZES[simulate.size], dataset.bounds
     return Scenario(
         size=size,

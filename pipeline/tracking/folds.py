@@ -79,7 +79,7 @@ def folds(model: str, held_out: pa.Table, fit: Mapping[str, Any], metrics: Mappi
     metrics
         What `evaluate` wrote: where it compares the rows of an origin with baselines, so does the origin's run.
     """
-    origins = {origin["at"][:10]: origin for origin in fit.get("origins", [])}
+    origins = {origin["day"]: origin for origin in fit.get("origins", [])}
     compared = {name: part for _, found in provenance.comparisons(metrics) for name, part in provenance.subsets(found)}
     fold = np.asarray(held_out["fold"].to_pylist())
     label, probability = held_out["label"].to_numpy() == 1, expit(held_out["log_odds"].to_numpy())

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline.model.fitted import Columns, Fit, Floats, Mask, Model
 from pipeline.params import AreaBoosting, AreaTask
+from pipeline.runtime.local_days import day_of
 from pipeline.storage.schemas import UTC
 from pipeline.train import boosting
 from pipeline.validation import origins as splits
@@ -56,11 +57,11 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
     StageError
         There are too few cutoffs, or rows of one class only.
     """
-    horizon = task.horizon_days
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
     trust = table["trust"].to_numpy()
     origins = splits.origins(cutoffs, task, rehearsals=settings.rehearsals)
+    labels_until = splits.labels_until(cutoffs, task)
     matrix = columns.of(table)
     last: list[Model] = []
 
@@ -75,7 +76,7 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
         last[:] = [model]
         return model.log_odds_by_rounds(matrix[origin.block], settings.rounds)
 
-    found = rolling.forecast(outcome, cutoffs, origins, speak, horizon_days=horizon, rehearsals=settings.rehearsals)
+    found = rolling.forecast(outcome, labels_until, origins, speak, rehearsals=settings.rehearsals)
     chosen = found.chosen[-1]
     rounds, learned = settings.rounds[chosen.candidate], chosen.origin.train
     fit = Fit(
@@ -84,15 +85,15 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
         rows=int(learned.sum()),
         positives=int(outcome[learned].sum()),
         details={
-            "horizon_days": horizon,
+            "horizon_days": task.horizon_days,
             "train_from": f"{cutoffs[learned].min()}Z",
-            "labels_until": f"{cutoffs[learned].max() + np.timedelta64(horizon, 'D')}Z",
-            "origins": [_told(one, cutoffs, outcome, settings, horizon) for one in found.chosen],
+            "labels_until": f"{labels_until[learned].max()}Z",
+            "origins": [_told(one, labels_until, outcome, settings, task) for one in found.chosen],
         },
     )
     fold = np.full(len(cutoffs), "", dtype="U11")
     for one in found.chosen:
-        fold[one.origin.block] = str(one.origin.at.astype("datetime64[D]"))
+        fold[one.origin.block] = _day(one, task)
     tested, before = ~np.isnan(found.log_odds), ~np.isnan(found.rehearsed_log_odds)
     fold[before] = "calibration"
     return (
@@ -103,18 +104,24 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
 
 
 def _told(
-    chosen: Chosen, cutoffs: Instants, outcome: Mask, settings: AreaBoosting, horizon_days: int
+    chosen: Chosen, labels_until: Instants, outcome: Mask, settings: AreaBoosting, task: AreaTask
 ) -> dict[str, Any]:
     learned = chosen.origin.train
     return {
         "at": f"{chosen.origin.at}Z",
-        "labels_until": f"{cutoffs[learned].max() + np.timedelta64(horizon_days, 'D')}Z",
+        "day": _day(chosen, task),
+        "labels_until": f"{labels_until[learned].max()}Z",
         "rows": int(learned.sum()),
         "positives": int(outcome[learned].sum()),
         "rounds": settings.rounds[chosen.candidate],
         "calibration": dataclasses.asdict(chosen.calibration),
         "calibration_rows": int(chosen.rehearsed.sum()),
     }
+
+
+def _day(chosen: Chosen, task: AreaTask) -> str:
+    """Return the theatre's day that begins at an origin: it names the fold."""
+    return str(day_of(chosen.origin.at, task.zone))
 
 
 def _predictions(table: pa.Table, some: Mask, outcome: Mask, log_odds: Floats, fold: Strings) -> pa.Table:

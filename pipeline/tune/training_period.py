@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from pipeline.features import area_risk
 from pipeline.model.fitted import Columns
-from pipeline.params import AreaTask, Params, midnight
+from pipeline.params import AreaTask, Params
 from pipeline.runtime.errors import StageError
+from pipeline.runtime.local_days import midnight
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.schemas import UTC
@@ -60,7 +61,7 @@ def read(declared: Params, paths: DatasetPaths, model: str, *, retrain_periods: 
         A table is missing, or there is no training so long before the test.
     """
     task = declared.area_task(paths.dataset, model)
-    shifted, end = shift(task, retrain_periods=retrain_periods), midnight(task.test_from)
+    shifted, end = shift(task, retrain_periods=retrain_periods), midnight(task.test_from, task.zone)
     incidents, observations, places = (as_known(_table(paths, name), end) for name in TABLES)
     rows = area_risk.build(
         incidents,

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.params import AreaTask, midnight
+from pipeline.params import AreaTask
 from pipeline.runtime.errors import StageError
+from pipeline.runtime.local_days import days_of, later, midnight, midnights
 
 Instants: TypeAlias = npt.NDArray[np.datetime64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -34,11 +36,18 @@ class Origin:
 def cutoffs_of(task: AreaTask) -> Instants:
     """Return every cutoff of a task, datetime64[us], from the start of training to the end of the data.
 
+    Each is the instant at which a day of the theatre begins, so many calendar days after the one before.
     What follows the last ones is not known yet: nothing learns from them and nothing is measured by them. They are
     what planners ask for.
     """
-    first, last = instant(midnight(task.train_from)), instant(midnight(task.test_until))
-    return np.arange(first, last + np.timedelta64(1, "us"), np.timedelta64(task.cutoff_every_days, "D"))
+    first, last = np.datetime64(task.train_from, "D"), np.datetime64(task.test_until, "D")
+    # each once: a day that a calendar skipped, as Samoa's did, begins when the next one does
+    return np.unique(midnights(np.arange(first, last + 1, task.cutoff_every_days), task.zone))
+
+
+def labels_until(cutoffs: Instants, task: AreaTask) -> Instants:
+    """Return when the label of each cutoff ends, shape (n,): a horizon of calendar days later, itself not counted."""
+    return later(cutoffs, task.horizon_days, task.zone)
 
 
 def origins(cutoffs: Instants, task: AreaTask, *, rehearsals: int) -> list[Origin]:
@@ -52,20 +61,22 @@ def origins(cutoffs: Instants, task: AreaTask, *, rehearsals: int) -> list[Origi
     StageError
         A block has no row, or an origin nothing to learn from.
     """
-    test_from, until = instant(midnight(task.test_from)), instant(midnight(task.test_until))
-    step = np.timedelta64(task.retrain_every_days, "D")
-    label_until = cutoffs + np.timedelta64(task.horizon_days, "D")
-    known = label_until <= until
-    last = max(test_from, *cutoffs[known][-1:])
-    starts = np.arange(test_from - rehearsals * step, last + np.timedelta64(1, "us"), step)
+    test_from, step = np.datetime64(task.test_from, "D"), task.retrain_every_days
+    test_begins = instant(midnight(task.test_from, task.zone))
+    label_until = labels_until(cutoffs, task)
+    known = label_until <= instant(midnight(task.test_until, task.zone))
+    last = max(test_from, *days_of(cutoffs[known][-1:], task.zone))
+    first = test_from - rehearsals * step
+    # one more than there are: where the last block ends
+    starts = midnights(np.arange(first, last + 1 + step, step), task.zone)
     found = [
         Origin(
             at=start,
             train=label_until <= start,
-            block=known & (cutoffs >= start) & (cutoffs < start + step),
-            tested=bool(start >= test_from),
+            block=known & (cutoffs >= start) & (cutoffs < following),
+            tested=bool(start >= test_begins),
         )
-        for start in starts
+        for start, following in pairwise(starts)
     ]
     for origin in found:
         if not (origin.train.any() and origin.block.any()):
@@ -77,20 +88,21 @@ def origins(cutoffs: Instants, task: AreaTask, *, rehearsals: int) -> list[Origi
     return found
 
 
-def rehearsed(cutoffs: Instants, origins: Sequence[Origin], k: int, *, horizon_days: int, rehearsals: int) -> Mask:
-    """Return the rows of the blocks before origin `k` whose outcomes were known at it, shape (n,).
+def rehearsed(labels_until: Instants, origins: Sequence[Origin], k: int, *, rehearsals: int) -> Mask:
+    """Return the rows of the blocks before origin `k` whose labels had ended by it, shape (n,).
 
     Models fitted at earlier origins spoke of them without having seen them: by these rows the model of origin `k`
     is chosen and calibrated.
     """
     earlier = origins[k - rehearsals : k]
     spoken_of = np.any([origin.block for origin in earlier], axis=0)
-    return np.asarray(spoken_of & (cutoffs + np.timedelta64(horizon_days, "D") <= origins[k].at))
+    return np.asarray(spoken_of & (labels_until <= origins[k].at))
 
 
 def blocks(cutoffs: Instants, *, horizon_days: int) -> npt.NDArray[np.int64]:
     """Return the block of each cutoff, shape (n,): blocks are a horizon long, from the first cutoff on.
 
+    Cutoffs are midnights of one zone: whole days apart but for an hour or two where the clocks changed.
     Labels of cutoffs nearer to each other than that overlap and say the same thing twice. A bootstrap that drew such
     cutoffs one by one would call a difference surer than it is.
 
@@ -99,7 +111,8 @@ def blocks(cutoffs: Instants, *, horizon_days: int) -> npt.NDArray[np.int64]:
     >>> blocks(np.arange("2022-01-01", "2022-03-01", 14, dtype="datetime64[D]"), horizon_days=28).tolist()
     [0, 0, 1, 1, 2]
     """
-    return np.asarray((cutoffs - cutoffs.min()) // np.timedelta64(horizon_days, "D"))
+    days = (cutoffs - cutoffs.min() + np.timedelta64(12, "h")) // np.timedelta64(1, "D")
+    return np.asarray(days // horizon_days)
 
 
 def refuse_overlap(tested: Instants, *, labels_until: Any, where: str) -> None:

@@ -64,14 +64,15 @@ class Forecast:
 
 
 def forecast(
-    outcome: Mask, cutoffs: Instants, origins: Sequence[Origin], speak: Speak, *, horizon_days: int, rehearsals: int
+    outcome: Mask, labels_until: Instants, origins: Sequence[Origin], speak: Speak, *, rehearsals: int
 ) -> Forecast:
     """Let models fitted at each origin speak of its block, chosen and calibrated by the blocks before it.
 
     Parameters
     ----------
-    outcome, cutoffs
-        Of all rows, shape (n,). The outcomes of a block are looked at only by origins at which they were known.
+    outcome, labels_until
+        Of all rows, shape (n,); the second as `splits.labels_until` returns it. The outcomes of a block are looked at
+        only by origins at which they were known.
     origins
         As `splits.origins` returns them, with `rehearsals` before the test.
     speak
@@ -89,7 +90,7 @@ def forecast(
         said[k] = speak(origin)
         if not origin.tested:
             continue
-        rows = rehearsed(cutoffs, origins, k, horizon_days=horizon_days, rehearsals=rehearsals)
+        rows = rehearsed(labels_until, origins, k, rehearsals=rehearsals)
         known = outcome[rows]
         if known.all() or not known.any():
             raise StageError(

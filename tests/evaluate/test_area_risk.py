@@ -50,7 +50,7 @@ def fitted(**changes: Any) -> dict[str, Any]:
     weights = {"label_log1p_decay14d_ring0": 0.5, "label_log1p_decay365d_ring0": 0.5}
     return {
         "horizon_days": 28,
-        "origins": [{"at": f"{day}T00:00:00.000000Z", "labels_until": f"{day}T00:00:00.000000Z"} for day in ORIGINS],
+        "origins": [{"day": day, "labels_until": f"{day}T00:00:00.000000Z"} for day in ORIGINS],
         "baseline": {"intercept": -2.0, "weights": weights},
         "params": {"baseline_ridge": 1.0, "rehearsals": 2, "most_negatives": 10_000, "seed": 7},
         **changes,
@@ -142,14 +142,14 @@ def test_every_part_that_holds_enough_is_measured_and_the_others_are_named(table
 def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table) -> None:
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
-    origins = origins_of(cutoffs)
+    origins, ends = origins_of(cutoffs), splits.labels_until(cutoffs, ROLLING)
     arguments = {"ridge": 1.0, "horizon_days": 28, "fitted": fitted()["params"]}
-    before = baselines.probabilities(table, outcome, cutoffs, origins, **arguments)
+    before = baselines.probabilities(table, outcome, ends, origins, **arguments)
     tested = [origin for origin in origins if origin.tested]
     spoken_of = np.concatenate([np.full(int(origin.block.sum()), n) for n, origin in enumerate(tested)])
     for n, origin in enumerate(tested):
         later = cutoffs + np.timedelta64(28, "D") > origin.at
-        after = baselines.probabilities(table, np.where(later, ~outcome, outcome), cutoffs, origins, **arguments)
+        after = baselines.probabilities(table, np.where(later, ~outcome, outcome), ends, origins, **arguments)
         for name, values in before.items():
             np.testing.assert_array_equal(values[spoken_of <= n], after[name][spoken_of <= n], err_msg=name)
         assert before["base_rate"][spoken_of == n][0] == pytest.approx(outcome[origin.train].mean())

@@ -114,7 +114,7 @@ def held_out(cutoffs: int) -> pa.Table:
 )
 def test_the_maps_are_of_the_first_the_middle_and_the_last_cutoff(cutoffs, shown) -> None:
     table = held_out(cutoffs)
-    points = map_points.points(table, horizon_days=28)
+    points = map_points.points(table, horizon_days=28, zone="UTC")
     assert pa.compute.unique(points["cutoff"]).to_pylist() == shown
     last = table.slice(table.num_rows - 19)
     drawn = points.slice(points.num_rows - 19)
@@ -130,7 +130,7 @@ def test_every_plot_is_a_picture_the_same_each_time(rows, outcome, fitted) -> No
     points = {
         **curve_points.of_alarms(outcome, probability, group, bins=10, group_area_m2=300.0),
         **driver_points.plots(rows.slice(0, 200), *fitted),
-        "risk_maps": map_points.points(held_out(3), horizon_days=28),
+        "risk_maps": map_points.points(held_out(3), horizon_days=28, zone="UTC"),
     }
     assert set(points) == set(figure.DRAWN)
     for name, table in points.items():

@@ -20,6 +20,7 @@ from pipeline.evaluate.surface import risk_interval, risk_surface
 from pipeline.model import explain
 from pipeline.model.fitted import Columns, Fit, record
 from pipeline.params import AreaBoosting
+from pipeline.runtime import local_days
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
@@ -131,18 +132,31 @@ def test_the_interval_is_narrower_with_more_outcomes_and_reaches_down_when_less_
 
 
 def test_the_last_cutoff_before_the_day_speaks_until_its_horizon_ends() -> None:
-    valid = risk_surface.validity(date(2021, 1, 20), CUTOFFS, FIT)
+    valid = risk_surface.validity(date(2021, 1, 20), CUTOFFS, FIT, zone="UTC")
     assert (valid.cutoff, valid.expires_at) == (CUTOFFS[-1], CUTOFFS[-1] + timedelta(days=28))
-    assert risk_surface.validity(date(2021, 1, 13), CUTOFFS, FIT).cutoff == CUTOFFS[-1]
-    assert risk_surface.validity(date(2021, 1, 12), CUTOFFS, FIT).cutoff == CUTOFFS[1]
+    assert risk_surface.validity(date(2021, 1, 13), CUTOFFS, FIT, zone="UTC").cutoff == CUTOFFS[-1]
+    assert risk_surface.validity(date(2021, 1, 12), CUTOFFS, FIT, zone="UTC").cutoff == CUTOFFS[1]
     assert not valid.seen_in_training
-    assert risk_surface.validity(date(2020, 12, 29), CUTOFFS, FIT).seen_in_training
+    assert risk_surface.validity(date(2020, 12, 29), CUTOFFS, FIT, zone="UTC").seen_in_training
+
+
+def test_a_surface_holds_for_the_theatres_own_days_though_its_clocks_change() -> None:
+    zone = "Asia/Beirut"  # forward on 28 March 2021: its midnights move from 22:00 to 21:00 UTC
+    cutoffs = [local_days.midnight(date(2021, 3, 8), zone), local_days.midnight(date(2021, 3, 15), zone)]
+    fit = {"horizon_days": 28, "labels_until": "2021-03-07T22:00:00.000000Z"}
+    valid = risk_surface.validity(date(2021, 3, 20), cutoffs, fit, zone=zone)
+    assert (valid.cutoff.isoformat(), valid.days_older) == ("2021-03-14T22:00:00+00:00", 5)
+    assert valid.expires_at.isoformat() == "2021-04-11T21:00:00+00:00"
+    assert risk_surface.validity(date(2021, 3, 15), cutoffs, fit, zone=zone).days_older == 0
+    assert risk_surface.validity(date(2021, 4, 11), cutoffs, fit, zone=zone).expires_at == valid.expires_at
+    with pytest.raises(StageError, match=r"from 2021-03-08, .* until before 2021-04-12, .*Asia/Beirut"):
+        risk_surface.validity(date(2021, 4, 12), cutoffs, fit, zone=zone)
 
 
 @pytest.mark.parametrize("asked", ["2020-12-01", "2021-02-10", "2030-01-01"])
 def test_a_day_for_which_no_cutoff_speaks_is_refused(asked: str) -> None:
     with pytest.raises(StageError, match=r"expected a day from 2020-12-02, .* until before 2021-02-10"):
-        risk_surface.validity(date.fromisoformat(asked), CUTOFFS, FIT)
+        risk_surface.validity(date.fromisoformat(asked), CUTOFFS, FIT, zone="UTC")
 
 
 def test_an_outcome_that_was_still_open_at_the_cutoff_has_no_part_in_the_interval() -> None:
@@ -151,7 +165,11 @@ def test_an_outcome_that_was_still_open_at_the_cutoff_has_no_part_in_the_interva
         return pa.table({"cutoff": moments, "label": [1] * len(days), "log_odds": [0.0] * len(days)})
 
     found = risk_surface.known_by(
-        day("2021-02-01"), predictions("2020-11-01"), predictions("2021-01-04", "2021-01-05"), horizon_days=28
+        day("2021-02-01"),
+        predictions("2020-11-01"),
+        predictions("2021-01-04", "2021-01-05"),
+        horizon_days=28,
+        zone="UTC",
     )
     assert found["cutoff"].to_pylist() == [day("2020-11-01"), day("2021-01-04")]
 
@@ -173,7 +191,10 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
     fit.model.booster.save_model(folder / "model.txt")
 
     command._surface(["--dataset", "simulated", "--date", "2021-05-13", "--out", "out"])
-    assert "as known at 2021-05-05T00:00:00Z, 8 days older; expires 2021-06-02" in capsys.readouterr().out
+    assert (
+        "as known at 2021-05-05T00:00:00Z, 8 days older; holds until the end of 2021-06-01, UTC, and expires 2021-06-02"
+        in capsys.readouterr().out
+    )
     written = pq.read_table("out/area_risk_28d-2021-05-13.parquet")
     collection = json.loads(Path("out/area_risk_28d-2021-05-13.geojson").read_text())
     predicted = held_out.filter(pa.compute.equal(held_out["cutoff"], day("2021-05-05")))
@@ -197,7 +218,9 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
 def test_what_the_interval_is_stands_in_the_file(theatre) -> None:
     table, _, fit, _, calibration = theatre
     cutoff = day("2021-05-05")
-    valid = risk_surface.Validity(date(2021, 4, 1), cutoff, cutoff + timedelta(days=28), seen_in_training=True)
+    valid = risk_surface.Validity(
+        date(2021, 4, 1), cutoff, cutoff + timedelta(days=28), seen_in_training=True, zone="UTC"
+    )
     settings = command.params.load(ROOT / "params.yaml").evaluate
     rows = table.filter(pa.compute.equal(table["cutoff"], cutoff))
     found = risk_surface.build(rows, calibration, fit.model.booster, fit_record(fit), valid, settings, simulated=False)

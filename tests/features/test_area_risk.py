@@ -128,9 +128,9 @@ def test_a_withdrawn_report_counts_no_more_and_is_no_label() -> None:
     assert value(rows, "label_log1p_decay14d_ring0", "2020-08-26") == 0
 
 
-def test_a_label_is_an_event_after_the_cutoff_and_within_the_horizon() -> None:
+def test_a_label_is_an_event_of_the_days_from_the_cutoff_to_the_horizon() -> None:
     cutoff = day(CUTOFF)
-    for offset_days, expected in ((0, 0), (1, 1), (28, 1), (29, 0)):
+    for offset_days, expected in ((-1, 0), (0, 1), (1, 1), (27, 1), (28, 0)):
         occurred = (cutoff + timedelta(days=offset_days)).date().isoformat()
         assert value(rows_of(incidents(incident("a", occurred))), "label", CUTOFF) == expected, offset_days
 

@@ -44,7 +44,7 @@ def fitted(known: Events, happened: LabelEvents, cells: int, *, until: float) ->
     def pasts():
         return hawkes.pasts(known, cutoffs, since=0.0, half_lives_days=[HALF_LIFE], spreads=alone)
 
-    found = hawkes.fit(pasts(), cutoffs, happened, every_days=EVERY, until=until)
+    found = hawkes.fit(pasts(), cutoffs, happened, ends=cutoffs + EVERY, until=until)
     return found, np.array([found.rate(past) for past in pasts()])
 
 

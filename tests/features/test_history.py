@@ -60,8 +60,8 @@ def test_days_since_last_forgets_what_was_superseded(versions) -> None:
 @given(st.lists(version, max_size=25))
 def test_recent_counts_are_of_the_window_before_the_cutoff(versions) -> None:
     events = events_of(versions)
-    for cutoff, found in zip(CUTOFFS, recent_counts(events, CUTOFFS, window_days=28.0, cells=CELLS), strict=True):
+    for cutoff, found in zip(CUTOFFS, recent_counts(events, CUTOFFS, starts=CUTOFFS - 28, cells=CELLS), strict=True):
         expected = np.zeros(CELLS)
         for j in known_at(events, cutoff):
-            expected[events.cell[j]] += cutoff - 28 < events.happened[j] <= cutoff
+            expected[events.cell[j]] += cutoff - 28 <= events.happened[j] <= cutoff
         np.testing.assert_array_equal(found, expected)

@@ -21,6 +21,7 @@ ENTRY = {
         "bounds": {"south_deg": 10.0, "north_deg": 11.0, "west_deg": 20.0, "east_deg": 21.0},
         "h3_resolution": 6,
         "within_km": 8,
+        "zone": "UTC",
     },
     "area_risk": {
         "label": {"event_types": ["explosion"], "hazards": ["ied", "mine"], "sources": []},

@@ -120,3 +120,13 @@ def test_a_period_begins_and_ends_at_local_midnight(word, start, end):
     precision = np.array([OCCURRED_PRECISIONS.index(word)], np.int8)
     bounds = timestamps.period(instant, precision, "America/Bogota")
     assert [str(bound.astype("M8[us]").astype("M8[m]")[0]) for bound in bounds] == [start, end]
+
+
+@pytest.mark.parametrize(("zone", "day"), [("Asia/Beirut", "2021-03-28"), ("America/Havana", "2021-03-14")])
+def test_a_day_whose_midnight_the_clocks_skip_begins_when_they_change(zone, day):
+    local = np.array([day], "M8[us]").astype(np.int64)
+    precision = np.array([OCCURRED_PRECISIONS.index("day")], np.int8)
+    start, end = timestamps.period(timestamps.zoned(local, zone), precision, zone)
+    expected = datetime.fromisoformat(day).replace(hour=1, tzinfo=ZoneInfo(zone))
+    assert datetime.fromtimestamp(int(start[0]) / 1e6, UTC) == expected
+    assert (end[0] - start[0]) / 3.6e9 == 23

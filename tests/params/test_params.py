@@ -51,6 +51,10 @@ def worse_code_weighs_more(values: Values) -> None:
     values["admiralty"]["credibility"][5] = 0.5
 
 
+def zone_of_no_place(values: Values) -> None:
+    values["datasets"]["colombia"]["theatre"]["zone"] = "America/Bogotá"
+
+
 def unknown_border(values: Values) -> None:
     values["datasets"]["simulated"]["theatre"]["border"] = "sim_boarder"
 
@@ -92,6 +96,7 @@ def split_before_training(values: Values) -> None:
         (south_of_north, "expected south_deg < north_deg"),
         (a_code_that_cannot_be_judged, "admiralty: reliability: expected A, B, C, D, E, none weighing more"),
         (worse_code_weighs_more, "admiralty: credibility: expected 1, 2, 3, 4, 5, none weighing more"),
+        (zone_of_no_place, "datasets.colombia.theatre.zone: got 'America/Bogotá'; expected an IANA time zone"),
         (unknown_border, "theatre.border is 'sim_boarder'; expected one of the sources; did you mean 'sim_border'?"),
         (a_horizon_that_nothing_fits, "train has no section area_risk_14d, which datasets.colombia.area_risk asks for"),
         (bound_of_nothing, "tune: area_risk names 'num_leave'; did you mean 'num_leaves'?"),
@@ -139,6 +144,8 @@ def test_each_horizon_is_a_model_and_planners_see_the_first() -> None:
     assert models == ["area_risk_28d", "area_risk_7d", "area_risk_84d"]
     assert [params.area_task("simulated", model).horizon_days for model in models] == [28, 7, 84]
     assert params.planners_model("simulated") == "area_risk_28d"
+    assert params.area_task("simulated", "area_risk_7d").zone == "UTC"
+    assert params.area_task("colombia", "area_risk_7d").zone == "America/Bogota"  # as the theatre's
     with pytest.raises(
         DeclarationError, match=r"datasets\.simulated has no model 'area_risk_14d'; did you mean 'area_risk_84d'"
     ):

@@ -73,7 +73,7 @@ def test_missing_values_are_a_shift_too_and_an_empty_feature_is_none() -> None:
 def test_the_rows_of_the_last_origin_stand_against_those_whose_labels_had_ended() -> None:
     days = ["2022-01-01", "2022-01-15", "2022-02-01", "2022-02-15", "2022-03-01"]
     held_out = pa.table({"cutoff": moments(*days[2:]), "fold": ["2022-01-20", "2022-02-10", "2022-02-10"]})
-    (found,) = drift.after_the_last_origin(np.array(days, "datetime64[us]"), held_out, horizon_days=14)
+    (found,) = drift.after_the_last_origin(np.array(days, "datetime64[us]"), held_out, horizon_days=14, zone="UTC")
     expected = Split("2022-02-10", np.array([True, True, False, False, False]), np.array([0, 0, 0, 1, 1], bool))
     assert found.name == expected.name
     assert (found.train.tolist(), found.held_out.tolist()) == (expected.train.tolist(), expected.held_out.tolist())

@@ -150,7 +150,7 @@ def test_the_map_holds_risk_events_and_the_strongest_reasons() -> None:
         }
     )
     added = np.array([[0, 1, -2, 0.5], [0, 0, 0, 0], [3, 0, 0, 0], [0, 0, 0, -100]], np.float32)
-    found = risk_map(held_out, Reasons(("a", "b", "c", "d"), added), horizon_days=28)
+    found = risk_map(held_out, Reasons(("a", "b", "c", "d"), added), horizon_days=28, zone="UTC")
     assert found["cutoffs"] == ["2022-01-01", "2022-01-15"]
     steps = np.frombuffer(b64decode(found["risk"]), "<u2") / 65535 * 30 - 15
     assert steps == pytest.approx([-7.5, 0.0, 3.25, 15.0], abs=3e-4)

@@ -2,14 +2,18 @@
 
 import math
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.signed_bundle import CELLS, NOW, Headquarters
 from support.tiny_bundle import AREA, CONTRACT, write_bundle
 
+from pipeline.runtime import local_days
 from pipeline.sign import prior as priors
 from threat_scorer.bundle.manifest import PriorTerms
 from threat_scorer.bundle.prior import Prior, PriorError, fuse
@@ -92,6 +96,19 @@ def test_every_cell_is_found_and_no_other(cells, data):
     prior = Prior(TERMS, np.array(ordered, np.uint64), np.arange(len(cells), dtype=np.float32))
     wanted = data.draw(st.sampled_from(ordered) | st.integers(0, 2**64 - 1))
     assert prior.at(wanted) == (float(ordered.index(wanted)) if wanted in ordered else None)
+
+
+def test_it_holds_for_days_of_the_theatre_whose_clocks_change(tmp_path):
+    cutoff = local_days.midnight(date(2026, 3, 15), "Asia/Beirut")
+    field = local_days.in_zone(pa.field("cutoff", pa.timestamp("us", "UTC")), "Asia/Beirut")
+    names = ("cell", "ied_count_decay30d")
+    schema = pa.schema([field, pa.field(names[0], pa.string()), pa.field(names[1], pa.float32())])
+    features = tmp_path / "area_risk.parquet"
+    pq.write_table(pa.table([[cutoff], [CELLS[0]], [1.0]], schema=schema), features)
+    scorer = Scorer.load(write_bundle(tmp_path / "models", AREA))
+    terms = priors.of_latest_cutoff("area_risk_28d", features, scorer).terms
+    # 28 days on, forward by an hour between
+    assert (terms.cutoff, terms.until) == ("2026-03-14T22:00:00Z", "2026-04-11T21:00:00Z")
 
 
 def test_a_model_without_a_horizon_speaks_of_its_cutoff(tmp_path):

@@ -24,6 +24,7 @@ from pipeline.simulate.oracle import Oracle, make_visibility
 from pipeline.simulate.partners import PARTNERS, report
 from pipeline.simulate.write import write_theatre
 from pipeline.storage import store
+from pipeline.validation import origins
 
 ROOT = Path(__file__).parents[2]
 DATASET = params.load(ROOT / "params.yaml").dataset("simulated")
@@ -91,6 +92,20 @@ def test_the_truth_covers_every_cell_near_a_place_where_people_live(theatre: Pat
     assert {h3.int_to_str(cell) for cell in near} <= set(truth["cell"])
     assert truth["probability_28d"].between(0, 1, inclusive="neither").all()
     assert len(truth) == truth["cell"].nunique() * scenario.SIZES["small"].days
+
+
+def test_the_truth_is_told_for_the_day_that_begins_at_each_cutoff(theatre: Path) -> None:
+    declared = params.load(ROOT / "params.yaml")
+    days = pq.read_table(theatre / "truth/intensity.parquet", columns=["day"])["day"].unique().to_numpy()
+    for horizon in (7, 28, 84):
+        cutoffs = origins.cutoffs_of(declared.area_task("simulated", f"area_risk_{horizon}d"))
+        assert np.isin(cutoffs[:-1], days).all()  # nothing is told of what follows the last
+
+
+def test_a_simulated_theatre_that_would_live_by_other_days_than_its_partners_is_refused() -> None:
+    other = dataclasses.replace(DATASET, theatre=dataclasses.replace(DATASET.theatre, zone="Etc/GMT+1"))
+    with pytest.raises(ValueError, match=r"theatre\.zone of a simulated dataset: got Etc/GMT\+1; expected UTC"):
+        scenario.make_scenario(params.Simulate(size="small", seed=7), other)
 
 
 def test_projection_goes_there_and_back() -> None:

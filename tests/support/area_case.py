@@ -14,7 +14,7 @@ from pipeline.storage import schemas
 
 RESOLUTION = 5
 CENTRE = h3.latlng_to_cell(4.6, -74.1, RESOLUTION)
-THEATRE = Theatre(bounds=Bounds(0.0, 9.0, -80.0, -70.0), h3_resolution=RESOLUTION, within_km=30.0)
+THEATRE = Theatre(bounds=Bounds(0.0, 9.0, -80.0, -70.0), h3_resolution=RESOLUTION, within_km=30.0, zone="UTC")
 LABEL = Label(event_types=["explosion"], hazards=["ied", "mine"], sources=[])
 TASK = AreaTask(
     label=LABEL,

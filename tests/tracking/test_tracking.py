@@ -99,7 +99,7 @@ def test_an_origins_run_says_how_its_model_was_fitted_and_by_how_much_it_is_bett
     )
     calibration = {"slope": 0.9, "intercept": -0.1}
     origins = [
-        {"at": f"{day}T00:00:00.000000Z", "rounds": 40, "calibration": calibration}
+        {"at": f"{day}T00:00:00.000000Z", "day": day, "rounds": 40, "calibration": calibration}
         for day in set(table["fold"].to_pylist())
     ]
     difference = {"value": -0.2, "low": -0.3, "high": -0.1}

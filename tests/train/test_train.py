@@ -89,7 +89,7 @@ def test_rehearsed_rows_were_known_at_the_origin_and_unseen_by_the_model_that_sp
     cutoffs = origins.cutoffs_of(ROLLING)
     found = origins.origins(cutoffs, ROLLING, rehearsals=2)
     for k in (2, 3, 4):
-        rows = origins.rehearsed(cutoffs, found, k, horizon_days=28, rehearsals=2)
+        rows = origins.rehearsed(origins.labels_until(cutoffs, ROLLING), found, k, rehearsals=2)
         assert cutoffs[rows].min() >= found[k - 2].at
         assert (cutoffs[rows] + np.timedelta64(28, "D")).max() <= found[k].at
         assert not any((rows & origin.block & origin.train).any() for origin in found[k - 2 : k])

@@ -46,6 +46,7 @@ def declared_text() -> str:
         "bounds": dataclasses.asdict(area_case.THEATRE.bounds),
         "h3_resolution": area_case.RESOLUTION,
         "within_km": area_case.THEATRE.within_km,
+        "zone": area_case.THEATRE.zone,
     }
     days = {name: str(getattr(ROLLING, name)) for name in ("history_from", "train_from", "test_from", "test_until")}
     label = dataclasses.asdict(area_case.LABEL)

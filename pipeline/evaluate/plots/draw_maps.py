@@ -41,7 +41,7 @@ def risk_maps(figure: Figure, points: pa.Table) -> None:
         axes.set_aspect(1 / np.cos(np.radians(middles[:, 1].mean())))
         days = rows["horizon_days"][0].as_py()
         axes.set_title(
-            f"as known on {cutoff} (UTC)\nan event followed within {days} days in\n"
+            f"as known when {cutoff} began\nan event followed within {days} days in\n"
             f"{int(followed.sum()):,} of n = {rows.num_rows:,} cells (rings)",
             fontsize=8,
         )

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.plots import driver_points, figure, map_points
+from pipeline.runtime.local_days import zone_of
 from pipeline.storage import store
 from pipeline.storage.marking import Marking
 
@@ -46,7 +47,7 @@ def write(
     rows = f"what moves the shipped model; n = {some.num_rows:,} of the {spoken_of.num_rows:,} rows held out"
     plots |= {name: (points, rows) for name, points in driver_points.plots(some, booster, fit).items()}
     if "horizon_days" in fit:
-        maps = map_points.points(held_out, horizon_days=int(fit["horizon_days"]))
+        maps = map_points.points(held_out, horizon_days=int(fit["horizon_days"]), zone=zone_of(table.schema))
         plots["risk_maps"] = (maps, "risk at three cutoffs, by the model that knew no more, and what followed")
     marked = Marking.of(fit["marking"]).written + ("; SIMULATED DATA" if simulated else "")
     for name, (points, of) in plots.items():

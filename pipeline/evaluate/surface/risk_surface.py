@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import lightgbm
@@ -15,8 +15,9 @@ from pipeline.evaluate.subgroups import EFFORT
 from pipeline.evaluate.surface import risk_interval
 from pipeline.model import cells as h3cells
 from pipeline.model.explain import Scores, log_odds, score
-from pipeline.params import Evaluate, midnight
+from pipeline.params import Evaluate
 from pipeline.runtime.errors import StageError
+from pipeline.runtime.local_days import day_of, later, midnight
 from pipeline.storage.marking import Marking
 from pipeline.storage.schemas import UTC as UTC_MICROSECONDS
 from pipeline.validation import origins
@@ -47,12 +48,20 @@ class Validity:
     """Which cutoff speaks for a day, and until when."""
 
     date: date
+    """Of the theatre's calendar."""
     cutoff: datetime
-    """The last one at or before the start of the day, UTC: what became known after it is not in the surface."""
+    """The last one at or before the start of the day: what became known after it is not in the surface."""
     expires_at: datetime
-    """The end of the horizon that begins at the cutoff."""
+    """The end of the horizon that begins at the cutoff: the start of the first day that it does not speak of."""
     seen_in_training: bool
     """Whether the model has learned from outcomes after the cutoff: then it looks surer than it could have been."""
+    zone: str
+    """In which the days begin."""
+
+    @property
+    def days_older(self) -> int:
+        """Days from the one that begins at the cutoff to the one that is asked for."""
+        return int((np.datetime64(self.date, "D") - _day(self.cutoff, self.zone)).astype(int))
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Surface:
     simulated: bool
 
 
-def validity(day: date, cutoffs: list[datetime], fit: Mapping[str, Any]) -> Validity:
+def validity(day: date, cutoffs: list[datetime], fit: Mapping[str, Any], *, zone: str) -> Validity:
     """Find the cutoff that speaks for a day.
 
     Parameters
@@ -76,32 +85,48 @@ def validity(day: date, cutoffs: list[datetime], fit: Mapping[str, Any]) -> Vali
         Those that the features have, aware.
     fit
         Record of the fit: ``horizon_days`` and ``labels_until``.
+    zone
+        Of the cutoffs and of the day.
 
     Raises
     ------
     StageError
         The day lies before the first cutoff, or no surface is valid any more.
     """
-    horizon = timedelta(days=int(fit["horizon_days"]))
-    earlier = [cutoff for cutoff in cutoffs if cutoff <= midnight(day)]
-    if not earlier or midnight(day) >= max(earlier) + horizon:
+    horizon, start = int(fit["horizon_days"]), midnight(day, zone)
+    earlier = [cutoff for cutoff in cutoffs if cutoff <= start]
+    if not earlier or start >= horizon_after(max(earlier), horizon, zone=zone):
+        last = _day(max(cutoffs), zone) + horizon
         raise StageError(
             f"surface: --date {day}: no cutoff of the features is valid then; expected a day from "
-            f"{min(cutoffs):%Y-%m-%d}, the first cutoff, until before {max(cutoffs) + horizon:%Y-%m-%d}, when the "
-            "last one expires"
+            f"{_day(min(cutoffs), zone)}, the first cutoff, until before {last}, when the last one expires ({zone})"
         )
     cutoff = max(earlier)
     labels_until = datetime.fromisoformat(fit["labels_until"]).astimezone(UTC)
-    return Validity(day, cutoff, cutoff + horizon, seen_in_training=cutoff < labels_until)
+    expires = horizon_after(cutoff, horizon, zone=zone)
+    return Validity(day, cutoff, expires, seen_in_training=cutoff < labels_until, zone=zone)
 
 
-def known_by(cutoff: datetime, calibration: pa.Table, held_out: pa.Table, *, horizon_days: int) -> pa.Table:
+def horizon_after(cutoff: datetime, days: int, *, zone: str) -> datetime:
+    """Return when a horizon of so many calendar days ends, or began where they are negative; UTC.
+
+    Examples
+    --------
+    >>> horizon_after(datetime(2021, 3, 25, 22, tzinfo=UTC), 7, zone="Asia/Beirut").isoformat()  # clocks go forward
+    '2021-04-01T21:00:00+00:00'
+    """
+    moment: datetime = later(np.array([cutoff.replace(tzinfo=None)], "datetime64[us]"), days, zone)[0].item()
+    return moment.replace(tzinfo=UTC)
+
+
+def known_by(cutoff: datetime, calibration: pa.Table, held_out: pa.Table, *, horizon_days: int, zone: str) -> pa.Table:
     """Return the rows that the model had not seen and whose horizon had ended by a cutoff.
 
     The rows that calibrate the first origin of the test count for every cutoff. Outcomes are those
     that are known today: a report that came late counts.
     """
-    ended = pc.less_equal(held_out["cutoff"], pa.scalar(cutoff - timedelta(days=horizon_days), UTC_MICROSECONDS))
+    latest = pa.scalar(horizon_after(cutoff, -horizon_days, zone=zone), UTC_MICROSECONDS)
+    ended = pc.less_equal(held_out["cutoff"], latest)
     wanted = ["cutoff", "label", "log_odds"]
     return pa.concat_tables([calibration.select(wanted), held_out.filter(ended).select(wanted)])
 
@@ -189,6 +214,7 @@ def geojson(surface: Surface) -> dict[str, Any]:
     valid = surface.validity
     of_all = {
         "date": valid.date.isoformat(),
+        "zone": valid.zone,
         "cutoff": _time(valid.cutoff),
         "expires_at": _time(valid.expires_at),
         "horizon_days": surface.horizon_days,
@@ -219,17 +245,22 @@ def geojson(surface: Surface) -> dict[str, Any]:
 def describe(surface: Surface) -> str:
     """Return what a planner must know before using the surface, in a line or two."""
     valid = surface.validity
-    days = (midnight(valid.date) - valid.cutoff).days
-    older = f", {days} days older" if days else ""
+    older = f", {valid.days_older} days older" if valid.days_older else ""
+    last = _day(valid.expires_at, valid.zone) - 1
     said = (
         f"risk of {surface.table.num_rows:,} cells on {valid.date}, as known at {_time(valid.cutoff)}{older}; "
-        f"expires {_time(valid.expires_at)}; TLP:{surface.marking.tlp}{', simulated' if surface.simulated else ''}"
+        f"holds until the end of {last}, {valid.zone}, and expires {_time(valid.expires_at)}; "
+        f"TLP:{surface.marking.tlp}{', simulated' if surface.simulated else ''}"
     )
     if valid.seen_in_training:
         said += (
             "\nthe model has learned from outcomes after this cutoff: the surface looks surer than it could have been"
         )
     return said
+
+
+def _day(moment: datetime, zone: str) -> np.datetime64:
+    return day_of(np.datetime64(moment.replace(tzinfo=None), "us"), zone)
 
 
 def _time(moment: datetime) -> str:

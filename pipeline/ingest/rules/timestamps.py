@@ -83,11 +83,14 @@ def constant_us(value: date, zone: str) -> int:
 
 
 def zoned(local_us: np.ndarray, zone: str) -> np.ndarray:
-    """Turn wall-clock microseconds into UTC; a time that a clock change skips or repeats is the earlier one."""
+    """Turn wall-clock microseconds into UTC; a time that a clock change repeats is the earlier one.
+
+    One that it skips is the moment of the change: a midnight that is not there stays within its day.
+    """
     if zone == "UTC":
         return local_us
     local = pa.array(local_us, pa.timestamp("us"))
-    return _integers(pc.assume_timezone(local, zone, ambiguous="earliest", nonexistent="earliest"))
+    return _integers(pc.assume_timezone(local, zone, ambiguous="earliest", nonexistent="latest"))
 
 
 def wall_clock(us: np.ndarray, zone: str) -> np.ndarray:

@@ -58,7 +58,7 @@
     const hits = order.slice(0, flagged).filter((cell) => events[cutoff * n + cell]).length;
     find("cutoff-shown").textContent = map.cutoffs[cutoff];
     find("map-summary").textContent =
-      `In the ${map.horizon_days} days after ${map.cutoffs[cutoff]} an event followed in ${followed} of ${n} cells; ` +
+      `In the ${map.horizon_days} days from ${map.cutoffs[cutoff]} on an event followed in ${followed} of ${n} cells; ` +
       `${hits} of those ${followed} are among the ${flagged} cells (5 %) of highest risk.`;
     find("highest").replaceChildren(...order.slice(0, 10).map((cell) => {
       const at = cutoff * n + cell;
