@@ -33,7 +33,7 @@ from onnx import helper
 
 from pipeline.export.graph import build
 from pipeline.export.trees import parse
-from pipeline.model.log_odds import Stages
+from pipeline.model.log_odds import CalibratedLogOdds
 from pipeline.sign import keys, release
 from pipeline.sign.keys import Signer
 from pipeline.sign.release import Decision
@@ -127,7 +127,7 @@ def _train(folder: Path, name: str, *, leaves: int, rounds: int, codes: int) -> 
     bundle = folder / name.replace(" ", "").replace(",", "-")
     bundle.mkdir()
     (bundle / "model.txt").write_text(booster.model_to_string())
-    exported = build(parse(booster.model_to_string()), Stages(), name="model")
+    exported = build(parse(booster.model_to_string()), CalibratedLogOdds(), name="model")
     contract = _contract(x)
     helper.set_model_props(exported, {contracts.KEY: contract.to_json(), goldens.KEY: _golden(exported, x).to_json()})
     onnx.save(exported, bundle / "area_risk_28d.onnx")

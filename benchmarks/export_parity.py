@@ -26,11 +26,12 @@ import onnxruntime as ort
 
 from pipeline.export.explanations import expected_log_odds
 from pipeline.export.gate.leaf_index_graph import leaf_twin
-from pipeline.export.gate.parity import Reference, session
+from pipeline.export.gate.parity import session
+from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import Columns, adversarial_rows, threshold_rows
 from pipeline.export.graph import build
 from pipeline.export.trees import ModelNotExportable, parse
-from pipeline.model.log_odds import Stages
+from pipeline.model.log_odds import CalibratedLogOdds
 
 WRONG = 1e-4  # a probability further off than this is counted
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 7}
@@ -97,8 +98,8 @@ def _compare(
         wrong = _wrong(theirs, random, booster) if theirs else "-"
         print(f"| {kind.name} | random | refused | {reason} | {wrong} | - | - | - |")
         return
-    reference = Reference(booster, forest, Stages())
-    ours, seconds = _timed(lambda: build(forest, Stages(), name="model"))
+    reference = Reference(booster, forest, CalibratedLogOdds())
+    ours, seconds = _timed(lambda: build(forest, CalibratedLogOdds(), name="model"))
     our_seconds += seconds
     near = real[rng.choice(len(real), 5000)]
     rows = {
@@ -133,7 +134,9 @@ def _reasons() -> str:
     """Compare the contributions in the graph with TreeSHAP's on one model."""
     booster, real = _fit(KINDS[0])
     rows = real[:1000]
-    model = session(build(parse(booster.model_to_string()), Stages(), name="model", typical=np.zeros(real.shape[1])))
+    model = session(
+        build(parse(booster.model_to_string()), CalibratedLogOdds(), name="model", typical=np.zeros(real.shape[1]))
+    )
     ours = model.run(["contributions"], {"features": rows, "explain": np.array(True)})[0]
     shap = booster.predict(rows, pred_contrib=True)[:, :-1]
     same = (np.abs(ours).argmax(axis=1) == np.abs(shap).argmax(axis=1)).mean()
@@ -223,7 +226,7 @@ def _ratio(ours: ort.InferenceSession, theirs: ort.InferenceSession, rows: np.nd
 def _leave(folder: Path, twin: onnx.ModelProto, reference: Reference, rows: dict[str, np.ndarray]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     forest, some = reference.forest, np.concatenate([matrix[:5000] for matrix in rows.values()])
-    onnx.save(build(forest, Stages(), name="model", typical=np.zeros(some.shape[1])), folder / "model.onnx")
+    onnx.save(build(forest, CalibratedLogOdds(), name="model", typical=np.zeros(some.shape[1])), folder / "model.onnx")
     onnx.save(twin, folder / "twin.onnx")
     log_odds = reference.log_odds(some)
     expected = {"leaves": reference.leaves(some), "log_odds": log_odds, "expected_log_odds": expected_log_odds(forest)}

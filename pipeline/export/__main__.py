@@ -11,9 +11,12 @@ import numpy as np
 from pipeline import params
 from pipeline.export import graph, metadata
 from pipeline.export.gate import parity, rows
+from pipeline.export.gate.reference import Reference
 from pipeline.export.graph_builder import FORMS
 from pipeline.export.trees import ModelNotExportable, parse
-from pipeline.model.log_odds import Stages, held
+from pipeline.model.intervals import IntervalTable
+from pipeline.model.log_odds import CalibratedLogOdds, clipped
+from pipeline.model.novelty import Novelty
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
@@ -31,11 +34,13 @@ def main() -> None:
     reference, real, form = fitted.reference, fitted.rows, FORMS[settings.export.form]
     columns, chances = rows.Columns.of(real), np.random.default_rng(settings.export.seed)
 
-    typical = held(real).mean(axis=0) if settings.export.reasons else None
+    typical = clipped(real).mean(axis=0) if settings.export.reasons else None
     exported = graph.build(
         reference.forest,
-        reference.stages,
+        reference.formula,
         name=model,
+        interval=reference.interval,
+        novelty=reference.novelty,
         form=settings.export.form,
         named=settings.export.inputs == "named",
         typical=typical,
@@ -76,7 +81,14 @@ def main() -> None:
     print(f"{paths.onnx(model)}: {len(content):,} bytes; {compared:,} leaves compared with LightGBM's, none differs")
 
     if given.reference:
-        double = graph.build(reference.forest, reference.stages, name=model, form="reference")
+        double = graph.build(
+            reference.forest,
+            reference.formula,
+            name=model,
+            interval=reference.interval,
+            novelty=reference.novelty,
+            form="reference",
+        )
         gate_rows = _gate_rows(fitted, columns, settings.export, chances)
         tolerance = FORMS["reference"].tolerance
         parity.check(double, reference, gate_rows, operating_points={}, tolerance=tolerance)
@@ -90,9 +102,9 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """What the stages before have left of one model."""
+    """What the stages before export left of one model."""
 
-    reference: parity.Reference
+    reference: Reference
     fit: dict[str, Any]
     catalogue: list[dict[str, str]]
     rows: rows.Rows
@@ -108,7 +120,12 @@ def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
     try:
         forest = parse(text)
         # the area model is the prior: it takes none
-        stages = Stages.of(fit, names, takes_prior=kind_of(model) == "sensor_threat", limit=limit)
+        base_rate = float(fit["base_rate"]) if kind_of(model) == "sensor_threat" else None
+        formula = CalibratedLogOdds.of_fit(fit).in_the_field(names, limit=limit, base_rate=base_rate)
+        interval = IntervalTable.of_json(fit["interval"]) if "interval" in fit else None
+        novelty = Novelty.of_json(fit["novelty"]) if "novelty" in fit else None
+        if novelty and novelty.inputs != tuple(names[: len(novelty.inputs)]):
+            raise ValueError(f"novelty.inputs: got {list(novelty.inputs)}; expected the first of {names}")
     except (ModelNotExportable, ValueError) as error:
         raise StageError(f"{folder}: {error}") from None
     metadata.agree_on_features(
@@ -120,7 +137,7 @@ def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
     )
     table = store.read_table(paths.features(model), columns=names)
     return _Fitted(
-        reference=parity.Reference(lgb.Booster(model_str=text), forest, stages),
+        reference=Reference(lgb.Booster(model_str=text), forest, formula, interval, novelty),
         fit=fit,
         catalogue=catalogue,
         rows=np.stack([column.to_numpy() for column in table.columns], axis=1),

@@ -1,4 +1,4 @@
-"""`Forest` and the stages around it -> one ONNX model: features in, `probability` and `log_odds` out.
+"""`Forest` and the formula around it -> one ONNX model: features in, `probability` and `log_odds` out.
 
 Built so that the same model gives the same bytes: every part is named after what it is, nothing is dated or drawn.
 """
@@ -13,7 +13,9 @@ from pipeline.export.ensemble import LeafOutputs
 from pipeline.export.graph_builder import FORMS, Graph
 from pipeline.export.optional_outputs import add_assessment, add_log_odds, add_reasons
 from pipeline.export.trees import ZERO_THRESHOLD, Forest
-from pipeline.model.log_odds import Stages
+from pipeline.model.intervals import IntervalTable
+from pipeline.model.log_odds import CalibratedLogOdds
+from pipeline.model.novelty import Novelty
 from threat_scorer.scoring.features import LARGEST_INTEGER
 
 TREES: Final = "trees"
@@ -25,9 +27,11 @@ TREES_PER_SUM: Final = 32
 
 def build(
     forest: Forest,
-    stages: Stages,
+    formula: CalibratedLogOdds,
     *,
     name: str,
+    interval: IntervalTable | None = None,
+    novelty: Novelty | None = None,
     form: str = "field",
     named: bool = False,
     typical: NDArray[np.float64] | None = None,
@@ -36,8 +40,12 @@ def build(
 
     Parameters
     ----------
+    forest, formula
+        The trees, and what makes the model's log-odds of theirs; its baseline reads all features.
     name
         Of the graph.
+    interval, novelty
+        What the graph can also say of a row, where the model has it.
     form
         A key of `FORMS`.
     named
@@ -60,14 +68,14 @@ def build(
     graph = Graph(FORMS[form])
     _take_features(graph, forest, named=named)
     source = _prepared(graph, forest)
-    sums = _add_tree_sums(graph, forest, source, stages.slope)
-    held = _held(graph) if stages.baseline or stages.novelty else ""
-    total = add_log_odds(graph, stages, sums, held, _add_offset(graph, stages), "total")
-    _add_outputs(graph, total, stages.limit)
-    if stages.interval or stages.novelty:
-        add_assessment(graph, stages, sums, held)
+    sums = _add_tree_sums(graph, forest, source, formula.slope)
+    clipped = _clipped(graph) if formula.baseline or novelty else ""
+    total = add_log_odds(graph, formula, sums, clipped, _add_offset(graph, formula), "total")
+    _add_outputs(graph, total, formula.limit)
+    if interval or novelty:
+        add_assessment(graph, formula, interval, novelty, sums, clipped)
     if typical is not None:
-        add_reasons(graph, forest, stages, source, held, typical)
+        add_reasons(graph, forest, formula, source, clipped, typical)
     return graph.model(name)
 
 
@@ -104,7 +112,7 @@ def _prepared(graph: Graph, forest: Forest) -> str:
     return source
 
 
-def _held(graph: Graph) -> str:
+def _clipped(graph: Graph) -> str:
     """Add the values as the baseline reads them: in double, missing as 0, none beyond what float32 counts by ones."""
     double = graph.add("Cast", "features", output="features_double", to=TensorProto.DOUBLE)
     is_nan = graph.add("IsNaN", double, output="is_nan")
@@ -126,14 +134,16 @@ def _add_tree_sums(graph: Graph, forest: Forest, source: str, slope: float) -> s
     return sums if exact else graph.add("Cast", sums, output="trees_double", to=TensorProto.DOUBLE)
 
 
-def _add_offset(graph: Graph, stages: Stages) -> str:
+def _add_offset(graph: Graph, formula: CalibratedLogOdds) -> str:
     """Add what does not depend on the features: (1, 1), or with a prior for each row (rows, 1)."""
-    intercept = graph.constant("intercept", [[stages.intercept]], np.float64)
-    if stages.base_log_odds is None:
+    intercept = graph.constant("intercept", [[formula.intercept]], np.float64)
+    if formula.base_log_odds is None:
         return intercept
     graph.takes("prior_log_odds", ["prior_rows", 1], TensorProto.DOUBLE)
-    graph.constant("prior_log_odds", [[stages.base_log_odds]], np.float64)  # the input's default
-    less_base_rate = graph.constant("intercept_less_base_rate", [[stages.intercept - stages.base_log_odds]], np.float64)
+    graph.constant("prior_log_odds", [[formula.base_log_odds]], np.float64)  # the input's default
+    less_base_rate = graph.constant(
+        "intercept_less_base_rate", [[formula.intercept - formula.base_log_odds]], np.float64
+    )
     return graph.add("Add", "prior_log_odds", less_base_rate, output="offset")
 
 

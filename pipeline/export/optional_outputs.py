@@ -9,64 +9,73 @@ from pipeline.export.explanations import leaf_moves
 from pipeline.export.graph_builder import Graph
 from pipeline.export.trees import Forest
 from pipeline.model.intervals import IntervalTable
-from pipeline.model.log_odds import Stages
+from pipeline.model.log_odds import CalibratedLogOdds
 from pipeline.model.novelty import Novelty
 
 
-def add_log_odds(graph: Graph, stages: Stages, sums: str, held: str, offset: str, output: str) -> str:
+def add_log_odds(graph: Graph, formula: CalibratedLogOdds, sums: str, clipped: str, offset: str, output: str) -> str:
     """Add ``slope * (baseline + trees) + offset``: (rows, 1), double.
 
     Few nodes: each costs a record about as long as ten trees.
 
     Parameters
     ----------
-    sums, held, offset
+    sums, clipped, offset
         Names: the trees' sums, (rows, sums), beside which the graph holds `tree_slopes`, (sums, 1); the features as a
         baseline reads them; the rest, with the intercepts in it.
     """
     if graph.dtype is np.float64:
-        return _add_exact_log_odds(graph, stages, sums, held, offset, output)
-    if stages.baseline:
-        weights = graph.constant("baseline_weights", stages.slope * stages.baseline.weights[:, None], np.float64)
-        offset = graph.add("Gemm", held, weights, offset, output=f"{output}_without_trees")
+        return _add_exact_log_odds(graph, formula, sums, clipped, offset, output)
+    if formula.baseline:
+        weights = graph.constant("baseline_weights", formula.slope * formula.baseline.vector[:, None], np.float64)
+        offset = graph.add("Gemm", clipped, weights, offset, output=f"{output}_without_trees")
     return graph.add("Gemm", sums, "tree_slopes", offset, output=output)
 
 
-def _add_exact_log_odds(graph: Graph, stages: Stages, sums: str, held: str, offset: str, output: str) -> str:
-    """Do the same in the order of `Stages.own_log_odds`, for values of 2^24 leave no digit to spare."""
-    if stages.baseline:
-        weights = graph.constant("baseline_weights", stages.baseline.weights[:, None], np.float64)
-        product = graph.add("MatMul", held, weights, output=f"{output}_product")
-        intercept = graph.constant("baseline_intercept", [[stages.baseline.intercept]], np.float64)
+def _add_exact_log_odds(
+    graph: Graph, formula: CalibratedLogOdds, sums: str, clipped: str, offset: str, output: str
+) -> str:
+    """Do the same in the order of `CalibratedLogOdds.own_log_odds`, for values of 2^24 leave no digit to spare."""
+    if formula.baseline:
+        weights = graph.constant("baseline_weights", formula.baseline.vector[:, None], np.float64)
+        product = graph.add("MatMul", clipped, weights, output=f"{output}_product")
+        intercept = graph.constant("baseline_intercept", [[formula.baseline.intercept]], np.float64)
         baseline = graph.add("Add", product, intercept, output=f"{output}_baseline")
         sums = graph.add("Add", sums, baseline, output=f"{output}_boosted")
-        inside = graph.constant("intercept_inside", [[stages.slope * stages.baseline.intercept]], np.float64)
+        inside = graph.constant("intercept_inside", [[formula.slope * formula.baseline.intercept]], np.float64)
         offset = graph.add("Sub", offset, inside, output=f"{output}_offset")
     scaled = graph.add("Mul", sums, "tree_slopes", output=f"{output}_scaled")
     return graph.add("Add", scaled, offset, output=output)
 
 
-def add_assessment(graph: Graph, stages: Stages, sums: str, held: str) -> None:
+def add_assessment(
+    graph: Graph,
+    formula: CalibratedLogOdds,
+    interval: IntervalTable | None,
+    novelty: Novelty | None,
+    sums: str,
+    clipped: str,
+) -> None:
     """Add the outputs `interval` and `novelty`, as far as the model has them, for who asks by the input `assess`.
 
     Parameters
     ----------
-    sums, held
+    sums, clipped
         As for `add_log_odds`.
     """
     branch = graph.branch()
     columns: dict[str, int] = {}
-    if stages.interval:
-        own = add_log_odds(branch, stages, sums, held, "intercept", "own")  # whatever the prior
-        _add_interval(branch, stages, stages.interval, own)
+    if interval:
+        own = add_log_odds(branch, formula, sums, clipped, "intercept", "own")  # whatever the prior
+        _add_interval(branch, formula, interval, own)
         columns["interval"] = 2
-    if stages.novelty:
-        _add_novelty(branch, stages.novelty, held)
+    if novelty:
+        _add_novelty(branch, novelty, clipped)
         columns["novelty"] = 1
     graph.add_asked("assess", branch, columns)
 
 
-def _add_interval(branch: Graph, stages: Stages, table: IntervalTable, own: str) -> None:
+def _add_interval(branch: Graph, formula: CalibratedLogOdds, table: IntervalTable, own: str) -> None:
     """Add a look-up of the model's own log-odds; the prior moves both ends as it moves the log-odds."""
     edges = branch.constant("interval_edges", np.append(table.edges, np.inf)[None], np.float64)
     above = branch.add("Greater", own, edges, output="edges_below")
@@ -80,19 +89,19 @@ def _add_interval(branch: Graph, stages: Stages, table: IntervalTable, own: str)
         )
         ends.append(branch.add(bound, found, own, output=f"{name}_end"))
     log_odds = branch.add("Concat", *ends, output="interval_log_odds", axis=1)
-    if stages.base_log_odds is not None:
+    if formula.base_log_odds is not None:
         shift = branch.add("Sub", "offset", "intercept", output="prior_shift")
         log_odds = branch.add("Add", log_odds, shift, output="interval_fused")
-    limited = branch.limited(log_odds, stages.limit, "interval_limited")
+    limited = branch.limited(log_odds, formula.limit, "interval_limited")
     single = branch.add("Cast", limited, output="interval_as_output", to=branch.kind)
     branch.add("Sigmoid", single, output="interval_asked")
 
 
-def _add_novelty(branch: Graph, novelty: Novelty, held: str) -> None:
+def _add_novelty(branch: Graph, novelty: Novelty, clipped: str) -> None:
     """Add the distance from what is usual, over its limit."""
     parts, n = len(novelty.optional), len(novelty.inputs)
     columns = branch.constant("novelty_columns", np.arange(n), np.int64)
-    values = branch.add("Gather", held, columns, output="novelty_inputs", axis=1)
+    values = branch.add("Gather", clipped, columns, output="novelty_inputs", axis=1)
     missing = branch.add("Gather", "is_nan", columns, output="novelty_missing", axis=1)
     away = branch.add("Sub", values, branch.constant("novelty_mean", novelty.mean, np.float64), output="from_mean")
     away = branch.add("Where", missing, branch.nothing(), away, output="from_mean_known")
@@ -120,7 +129,7 @@ def _add_novelty(branch: Graph, novelty: Novelty, held: str) -> None:
 
 
 def add_reasons(
-    graph: Graph, forest: Forest, stages: Stages, source: str, held: str, typical: NDArray[np.float64]
+    graph: Graph, forest: Forest, formula: CalibratedLogOdds, source: str, clipped: str, typical: NDArray[np.float64]
 ) -> None:
     """Add the output `contributions`, for who asks by the input `explain`.
 
@@ -128,10 +137,10 @@ def add_reasons(
     """
     branch = graph.branch()
     moves = _add_moves(branch, forest, source)
-    total = branch.add("Mul", moves, branch.constant("slope", stages.slope, np.float64), output="tree_moves")
-    if stages.baseline:
-        away = branch.add("Sub", held, branch.constant("typical", typical, np.float64), output="away_from_typical")
-        weights = branch.constant("baseline_weights_row", stages.slope * stages.baseline.weights, np.float64)
+    total = branch.add("Mul", moves, branch.constant("slope", formula.slope, np.float64), output="tree_moves")
+    if formula.baseline:
+        away = branch.add("Sub", clipped, branch.constant("typical", typical, np.float64), output="away_from_typical")
+        weights = branch.constant("baseline_weights_row", formula.slope * formula.baseline.vector, np.float64)
         linear = branch.add("Mul", away, weights, output="baseline_moves")
         total = branch.add("Add", total, linear, output="all_moves")
     branch.add("Cast", total, output="contributions_asked", to=graph.kind)

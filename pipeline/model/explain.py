@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.model.feature_groups import by_family
-from pipeline.model.loglinear import LogLinear
+from pipeline.model.log_odds import CalibratedLogOdds, LogLinear
 from pipeline.validation.metrics import Floats
 
 
@@ -52,7 +52,7 @@ def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, A
     linear = [names.index(name) for name in baseline.weights]
     # the last column is the trees' own mean: the same for all rows
     added = np.asarray(booster.predict(matrix, pred_contrib=True, num_iteration=-1), dtype=np.float64)[:, :-1]
-    added[:, linear] += matrix[:, linear].astype(np.float64) * np.array(list(baseline.weights.values()))
+    added[:, linear] += matrix[:, linear].astype(np.float64) * baseline.vector
     return np.asarray(fit["calibration"]["slope"] * (added - added.mean(axis=0)))
 
 
@@ -60,10 +60,9 @@ def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) 
     """Return the model's calibrated log-odds of rows, shape (n,); the arguments are those of `score`."""
     names: list[str] = fit["features"]
     matrix = _matrix(rows, names)
-    baseline = LogLinear(**fit["baseline"])
-    smooth = baseline.log_odds(matrix[:, [names.index(name) for name in baseline.weights]])
     trees = np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1))
-    return np.asarray(fit["calibration"]["slope"] * (smooth + trees) + fit["calibration"]["intercept"])
+    columns = matrix[:, [names.index(name) for name in fit["baseline"]["weights"]]]
+    return CalibratedLogOdds.of_fit(fit).own_log_odds(trees, columns)
 
 
 def _matrix(rows: pa.Table, names: list[str]) -> npt.NDArray[np.float32]:

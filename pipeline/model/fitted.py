@@ -11,9 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.model import loglinear
-from pipeline.model.loglinear import LogLinear
+from pipeline.model.log_odds import UNCALIBRATED, CalibratedLogOdds, Calibration, LogLinear
 from pipeline.params import Boosting
-from pipeline.validation.rolling import UNCALIBRATED, Calibration
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -44,7 +43,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Model:
-    """log-odds = slope * (baseline + trees) + intercept.
+    """Baseline, trees and calibration, which `CalibratedLogOdds` puts together.
 
     The trees are boosted from the baseline's log-odds: what grows smoothly the baseline says, the trees add the rest.
     """
@@ -61,8 +60,8 @@ class Model:
         """
         # -1 is all: without it LightGBM stops at the best iteration that it remembers
         trees = self.booster.predict(matrix, raw_score=True, num_iteration=-1 if rounds is None else rounds)
-        raw = self.baseline.log_odds(self.columns.of_baseline(matrix)) + np.asarray(trees)
-        return np.asarray(self.calibration.slope * raw + self.calibration.intercept)
+        formula = CalibratedLogOdds(self.baseline, self.calibration)
+        return formula.own_log_odds(np.asarray(trees), self.columns.of_baseline(matrix))
 
     def log_odds_by_rounds(self, matrix: Matrix, rounds: Sequence[int]) -> Floats:
         """Return uncalibrated log-odds after each number of trees, ascending, shape (n, len(rounds))."""
@@ -82,8 +81,7 @@ class Model:
 
     def calibrated(self, log_odds: Floats, outcome: Mask) -> "Model":
         """Return the model with the calibration that fits its log-odds on rows that it had not seen."""
-        line = loglinear.fit(["log_odds"], log_odds[:, None], outcome)
-        return dataclasses.replace(self, calibration=Calibration(line.weights["log_odds"], line.intercept))
+        return dataclasses.replace(self, calibration=loglinear.calibrate(log_odds, outcome))
 
 
 @dataclass(frozen=True)

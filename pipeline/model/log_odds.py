@@ -1,135 +1,155 @@
-"""What stands around the trees: a baseline before them; calibration, prior, limit, interval and novelty after them.
+"""What the trees of a model give, and the columns that its baseline reads -> the model's log-odds.
 
-What each gives here, in double, is what an exported graph is held against.
+``log-odds = slope * (baseline + trees) + intercept``, moved by a prior, clipped at a limit: this is the one place of
+the formula. Training, evaluation, the exported graph and its parity gate all take it from here.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.model.intervals import IntervalTable
-from pipeline.model.novelty import Novelty
 from threat_scorer.scoring.features import LARGEST_INTEGER
 
+Floats = NDArray[np.float64]
+Columns = NDArray[np.floating[Any]]
+
+
+def clipped(features: Columns) -> Floats:
+    """Return values as a baseline reads them: a missing one is 0, and each is clipped to ±2²⁴, infinities too."""
+    values = features.astype(np.float64)
+    np.clip(values, -LARGEST_INTEGER, LARGEST_INTEGER, out=values)
+    values[np.isnan(values)] = 0.0
+    return values
+
 
 @dataclass(frozen=True)
-class Baseline:
-    """Linear log-odds that the trees were boosted from.
-
-    A missing value counts as 0, and every value is held within ±2²⁴, so that no infinity reaches the sum.
-    """
+class LogLinear:
+    """log-odds = intercept + sum of weight * feature; the trees are boosted from it."""
 
     intercept: float
-    weights: NDArray[np.float64]
-    """(features,) log-odds for each unit of each feature; 0 where the baseline does not look."""
-
-    def log_odds(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return the (rows,) log-odds of (rows, features)."""
-        return held(features) @ self.weights + self.intercept
-
-
-def held(features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the values as a baseline reads them."""
-    filled = np.nan_to_num(features.astype(np.float64), nan=0.0)
-    return np.clip(filled, -LARGEST_INTEGER, LARGEST_INTEGER)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Log-odds that the calibration makes of the model's: slope * log-odds + intercept (Platt, 1999)."""
-
-    slope: float
-    intercept: float
-
-
-@dataclass(frozen=True)
-class Stages:
-    """The log-odds of a row: ``slope * (baseline + trees) + intercept``, moved by a prior, held within `limit`."""
-
-    baseline: Baseline | None = None
-    calibration: Calibration | None = None
-    limit: float | None = None
-    base_log_odds: float | None = None
-    """Log-odds of the share of positives that the model learnt from; None where no prior is taken."""
-    interval: IntervalTable | None = None
-    novelty: Novelty | None = None
+    weights: dict[str, float]
+    """By feature; each is a float32 number, so that a graph in float32 holds it as it is."""
 
     @property
-    def slope(self) -> float:
-        """Of the calibration."""
-        return 1.0 if self.calibration is None else self.calibration.slope
+    def vector(self) -> Floats:
+        """The weights in order, shape (features,)."""
+        return np.array(list(self.weights.values()), dtype=np.float64)
 
-    @property
-    def intercept(self) -> float:
-        """Of baseline and calibration together."""
-        baseline = 0.0 if self.baseline is None else self.baseline.intercept
-        return self.slope * baseline + (0.0 if self.calibration is None else self.calibration.intercept)
+    def log_odds(self, columns: Columns) -> Floats:
+        """Return the log-odds of rows whose columns stand in the order of `weights`, shape (n,)."""
+        return np.asarray(clipped(columns) @ self.vector + self.intercept)
 
-    def own_log_odds(self, trees: NDArray[np.float64], features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return the (rows,) log-odds of the model itself: no prior, no limit.
-
-        Parameters
-        ----------
-        trees
-            (rows,) log-odds of the trees alone.
-        features
-            (rows, features) as the model reads them.
-        """
-        total = trees if self.baseline is None else trees + self.baseline.log_odds(features)
-        return total if self.calibration is None else self.calibration.slope * total + self.calibration.intercept
-
-    def log_odds(
-        self, own: NDArray[np.float64], prior_log_odds: NDArray[np.float64] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the (rows,) log-odds that are given, of `own_log_odds` and of (rows,) priors."""
-        total = own + self.shift(prior_log_odds)
-        return total if self.limit is None else np.clip(total, -self.limit, self.limit)
-
-    def shift(self, prior_log_odds: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """Return (rows,) what priors add to the log-odds; none is the base rate's, and adds nothing."""
-        if prior_log_odds is None or self.base_log_odds is None:
-            return np.zeros(1)
-        return prior_log_odds - self.base_log_odds
-
-    @classmethod
-    def of(cls, fit: Mapping[str, Any], features: Sequence[str], *, takes_prior: bool, limit: float) -> "Stages":
-        """Read the stages from the record of a fit.
-
-        Parameters
-        ----------
-        fit
-            ``{"base_rate": r, "baseline": {"intercept": b, "weights": {feature: w}}, "calibration": {"slope": a,
-            "intercept": b}, "interval": ..., "novelty": ...}``; the last four may be absent.
-        features
-            The model's features, in order.
-        takes_prior
-            Whether the prior of a place may be fused with the model.
-        limit
-            Log-odds, of either sign, beyond which the model says no more.
+    def over(self, features: Sequence[str]) -> "LogLinear":
+        """Return the same function of more features: the weight of the others is 0.
 
         Raises
         ------
         ValueError
-            The baseline weighs a feature that the model has not, or novelty is of others than the first features.
+            A weight belongs to none of the features.
         """
-        baseline, calibration = fit.get("baseline"), fit.get("calibration")
-        novelty = Novelty.of_json(fit["novelty"]) if "novelty" in fit else None
-        if novelty and novelty.inputs != tuple(features[: len(novelty.inputs)]):
-            raise ValueError(f"novelty.inputs: got {list(novelty.inputs)}; expected the first of {list(features)}")
-        if baseline and (unknown := sorted(set(baseline["weights"]) - set(features))):
+        if unknown := sorted(set(self.weights) - set(features)):
             raise ValueError(f"baseline.weights: {unknown[0]!r} is not a feature of the model")
+        return replace(self, weights={name: self.weights.get(name, 0.0) for name in features})
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Straight line from a model's own log-odds to calibrated ones (Platt 1999)."""
+
+    slope: float
+    intercept: float
+
+    def of(self, log_odds: Floats) -> Floats:
+        """Return calibrated log-odds, of the shape of `log_odds`."""
+        return np.asarray(self.slope * log_odds + self.intercept)
+
+
+UNCALIBRATED = Calibration(slope=1.0, intercept=0.0)
+
+
+@dataclass(frozen=True)
+class CalibratedLogOdds:
+    """The log-odds of rows: ``slope * (baseline + trees) + intercept``, moved by a prior, clipped at ± `limit`."""
+
+    baseline: LogLinear | None = None
+    calibration: Calibration = UNCALIBRATED
+    limit: float | None = None
+    """Log-odds, of either sign, that the model never exceeds."""
+    base_log_odds: float | None = None
+    """Log-odds of the share of positives that the model learnt from; None where it takes no prior."""
+
+    @classmethod
+    def of_fit(cls, fit: Mapping[str, Any]) -> "CalibratedLogOdds":
+        """Read baseline and calibration from the record of a fit; where it has none, the trees stand alone."""
+        baseline, calibration = fit.get("baseline"), fit.get("calibration")
         return cls(
-            baseline=baseline
-            and Baseline(
-                float(baseline["intercept"]), np.array([baseline["weights"].get(name, 0.0) for name in features], float)
-            ),
-            calibration=calibration and Calibration(float(calibration["slope"]), float(calibration["intercept"])),
-            limit=limit,
-            base_log_odds=math.log(fit["base_rate"] / (1 - fit["base_rate"])) if takes_prior else None,
-            interval=IntervalTable.of_json(fit["interval"]) if "interval" in fit else None,
-            novelty=novelty,
+            baseline=LogLinear(**baseline) if baseline else None,
+            calibration=Calibration(**calibration) if calibration else UNCALIBRATED,
         )
+
+    def in_the_field(
+        self, features: Sequence[str], *, limit: float, base_rate: float | None = None
+    ) -> "CalibratedLogOdds":
+        """Return the formula as it is exported: over all features, with a limit and perhaps a prior.
+
+        Parameters
+        ----------
+        features
+            Names of the model's features, in order.
+        limit
+            Log-odds, of either sign, that the model never exceeds.
+        base_rate
+            Share of positives that the model learnt from, 0 to 1, where the prior of a place may be fused with it.
+
+        Raises
+        ------
+        ValueError
+            The baseline weighs a feature that the model has not.
+        """
+        return replace(
+            self,
+            baseline=self.baseline and self.baseline.over(features),
+            limit=limit,
+            base_log_odds=None if base_rate is None else math.log(base_rate / (1 - base_rate)),
+        )
+
+    @property
+    def slope(self) -> float:
+        """Of the calibration."""
+        return self.calibration.slope
+
+    @property
+    def intercept(self) -> float:
+        """Of baseline and calibration together."""
+        return self.slope * (0.0 if self.baseline is None else self.baseline.intercept) + self.calibration.intercept
+
+    def own_log_odds(self, trees: Floats, columns: Columns) -> Floats:
+        """Return the (n,) log-odds of the model itself: no prior, no limit.
+
+        Parameters
+        ----------
+        trees
+            (n,) log-odds of the trees alone.
+        columns
+            (n, weights of the baseline) the features that the baseline reads, in the order of its weights.
+        """
+        total = trees if self.baseline is None else self.baseline.log_odds(columns) + trees
+        return self.calibration.of(total)
+
+    def log_odds(self, own: Floats, prior_log_odds: Floats | None = None) -> Floats:
+        """Return the (n,) log-odds that the model gives, of its `own_log_odds` and of (n,) priors."""
+        return self.clip(own + self.shift(prior_log_odds))
+
+    def shift(self, prior_log_odds: Floats | None) -> Floats:
+        """Return what priors add to the log-odds, shape (n,); without one the base rate stands in and adds 0."""
+        if prior_log_odds is None or self.base_log_odds is None:
+            return np.zeros(1)
+        return prior_log_odds - self.base_log_odds
+
+    def clip(self, log_odds: Floats) -> Floats:
+        """Return log-odds clipped at the limit."""
+        return log_odds if self.limit is None else np.clip(log_odds, -self.limit, self.limit)

@@ -1,28 +1,15 @@
-"""Feature columns and outcomes -> a logistic model whose log-odds are linear in the columns, with plain weights."""
+"""Columns and outcomes -> `LogLinear`, a logistic model with plain weights, or the `Calibration` of log-odds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
+from pipeline.model.log_odds import Calibration, LogLinear
+
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class LogLinear:
-    """log-odds = intercept + sum of weight * feature."""
-
-    intercept: float
-    weights: dict[str, float]
-    """By feature; each is a float32 number, so that a graph in float32 holds it as it is."""
-
-    def log_odds(self, columns: Floats) -> npt.NDArray[np.float64]:
-        """Return the log-odds of rows whose columns stand in the order of `weights`, shape (n,)."""
-        weights = np.array(list(self.weights.values()), dtype=np.float64)
-        return self.intercept + columns.astype(np.float64) @ weights
 
 
 def fit(
@@ -65,3 +52,9 @@ def fit(
     slopes = np.where(varies, model.coef_[0] / spread, 0.0).astype(np.float32)
     intercept = np.float32(model.intercept_[0] - slopes.astype(np.float64) @ mean)
     return LogLinear(float(intercept), {name: float(slope) for name, slope in zip(names, slopes, strict=True)})
+
+
+def calibrate(log_odds: Floats, outcome: npt.NDArray[np.bool_]) -> Calibration:
+    """Return the line that fits log-odds, shape (n,), to the outcomes of rows that their model had not seen."""
+    line = fit(["log_odds"], log_odds[:, None], outcome)
+    return Calibration(line.weights["log_odds"], line.intercept)

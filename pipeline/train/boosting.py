@@ -5,7 +5,7 @@ import numpy as np
 
 from pipeline.model import loglinear
 from pipeline.model.fitted import Columns, Floats, Mask, Matrix, Model
-from pipeline.model.loglinear import LogLinear
+from pipeline.model.log_odds import LogLinear
 from pipeline.params import Boosting, SensorBoosting
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from pipeline.model import loglinear
+from pipeline.model.log_odds import Calibration
 from pipeline.runtime.errors import StageError
 from pipeline.validation.origins import Instants, Mask, Origin, rehearsed
 
@@ -21,21 +22,6 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 
 Speak: TypeAlias = Callable[[Origin], Floats]
 """Fits on an origin's training rows and returns log-odds of its block, shape (rows of the block, candidates)."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Straight line from a model's own log-odds to calibrated ones (Platt 1999)."""
-
-    slope: float
-    intercept: float
-
-    def of(self, log_odds: Floats) -> Floats:
-        """Return calibrated log-odds."""
-        return np.asarray(self.slope * log_odds + self.intercept)
-
-
-UNCALIBRATED = Calibration(slope=1.0, intercept=0.0)
 
 
 @dataclass(frozen=True)
@@ -100,8 +86,7 @@ def forecast(
         heard = np.concatenate([said[j][rows[origins[j].block]] for j in range(k - rehearsals, k)])
         place = np.concatenate([np.flatnonzero(rows & origins[j].block) for j in range(k - rehearsals, k)])
         best = int(np.argmin(_log_loss(outcome[place], heard)))
-        line = loglinear.fit(["log_odds"], heard[:, [best]], outcome[place])
-        calibration = Calibration(line.weights["log_odds"], line.intercept)
+        calibration = loglinear.calibrate(heard[:, best], outcome[place])
         if not chosen:
             before[place] = calibration.of(heard[:, best])
         log_odds[origin.block] = calibration.of(said[k][:, best])

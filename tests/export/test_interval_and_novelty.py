@@ -1,7 +1,7 @@
 """Intervals and novelty: what they promise of groups never seen, and that graph and device keep it."""
 
 import json
-from dataclasses import replace
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -10,13 +10,14 @@ from onnx import ModelProto, numpy_helper
 from scipy.special import expit, logit
 
 from pipeline.export import metadata
-from pipeline.export.gate.parity import ParityError, Reference, check, session
+from pipeline.export.gate.parity import ParityError, check, session
+from pipeline.export.gate.reference import Reference
 from pipeline.export.graph import build
 from pipeline.export.graph_builder import FORMS
 from pipeline.export.trees import parse
 from pipeline.model import intervals, novelty
 from pipeline.model.intervals import IntervalTable
-from pipeline.model.log_odds import Baseline, Calibration, Stages
+from pipeline.model.log_odds import CalibratedLogOdds, Calibration, LogLinear
 from pipeline.model.novelty import Novelty
 from threat_scorer import Scorer
 from threat_scorer.bundle.folder import BundleError
@@ -127,13 +128,13 @@ def test_venn_abers_counts_the_row_in_question_as_a_miss_and_as_a_hit() -> None:
     np.testing.assert_allclose(high, [5 / 9, 3 / 5])
 
 
-STAGES = Stages(
-    Baseline(0.1, np.zeros(31)),
+FORMULA = CalibratedLogOdds(
+    LogLinear(0.1, dict.fromkeys(assemble("sensor_threat", {name: [0.0] for name in NAMES})[0], 0.0)),
     Calibration(0.9, -0.2),
     limit=6.0,
     base_log_odds=float(logit(BASE_RATE)),
-    interval=IntervalTable(0.9, 0.3, np.array([-1.0, 0.2, 1.1]), np.array([-3.0, -1, 0, 1]), np.array([-1.0, 1, 1, 3])),
 )
+INTERVAL = IntervalTable(0.9, 0.3, np.array([-1.0, 0.2, 1.1]), np.array([-3.0, -1, 0, 1]), np.array([-1.0, 1, 1, 3]))
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +144,12 @@ def reference(usual: Novelty) -> tuple[Reference, np.ndarray]:
     y = (rows[:, 0] > 0.5) ^ (np.nan_to_num(rows[:, 2]) > 0.3)
     options = {"objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": 5}
     booster = lgb.train(options, lgb.Dataset(rows, y, feature_name=list(names)), 12)
-    stages = replace(STAGES, novelty=usual)
-    return Reference(booster, parse(booster.model_to_string()), stages), rows
+    return Reference(booster, parse(booster.model_to_string()), FORMULA, INTERVAL, usual), rows
+
+
+def built(reference: Reference, **options: Any) -> ModelProto:
+    given = {"name": "model", "interval": reference.interval, "novelty": reference.novelty, **options}
+    return build(reference.forest, reference.formula, **given)
 
 
 def gate(model: ModelProto, reference: Reference, rows: np.ndarray, form: str = "field") -> None:
@@ -155,7 +160,7 @@ def gate(model: ModelProto, reference: Reference, rows: np.ndarray, form: str = 
 @pytest.mark.parametrize("named", [False, True])
 def test_prior_interval_and_novelty_are_in_every_form(reference, form: str, named: bool) -> None:
     held_to, rows = reference
-    model = build(held_to.forest, held_to.stages, name="model", form=form, named=named)
+    model = built(held_to, form=form, named=named)
     gate(model, held_to, rows, form)
     inputs = [entry.name for entry in session(model).get_inputs()]
     assert inputs == (list(held_to.forest.feature_names) if named else ["features"])
@@ -175,7 +180,7 @@ def test_prior_interval_and_novelty_are_in_every_form(reference, form: str, name
 )
 def test_a_planted_fault_in_what_stands_after_the_trees_ends_the_export(reference, constant: str, said: str) -> None:
     held_to, rows = reference
-    model = build(held_to.forest, held_to.stages, name="model")
+    model = built(held_to)
     tensor = next(value for value in model.graph.initializer if value.name == constant)
     values = numpy_helper.to_array(tensor)
     changed = values[::-1] if constant == "novelty_parts" else values + 0.3
@@ -207,7 +212,7 @@ def contract(*, abstains: bool) -> Contract:
 @pytest.fixture(scope="module", params=["matrix", "named"])
 def bundles(request, reference, tmp_path_factory) -> dict[bool, Scorer]:
     held_to, rows = reference
-    model = build(held_to.forest, held_to.stages, name="model", named=request.param == "named")
+    model = built(held_to, named=request.param == "named")
     found = {}
     for abstains in (False, True):
         folder = tmp_path_factory.mktemp("bundle")
@@ -233,7 +238,7 @@ def test_a_scorer_says_interval_and_novelty_when_asked(bundles, reference) -> No
     assert scores.caution is not None
     assert scores.caution.novel.tolist() == [False, True, True]
     rows = np.array([[record[name] for name in NAMES] for record in records], np.float64)
-    np.testing.assert_allclose(scores.caution.novelty, held_to.stages.novelty.of(rows), rtol=1e-5)
+    np.testing.assert_allclose(scores.caution.novelty, held_to.novelty.of(rows), rtol=1e-5)
     assert (scores.caution.low <= scores.probability).all()
     assert (scores.probability <= scores.caution.high).all()
     for i, record in enumerate(records):
@@ -323,9 +328,9 @@ def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bun
 def test_a_contract_whose_graph_has_no_novelty_is_refused(reference, tmp_path) -> None:
     held_to, rows = reference
     of = contract(abstains=False)
-    whole = build(held_to.forest, held_to.stages, name="model")
+    whole = built(held_to)
     golden = metadata.golden(whole, of, rows[:5])
-    bare = build(held_to.forest, replace(held_to.stages, interval=None, novelty=None), name="model")
+    bare = built(held_to, interval=None, novelty=None)
     (tmp_path / "sensor_threat.onnx").write_bytes(metadata.described(bare, of, golden))
     with pytest.raises(BundleError, match="output interval: got none"):
         Scorer.load(tmp_path)

@@ -9,14 +9,17 @@ import pytest
 from onnx import ModelProto, helper
 
 from pipeline.export.explanations import expected_log_odds
-from pipeline.export.gate.parity import Parity, ParityError, Reference, check, check_reasons, run, session
+from pipeline.export.gate.parity import Parity, ParityError, check, check_reasons, run, session
+from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import adversarial_rows, threshold_rows
 from pipeline.export.graph import build
 from pipeline.export.trees import parse
-from pipeline.model.log_odds import Baseline, Calibration, Stages, held
+from pipeline.model.log_odds import UNCALIBRATED, CalibratedLogOdds, Calibration, LogLinear, clipped
 
 FEATURES = ["voltage", "height", "depth", "soil"]
-STAGES = Stages(Baseline(0.1, np.array([0.4, 0.0, 0.2, 0.0])), Calibration(0.9, -0.05))
+FORMULA = CalibratedLogOdds(
+    LogLinear(0.1, dict(zip(FEATURES, [0.4, 0.0, 0.2, 0.0], strict=True))), Calibration(0.9, -0.05)
+)
 TYPICAL = np.array([0.1, 0.2, 0.3, 0.0])
 
 
@@ -30,7 +33,7 @@ def reference() -> Reference:
     data = lgb.Dataset(x, y, feature_name=FEATURES, categorical_feature=[3], params={"min_data_per_group": 5})
     params = {"objective": "binary", "num_leaves": 7, "verbosity": -1, "num_threads": 1, "seed": 1}
     booster = lgb.train(params, data, 20)
-    return Reference(booster, parse(booster.model_to_string()), STAGES)
+    return Reference(booster, parse(booster.model_to_string()), FORMULA)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def a_leaf_changed(model: ModelProto, reference: Reference) -> None:
 
 
 def calibration_lost(model: ModelProto, reference: Reference) -> None:
-    without = build(reference.forest, replace(STAGES, calibration=None), name="model")
+    without = build(reference.forest, replace(FORMULA, calibration=UNCALIBRATED), name="model")
     for name in ("tree_slopes", "baseline_weights", "intercept"):
         constant(model, name).CopyFrom(constant(without, name))
 
@@ -123,7 +126,7 @@ def test_a_planted_fault_ends_the_export(
     fault: Callable[[ModelProto, Reference], None],
     message: str,
 ) -> None:
-    model = build(reference.forest, STAGES, name="model")
+    model = build(reference.forest, FORMULA, name="model")
     gate(model, reference, rows)
     fault(model, reference)
     with pytest.raises(ParityError, match=message):
@@ -131,13 +134,13 @@ def test_a_planted_fault_ends_the_export(
 
 
 def test_test_rows_alone_would_miss_thresholds_rounded_to_nearest(reference: Reference, rows) -> None:
-    model = build(reference.forest, STAGES, name="model")
+    model = build(reference.forest, FORMULA, name="model")
     thresholds_to_nearest(model, reference)
     gate(model, reference, {"test": rows["test"]})
 
 
 def test_the_named_node_is_where_the_ways_part(reference: Reference, rows: dict[str, np.ndarray]) -> None:
-    model = build(reference.forest, STAGES, name="model")
+    model = build(reference.forest, FORMULA, name="model")
     attribute(model, "nodes_values").floats[0] -= 1.0  # the root of the first tree
     asked = FEATURES[reference.forest.feature[0]]
     with pytest.raises(ParityError, match=rf"tree 0, node 0: {asked} = .* LightGBM goes left .* ONNX goes right"):
@@ -145,7 +148,7 @@ def test_the_named_node_is_where_the_ways_part(reference: Reference, rows: dict[
 
 
 def test_an_operating_point_on_a_score_is_moved_clear_of_it(reference: Reference, rows: dict[str, np.ndarray]) -> None:
-    model = build(reference.forest, STAGES, name="model")
+    model = build(reference.forest, FORMULA, name="model")
     probability = 1 / (1 + np.exp(-reference.log_odds(rows["test"])))
     exported, _ = run(session(model), rows["test"])
     row = int(np.argmax(probability - exported))
@@ -157,13 +160,13 @@ def test_an_operating_point_on_a_score_is_moved_clear_of_it(reference: Reference
 
 
 def test_an_operating_point_clear_of_scores_stays(reference: Reference, rows: dict[str, np.ndarray]) -> None:
-    model = build(reference.forest, STAGES, name="model")
+    model = build(reference.forest, FORMULA, name="model")
     assert gate(model, reference, rows, alarm=1.0).operating_points == {"alarm": 1.0}
 
 
 @pytest.mark.parametrize("form", ["field", "large_categories"])
 def test_contributions_add_up_and_are_given_only_when_asked_for(reference: Reference, rows, form: str) -> None:
-    model = build(reference.forest, STAGES, name="model", form=form, typical=TYPICAL)
+    model = build(reference.forest, FORMULA, name="model", form=form, typical=TYPICAL)
     gate(model, reference, rows)
     assert check_reasons(model, reference, rows["test"], typical=TYPICAL) <= 1e-6
     opened = session(model)
@@ -180,17 +183,17 @@ def test_contributions_of_one_split_are_the_step_from_the_mean() -> None:
     low, high = (booster.predict(x[i : i + 1], raw_score=True)[0] for i in (0, 3))
     mean = 0.75 * low + 0.25 * high
     assert expected_log_odds(forest) == pytest.approx(mean)
-    model = session(build(forest, Stages(), name="model", typical=np.zeros(2)))
+    model = session(build(forest, CalibratedLogOdds(), name="model", typical=np.zeros(2)))
     given = model.run(["contributions"], {"features": x[[0, 3]], "explain": np.array(True)})[0]
     np.testing.assert_allclose(given, [[low - mean, 0], [high - mean, 0]], atol=1e-7)
 
 
 def test_contributions_that_do_not_add_up_end_the_export(reference: Reference, rows: dict[str, np.ndarray]) -> None:
-    model = build(reference.forest, STAGES, name="model", typical=TYPICAL)
+    model = build(reference.forest, FORMULA, name="model", typical=TYPICAL)
     with pytest.raises(ParityError, match="row 0: contributions add up to"):
         check_reasons(model, reference, rows["test"], typical=TYPICAL + 1)
 
 
-def test_a_baseline_holds_missing_and_infinite_values() -> None:
+def test_a_baseline_clips_missing_and_infinite_values() -> None:
     values = np.array([[np.nan, np.inf, -np.inf, 2.5]], np.float32)
-    np.testing.assert_array_equal(held(values), [[0, 2.0**24, -(2.0**24), 2.5]])
+    np.testing.assert_array_equal(clipped(values), [[0, 2.0**24, -(2.0**24), 2.5]])

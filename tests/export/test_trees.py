@@ -14,9 +14,9 @@ from pipeline.export.gate.rows import Columns, adversarial_rows, threshold_rows
 from pipeline.export.graph import build
 from pipeline.export.graph_builder import FORMS
 from pipeline.export.trees import ModelNotExportable, parse
-from pipeline.model.log_odds import Baseline, Calibration, Stages
+from pipeline.model.log_odds import CalibratedLogOdds, Calibration, LogLinear
 
-PLAIN = Stages()
+PLAIN = CalibratedLogOdds()
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 3}
 
 
@@ -45,11 +45,11 @@ def fit(x: np.ndarray, y: np.ndarray, rounds: int, *, categorical: bool = False,
     return lgb.train({"objective": "binary", **QUIET, **params}, data, rounds)
 
 
-def hold_to(booster: lgb.Booster, x: np.ndarray, stages: Stages = PLAIN) -> tuple[ModelProto, Reference]:
+def hold_to(booster: lgb.Booster, x: np.ndarray, formula: CalibratedLogOdds = PLAIN) -> tuple[ModelProto, Reference]:
     """Put every form through the gate, on real, random, threshold and adversarial rows; return the last."""
     text = booster.model_to_string()
     forest = parse(text)
-    reference = Reference(lgb.Booster(model_str=text), forest, stages)
+    reference = Reference(lgb.Booster(model_str=text), forest, formula)
     rng = np.random.default_rng(5)
     rows = {
         "test": [x],
@@ -58,7 +58,7 @@ def hold_to(booster: lgb.Booster, x: np.ndarray, stages: Stages = PLAIN) -> tupl
         "adversarial": [adversarial_rows(forest, 1500, rng)],
     }
     for form in FORMS:
-        model = build(forest, stages, name="model", form=form)
+        model = build(forest, formula, name="model", form=form)
         check(model, reference, rows, operating_points={"half": 0.5}, tolerance=FORMS[form].tolerance)
     return model, reference
 
@@ -161,8 +161,8 @@ def test_many_trees_that_a_baseline_cancels_lose_no_digits() -> None:
     x = rng.normal(size=(600, 3)).astype(np.float32)
     booster = fit(x, (x[:, 0] > 0).astype(int), 400, boost_from_average=False)
     trees = booster.predict(x, raw_score=True)
-    stages = Stages(Baseline(-float(trees.max()), np.zeros(3)))
-    model = session(build(parse(booster.model_to_string()), stages, name="model"))
+    formula = CalibratedLogOdds(LogLinear(-float(trees.max()), dict.fromkeys("abc", 0.0)))
+    model = session(build(parse(booster.model_to_string()), formula, name="model"))
     _, log_odds = run(model, x)
     assert trees.max() > 7
     near_zero = trees > trees.max() - 0.1
@@ -171,12 +171,12 @@ def test_many_trees_that_a_baseline_cancels_lose_no_digits() -> None:
 
 def test_baseline_calibration_and_limit_are_in_every_form() -> None:
     x, y = table(np.random.default_rng(0))
-    baseline = Baseline(-0.4, np.array([0.5, -0.2, 0.1, 0.0, 0.01, 0.3, 1e-9]))
+    baseline = LogLinear(-0.4, dict(zip("abcdefg", [0.5, -0.2, 0.1, 0.0, 0.01, 0.3, 1e-9], strict=True)))
     start = baseline.log_odds(x)
     data = lgb.Dataset(x, y, init_score=start)
     booster = lgb.train({"objective": "binary", "boost_from_average": False, **QUIET}, data, 10)
-    stages = Stages(baseline, Calibration(0.8, 0.3), limit=1.5)
-    model, _ = hold_to(booster, x, stages)
+    formula = CalibratedLogOdds(baseline, Calibration(0.8, 0.3), limit=1.5)
+    model, _ = hold_to(booster, x, formula)
     by_hand = np.clip(0.8 * (start + booster.predict(x, raw_score=True)) + 0.3, -1.5, 1.5)
     np.testing.assert_allclose(run(session(model), x)[1], by_hand, atol=1e-12)
     assert 0 < (np.abs(by_hand) == 1.5).sum() < len(by_hand)
@@ -187,7 +187,7 @@ def test_the_same_model_gives_the_same_bytes() -> None:
     texts = [fit(x, y, 5, categorical=True).model_to_string() for _ in range(2)]
     for form in FORMS:
         first, second = (
-            build(parse(text), Stages(), name="model", form=form, typical=np.zeros(7)).SerializeToString(
+            build(parse(text), CalibratedLogOdds(), name="model", form=form, typical=np.zeros(7)).SerializeToString(
                 deterministic=True
             )
             for text in texts

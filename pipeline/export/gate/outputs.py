@@ -7,8 +7,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import Rows
-from pipeline.model.log_odds import Stages, held
+from pipeline.model.log_odds import clipped
 from pipeline.runtime.errors import StageError
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,7 @@ def as_read(model: ort.InferenceSession, rows: Rows) -> dict[str, NDArray[np.flo
 
 def check_outputs(
     model: ort.InferenceSession,
-    stages: Stages,
+    reference: Reference,
     rows: Rows,
     own: Floats,
     *,
@@ -40,7 +41,7 @@ def check_outputs(
     where: str,
     start: int,
 ) -> None:
-    """Compare what a model gives with a prior, and when asked to assess, with its stages in double.
+    """Compare what a model gives with a prior, and when asked to assess, with its reference in double.
 
     Parameters
     ----------
@@ -56,37 +57,40 @@ def check_outputs(
     ParityError
         The first row that differs by more.
     """
-    if stages.base_log_odds is None and stages.interval is None and stages.novelty is None:
+    formula, interval, novelty = reference.formula, reference.interval, reference.novelty
+    if formula.base_log_odds is None and interval is None and novelty is None:
         return
     inputs: dict[str, NDArray[Any]] = dict(as_read(model, rows))
     names, prior = ["probability"], None
-    if stages.base_log_odds is not None:
+    if formula.base_log_odds is not None:
         chances = np.random.default_rng(start)
         prior = _PRIOR_SPREAD * chances.standard_normal(len(rows))
         inputs["prior_log_odds"] = prior[:, None]
-    if stages.interval or stages.novelty:
+    if interval or novelty:
         inputs["assess"] = np.array(True)
-        names += [name for name in ("interval", "novelty") if getattr(stages, name)]
+        names += [name for name in ("interval", "novelty") if getattr(reference, name)]
     given = dict(zip(names, model.run(names, inputs), strict=True))
-    shift = stages.shift(prior)
-    expected = expit(stages.log_odds(own, prior))
-    hold(given["probability"][:, 0], expected, tolerance, what="probability with a prior", where=where, start=start)
-    if stages.interval:
+    shift = formula.shift(prior)
+    expected = expit(formula.log_odds(own, prior))
+    assert_close(
+        given["probability"][:, 0], expected, tolerance, what="probability with a prior", where=where, start=start
+    )
+    if interval:
         # a step of the table may begin between the two sums: either side of it will do
-        near = [stages.interval.of(own + side * tolerance * np.maximum(1, np.abs(own))) for side in (-1, 0, 1)]
+        near = [interval.of(own + side * tolerance * np.maximum(1, np.abs(own))) for side in (-1, 0, 1)]
         for column, side in enumerate(("lower", "upper")):
             got = given["interval"][:, column].astype(np.float64)
-            choice = np.stack([expit(_limited(ends[column] + shift, stages.limit)) for ends in near])
+            choice = np.stack([expit(formula.clip(ends[column] + shift)) for ends in near])
             nearest = np.take_along_axis(choice, np.abs(choice - got).argmin(axis=0)[None], axis=0)[0]
-            hold(got, nearest, 2 * tolerance, what=f"{side} end of the interval", where=where, start=start)
-    if stages.novelty:
-        columns = held(rows[:, : len(stages.novelty.inputs)])
+            assert_close(got, nearest, 2 * tolerance, what=f"{side} end of the interval", where=where, start=start)
+    if novelty:
+        columns = clipped(rows[:, : len(novelty.inputs)])
         columns[np.isnan(rows[:, : columns.shape[1]])] = np.nan
-        novelty, got = stages.novelty.of(columns), given["novelty"][:, 0].astype(np.float64)
-        size = np.maximum(novelty, 1)
-        hold(
+        distance, got = novelty.of(columns), given["novelty"][:, 0].astype(np.float64)
+        size = np.maximum(distance, 1)
+        assert_close(
             got / size,
-            novelty / size,
+            distance / size,
             max(tolerance, _NOVELTY_TOLERANCE),
             what="share of the novelty",
             where=where,
@@ -94,7 +98,7 @@ def check_outputs(
         )
 
 
-def hold(got: Floats, expected: Floats, tolerance: float, *, what: str, where: str, start: int) -> None:
+def assert_close(got: Floats, expected: Floats, tolerance: float, *, what: str, where: str, start: int) -> None:
     """Raise `ParityError` for the first number that is further off than `tolerance`."""
     near = np.abs(got - expected) <= tolerance
     if not near.all():  # NaN is not near
@@ -103,7 +107,3 @@ def hold(got: Floats, expected: Floats, tolerance: float, *, what: str, where: s
             f"{where} {start + row}: {what} {got[row]:.9g} from ONNX, {expected[row]:.9g} from LightGBM; expected at "
             f"most {tolerance} apart. Every leaf agrees, so no tree's questions are at fault"
         )
-
-
-def _limited(log_odds: Floats, limit: float | None) -> Floats:
-    return log_odds if limit is None else np.clip(log_odds, -limit, limit)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-import lightgbm as lgb
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -19,11 +18,10 @@ from scipy.special import expit
 from pipeline.export.explanations import expected_log_odds
 from pipeline.export.gate.divergence import parting
 from pipeline.export.gate.leaf_index_graph import leaf_twin
-from pipeline.export.gate.outputs import ParityError, as_read, check_outputs, hold
+from pipeline.export.gate.outputs import ParityError, as_read, assert_close, check_outputs
+from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import Rows
 from pipeline.export.graph import TREES
-from pipeline.export.trees import Forest
-from pipeline.model.log_odds import Stages
 
 _COMPARED_AT_ONCE = 16384
 _WORKERS = 2
@@ -31,30 +29,6 @@ _ROWS_WITH_ALL_OUTPUTS = 65536  # of each kind: what stands after the trees is t
 _EXPLAINED_AT_ONCE = 256  # each takes (trees, features) in memory
 _REASONS_TOLERANCE = 1e-6
 _ROOM = 1e-5  # how far an operating point may be moved to stand clear of every score
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What an exported model is held against: the booster itself, and the stages around it in double."""
-
-    booster: lgb.Booster
-    forest: Forest
-    stages: Stages
-
-    def leaves(self, rows: Rows) -> NDArray[np.int32]:
-        """Return (rows, trees) the leaf that LightGBM sends each row to."""
-        leaves = np.asarray(self.booster.predict(rows, pred_leaf=True, num_threads=1), np.int32)
-        return leaves.reshape(len(rows), self.forest.n_trees)
-
-    def own_log_odds(self, rows: Rows) -> NDArray[np.float64]:
-        """Return (rows,) the model's own log-odds in double: without prior or limit."""
-        output = np.asarray(self.booster.predict(rows, raw_score=True, num_threads=1), np.float64)
-        trees = self.forest.sigmoid * (output / self.forest.n_trees if self.forest.average else output)
-        return self.stages.own_log_odds(trees, rows)
-
-    def log_odds(self, rows: Rows) -> NDArray[np.float64]:
-        """Return (rows,) the log-odds in double."""
-        return self.stages.log_odds(self.own_log_odds(rows))
 
 
 @dataclass(frozen=True)
@@ -123,7 +97,7 @@ def check_reasons(model: ModelProto, reference: Reference, rows: Rows, *, typica
     ParityError
         It is over 1e-6; the message names the row.
     """
-    expected = reference.stages.own_log_odds(np.array([expected_log_odds(reference.forest)]), typical[None])
+    expected = reference.formula.own_log_odds(np.array([expected_log_odds(reference.forest)]), typical[None])
     explained = session(model)
     largest = 0.0
     for start in range(0, len(rows), _EXPLAINED_AT_ONCE):
@@ -188,13 +162,13 @@ def _compare(
     model, twin = sessions
     _compare_leaves(twin, reference, rows, where=f"{kind} row", start=start)
     own = reference.own_log_odds(rows)
-    log_odds = reference.stages.log_odds(own)
+    log_odds = reference.formula.log_odds(own)
     probability = np.asarray(expit(log_odds))
     exported, exported_log_odds = run(model, rows)
     where = f"{kind} row"
-    hold(exported, probability, tolerance, what="probability", where=where, start=start)
+    assert_close(exported, probability, tolerance, what="probability", where=where, start=start)
     if start < _ROWS_WITH_ALL_OUTPUTS:
-        check_outputs(model, reference.stages, rows, own, tolerance=tolerance, where=where, start=start)
+        check_outputs(model, reference, rows, own, tolerance=tolerance, where=where, start=start)
     relative = np.abs(exported_log_odds - log_odds) / np.maximum(np.abs(log_odds), 1)
     return _Compared(probability, exported, float(relative.max(initial=0)))
 
