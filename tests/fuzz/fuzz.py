@@ -30,7 +30,8 @@ from threat_scorer.bundle.signed import Demands
 from threat_scorer.errors import Refused
 from threat_scorer.run.clock import EARLIEST, Moment
 from threat_scorer.run.config.peers import CotOutput, SapientOutput
-from threat_scorer.run.config.settings import Degrade, read_config
+from threat_scorer.run.config.reading import read_config
+from threat_scorer.run.config.settings import Degrade
 from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.monitoring.health import Check, read_status, write_status
 from threat_scorer.run.monitoring.log import Log

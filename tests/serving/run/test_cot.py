@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from support.broker import Authority, free_port
 from support.score_record import RECORD
 
-from threat_scorer.run.config.peers import CotOutput, Tls
+from threat_scorer.run.config.certificates import Tls
+from threat_scorer.run.config.peers import CotOutput
 from threat_scorer.run.outbox.outbox import Row
 from threat_scorer.run.outputs.cot import LONGEST_REMARKS, CotSink, to_event
 from threat_scorer.run.outputs.delivery import DeliveryError

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from threat_scorer.run.config.identities import check_identities, client_id
 from threat_scorer.run.config.peers import MqttInput, MqttOutput
-from threat_scorer.run.config.settings import read_config
+from threat_scorer.run.config.reading import read_config
 from threat_scorer.run.config.toml_fields import ConfigError
 
 MQTT_IN = '[[input]]\nkind = "mqtt"\nmodel = "m"\ntopic = "a"\nport = 1883\n'

@@ -15,7 +15,7 @@ from support.waiting import until
 
 from threat_scorer.run.config.peers import Broker as BrokerEntry
 from threat_scorer.run.config.peers import MqttInput
-from threat_scorer.run.config.settings import read_config
+from threat_scorer.run.config.reading import read_config
 from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.connections.mqtt import LARGEST_PACKET_BYTES, Connection
 from threat_scorer.run.inputs.mqtt import MqttReader
@@ -151,7 +151,7 @@ def test_a_message_is_acknowledged_when_it_is_kept_and_not_before(broker, client
 
 
 def read_tls(authority, name):
-    from threat_scorer.run.config.peers import Tls
+    from threat_scorer.run.config.certificates import Tls
 
     pem, key = authority.issue(name)
     return Tls(ca=authority.ca, certificate=pem, key=key)
@@ -234,7 +234,7 @@ def test_a_configuration_that_would_not_work_is_refused_with_its_key(tmp_path, t
 
 
 def test_certificates_that_cannot_be_used_are_said_with_their_key(tmp_path):
-    from threat_scorer.run.config.peers import Tls
+    from threat_scorer.run.config.certificates import Tls
     from threat_scorer.run.connections.tls import client_context, server_context
 
     authority = Authority(tmp_path / "pki")

@@ -16,7 +16,8 @@ from threat_scorer.run.monitoring.health import Check, read_status, write_status
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.outbox.outbox import Entry, Outbox, Row
 from threat_scorer.run.outputs.delivery import Delivery, DeliveryError
-from threat_scorer.run.outputs.sinks import FileSink, SocketSink
+from threat_scorer.run.outputs.files import FileSink
+from threat_scorer.run.outputs.sockets import SocketSink
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
 from threat_scorer.scoring.stream import LONGEST_LINE_BYTES, TooLong
 

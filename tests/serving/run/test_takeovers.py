@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from threat_scorer.run.connections.takeovers import (
 from threat_scorer.run.monitoring.log import Log
 
 COMMAND = [sys.executable, "-m", "threat_scorer.cli"]
-FIELD = Path(__file__).parents[1] / "docs" / "field.md"
+FIELD = Path(__file__).parents[3] / "docs" / "field.md"
 PUBLISHED = 400
 
 
@@ -210,24 +209,34 @@ STDIN = '[[input]]\nkind = "stdin"\nmodel = "sensor_threat"\n'
 FILE = '[[output]]\nkind = "file"\npath = "scores.jsonl"\n'
 
 
-@pytest.mark.parametrize("text", [MQTT_IN + FILE, STDIN + MQTT_OUT, STDIN + SPARKPLUG])
-def test_without_its_extra_mqtt_ends_in_the_hint(tmp_path, tmp_path_factory, text):
-    (tmp_path / "none" / "paho").mkdir(parents=True)
-    (tmp_path / "none" / "paho" / "__init__.py").write_text("raise ImportError('not installed')\n")
+SAPIENT = '[[output]]\nkind = "sapient"\nport = 5020\n'
+NO_PAHO = "mqtt: paho-mqtt is not installed; expected `pip install threat-scorer[mqtt]`"
+NO_PROTOBUF = "sparkplug: protobuf is not installed; expected `pip install threat-scorer[mqtt]`"
+NO_SAPIENT = "sapient: protobuf or sapient-proto is not installed; expected `pip install threat-scorer[sapient]`"
+
+
+@pytest.mark.parametrize(
+    ("text", "missing", "hint"),
+    [
+        (MQTT_IN + FILE, "paho", NO_PAHO),
+        (STDIN + MQTT_OUT, "paho", NO_PAHO),
+        (STDIN + SPARKPLUG, "paho", NO_PAHO),
+        (STDIN + SPARKPLUG, "google.protobuf", NO_PROTOBUF),
+        (STDIN + SAPIENT, "google.protobuf", NO_SAPIENT),
+        (STDIN + SAPIENT, "sapient_msg", NO_SAPIENT),
+    ],
+)
+def test_without_its_extra_an_output_ends_in_the_hint(tmp_path, tmp_path_factory, text, missing, hint):
     bundle = write_bundle(tmp_path_factory.mktemp("bundle"))
     config = tmp_path / "scorer.toml"
     config.write_text(f'device = "d"\nstate = "s"\nbundle = "{bundle}"\n' + text)
-    path = os.pathsep.join([str(tmp_path / "none"), *sys.path])
+    program = f"import sys; sys.modules[{missing!r}] = None; from threat_scorer.cli import main; sys.exit(main())"
     done = subprocess.run(
-        [*COMMAND, "run", "--config", str(config)],
+        [sys.executable, "-c", program, "run", "--config", str(config)],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path},
     )
-    assert done.returncode == 2
-    assert done.stderr == (
-        "threat-scorer: mqtt: paho-mqtt is not installed; expected `pip install threat-scorer[mqtt]`\n"
-    )
+    assert (done.returncode, done.stderr) == (2, f"threat-scorer: {hint}\n")

@@ -13,9 +13,10 @@ from support.broker import Authority, free_port
 from support.tiny_bundle import write_bundle
 from support.waiting import until
 
-from threat_scorer.run.config.peers import TcpOutput, Tls
+from threat_scorer.run.config.certificates import Tls
+from threat_scorer.run.config.peers import TcpOutput
 from threat_scorer.run.outbox.outbox import Row
-from threat_scorer.run.outputs.sinks import SocketSink
+from threat_scorer.run.outputs.sockets import SocketSink
 
 GOOD = b'{"id": "d1", "voltage": 0.4, "height": 0.3}'
 

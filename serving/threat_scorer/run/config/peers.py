@@ -4,21 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
+from threat_scorer.run.config.certificates import Tls
 from threat_scorer.run.config.toml_fields import limited
 
 PORT = (1, 65535)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tls:
-    """Certificates, as PEM files: a peer has to show one as we do."""
-
-    ca: Path
-    """Authorities that sign for our peers, and no others: the system's own are not asked."""
-    certificate: Path
-    """Ours, followed by those between it and its authority."""
-    key: Path
-    """Our private key, not encrypted, readable by its owner alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import ssl
 import stat
 from pathlib import Path
 
-from threat_scorer.run.config.peers import Tls
+from threat_scorer.run.config.certificates import Tls
 from threat_scorer.run.config.toml_fields import ConfigError
 
 

@@ -295,3 +295,8 @@ def to_line(row: Row, stream: str) -> bytes:
     b'{"seq": 7, "stream": "f00d", "key": "a1", "id": "d1"}\n'
     """
     return b'{"seq": %d, "stream": "%s", "key": "%s", %s\n' % (row.seq, stream.encode(), row.key.encode(), row.body[1:])
+
+
+def to_lines(rows: Sequence[Row], stream: str) -> bytes:
+    """Return records as they are sent, one after the other."""
+    return b"".join(to_line(row, stream) for row in rows)

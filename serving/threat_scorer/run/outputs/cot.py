@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 from threat_scorer.run.clock import iso, parse_iso
 from threat_scorer.run.config.peers import CotOutput
+from threat_scorer.run.connections.tcp import client_tls, connect_tcp
 from threat_scorer.run.outbox.outbox import Row
 from threat_scorer.run.outputs.delivery import DeliveryError, Sink
-from threat_scorer.run.outputs.sinks import connect_tcp, tls_of
 
 UNKNOWN_M = "9999999.0"
 """What CoT says for a height or an error that nobody knows."""
@@ -29,7 +29,7 @@ class CotSink(Sink):
 
     def __init__(self, entry: CotOutput) -> None:
         self._entry = entry
-        self._tls = tls_of(entry.tls, f"output {entry.name}")
+        self._tls = client_tls(entry.tls, f"output {entry.name}")
         self._socket: socket.socket | None = None
 
     def deliver(self, rows: Sequence[Row], stream: str) -> int:

@@ -10,22 +10,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from google.protobuf.message import DecodeError
-
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.identities import sapient_node_id
 from threat_scorer.run.config.peers import SapientOutput
 from threat_scorer.run.config.toml_fields import ConfigError
+from threat_scorer.run.connections.tcp import client_tls, connect_tcp
 from threat_scorer.run.outbox.outbox import Row
 from threat_scorer.run.outputs.delivery import DeliveryError, Device, Sink
-from threat_scorer.run.outputs.sinks import connect_tcp, tls_of
 
 try:
+    from google.protobuf.message import DecodeError
     from sapient_msg.bsi_flex_335_v2_0.sapient_message_pb2 import SapientMessage
 
     from threat_scorer.run.outputs import sapient_messages as messages
 except ImportError:
-    raise ConfigError("sapient: no sapient-proto installed; expected `pip install threat-scorer[sapient]`") from None
+    raise ConfigError(
+        "sapient: protobuf or sapient-proto is not installed; expected `pip install threat-scorer[sapient]`"
+    ) from None
 
 LARGEST_FRAME_BYTES = 2**20
 LENGTH_BYTES = 4
@@ -39,7 +40,7 @@ class SapientSink(Sink):
         self._entry, self._device, self._log = entry, device, device.log
         self._position = None if device.position is None else asdict(device.position)
         self._node_id = sapient_node_id(entry, device.name)
-        self._tls = tls_of(entry.tls, f"output {entry.name}")
+        self._tls = client_tls(entry.tls, f"output {entry.name}")
         self._socket: socket.socket | None = None
         self._rest = b""
         self._status_due = 0.0

@@ -1,14 +1,19 @@
 """Metrics <-> the bytes of a Sparkplug B payload: the fields that we send and read, as the specification numbers them.
 
-The message type is declared here, for protobuf's own runtime, which onnxruntime brings along: nothing is generated, and
-what others send besides is passed over, as protobuf does with fields that it does not know.
+The message type is declared here, for protobuf's own runtime: no code is generated. protobuf passes over the fields
+that it does not know.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from threat_scorer.run.config.toml_fields import ConfigError
+
+try:
+    from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+except ImportError:
+    raise ConfigError("sparkplug: protobuf is not installed; expected `pip install threat-scorer[mqtt]`") from None
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _METRIC_FIELDS = {
