@@ -42,9 +42,10 @@ from threat_scorer.bundle import trust as trusts
 from threat_scorer.bundle.trust import Key, Trust
 from threat_scorer.device.provisioning import commission
 from threat_scorer.device.slots import install
+from threat_scorer.marking import Marking
 from threat_scorer.scoring import contract as contracts
 from threat_scorer.scoring import golden as goldens
-from threat_scorer.scoring.contract import Contract, Input, Marking
+from threat_scorer.scoring.contract import Contract, Input
 from threat_scorer.scoring.features import assemble
 from threat_scorer.scoring.golden import Golden
 

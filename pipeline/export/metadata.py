@@ -14,9 +14,10 @@ from pipeline.export.gate.parity import run, session
 from pipeline.export.gate.rows import Rows
 from pipeline.params import Params
 from pipeline.runtime.errors import StageError
+from threat_scorer.marking import Marking
 from threat_scorer.scoring import contract as contracts
 from threat_scorer.scoring import golden as goldens
-from threat_scorer.scoring.contract import Caution, Contract, Input, Marking
+from threat_scorer.scoring.contract import Caution, Contract, Input
 from threat_scorer.scoring.features import assemble
 from threat_scorer.scoring.golden import Golden
 from threat_scorer.scoring.kinds import kind_of

@@ -43,7 +43,7 @@ def measure(onnx: Path) -> Used:
 
 def main() -> None:
     """Measure the file that is named, in this process."""
-    from threat_scorer.bundle.folder import BundleError
+    from threat_scorer.errors import BundleError
     from threat_scorer.scoring.model import Model
 
     file = Path(sys.argv[1])

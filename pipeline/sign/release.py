@@ -14,9 +14,11 @@ from pipeline.sign.keys import Signer
 from pipeline.storage import marking as markings
 from pipeline.storage import store
 from threat_scorer.bundle import archive, signed
-from threat_scorer.bundle.folder import BundleError, read_bundle
+from threat_scorer.bundle.folder import read_bundle
 from threat_scorer.bundle.manifest import PAYLOAD_TYPE, Manifest, ManifestError, Release, write_time
-from threat_scorer.scoring.contract import Contract, Marking
+from threat_scorer.errors import BundleError
+from threat_scorer.marking import Marking
+from threat_scorer.scoring.contract import Contract
 from threat_scorer.scoring.scorer import Scorer
 
 

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from threat_scorer.bundle.folder import BundleError
 from threat_scorer.device import bundle_commands, slots
+from threat_scorer.errors import BundleError, ScoringError
 from threat_scorer.scoring.contract import Contract
-from threat_scorer.scoring.model import ScoringError
 from threat_scorer.scoring.scorer import Scorer
 from threat_scorer.scoring.stream import Counts, score_stream
 

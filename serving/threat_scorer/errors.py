@@ -1,8 +1,6 @@
-"""Why a bundle or a trust file is not used: one word for programs, one line for people."""
+"""The errors that callers of the scorer meet: a bundle, a record, a score or a configuration that cannot be used."""
 
 from typing import Literal
-
-from threat_scorer.bundle.folder import BundleError
 
 Reason = Literal[
     "malformed",
@@ -19,8 +17,12 @@ Reason = Literal[
 ]
 
 
+class BundleError(Exception):
+    """A bundle that cannot be used; the message says what, where, got and expected."""
+
+
 class Refused(BundleError):
-    """A file that is not loaded; the message says what, where, got and expected.
+    """A bundle or a trust file that the device refuses: one word for programs, one line for people.
 
     Attributes
     ----------
@@ -31,3 +33,15 @@ class Refused(BundleError):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(f"refused ({reason}): {message}")
         self.reason = reason
+
+
+class RecordError(ValueError):
+    """A record that cannot be scored; the message names the key, what was got and expected."""
+
+
+class ScoringError(RuntimeError):
+    """A model gave something that is no probability: the model or the device is broken."""
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key, what was got and expected."""

@@ -20,12 +20,13 @@ from pipeline.model.intervals import IntervalTable
 from pipeline.model.log_odds import CalibratedLogOdds, Calibration, LogLinear
 from pipeline.model.novelty import Novelty
 from threat_scorer import Scorer
-from threat_scorer.bundle.folder import BundleError
 from threat_scorer.bundle.manifest import PriorTerms
 from threat_scorer.bundle.prior import Prior
+from threat_scorer.errors import BundleError
+from threat_scorer.marking import Marking
 from threat_scorer.run.clock import Moment
 from threat_scorer.run.record_scorer import Answerer
-from threat_scorer.scoring.contract import Caution, Contract, Input, Marking
+from threat_scorer.scoring.contract import Caution, Contract, Input
 from threat_scorer.scoring.features import FeatureError, assemble
 from threat_scorer.scoring.stream import Counts, score_stream
 

@@ -27,12 +27,11 @@ from threat_scorer.bundle.archive import ArchiveError
 from threat_scorer.bundle.dsse import Envelope, EnvelopeError
 from threat_scorer.bundle.manifest import Manifest, ManifestError
 from threat_scorer.bundle.signed import Demands
-from threat_scorer.errors import Refused
+from threat_scorer.errors import ConfigError, Refused
 from threat_scorer.run.clock import EARLIEST, Moment
 from threat_scorer.run.config.peers import CotOutput, SapientOutput
 from threat_scorer.run.config.reading import read_config
 from threat_scorer.run.config.settings import Degrade
-from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.monitoring.health import Check, read_status, write_status
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.outputs.cot import to_event

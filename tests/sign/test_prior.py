@@ -16,10 +16,11 @@ from support.tiny_bundle import AREA, CONTRACT, write_bundle
 from pipeline.runtime import local_days
 from pipeline.sign import prior as priors
 from threat_scorer.bundle.manifest import PriorTerms
-from threat_scorer.bundle.prior import Prior, PriorError, fuse
+from threat_scorer.bundle.prior import Prior, PriorError
 from threat_scorer.device import slots
 from threat_scorer.device.provisioning import commission
-from threat_scorer.scoring.records import RecordError
+from threat_scorer.errors import RecordError
+from threat_scorer.scoring.prediction import fuse
 from threat_scorer.scoring.scorer import Scorer
 
 TERMS = PriorTerms("2026-01-01T00:00:00Z", "2026-01-29T00:00:00Z", 5)

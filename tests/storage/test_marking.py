@@ -14,8 +14,8 @@ from pipeline.sign import release
 from pipeline.storage import paths
 from pipeline.storage.marking import ALL, Marking, combined, most_restrictive
 from pipeline.storage.schemas import TLP
-from threat_scorer.bundle.manifest import EVERYONE
-from threat_scorer.scoring.contract import Marking as ContractMarking
+from threat_scorer.marking import EVERYONE
+from threat_scorer.marking import Marking as ContractMarking
 
 OWNERS = ["a", "b", "c"]
 PARTNERS = [*OWNERS, "x", "y", "z"]

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from threat_scorer.marking import Marking
 from threat_scorer.scoring import contract as contracts
 from threat_scorer.scoring import golden as goldens
-from threat_scorer.scoring.contract import Contract, Input, Marking
+from threat_scorer.scoring.contract import Contract, Input
 from threat_scorer.scoring.features import assemble
 from threat_scorer.scoring.golden import Golden
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from threat_scorer import strict_json, typed_fields
+from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing.typed_fields import FieldError
 
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -64,8 +65,8 @@ class Envelope:
         if len(data) > LARGEST_ENVELOPE_BYTES:
             raise EnvelopeError(f"envelope: {len(data)} bytes; expected at most {LARGEST_ENVELOPE_BYTES}")
         try:
-            written: _Written = typed_fields.read(_Written, strict_json.parse(data), "envelope")
-        except strict_json.JSONError as error:
+            written = typed_fields.read_json(_Written, data, "envelope")
+        except FieldError as error:
             raise EnvelopeError(f"{error}") from None
         if len(written.signatures) > MOST_SIGNATURES:
             raise EnvelopeError(f"envelope: {len(written.signatures)} signatures; expected at most {MOST_SIGNATURES}")

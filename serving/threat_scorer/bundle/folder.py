@@ -10,12 +10,9 @@ from pathlib import Path
 
 from threat_scorer.bundle.manifest import Release
 from threat_scorer.bundle.prior import Prior
+from threat_scorer.errors import BundleError
 
 LARGEST_FILE_BYTES = 512 * 2**20
-
-
-class BundleError(Exception):
-    """A bundle that cannot be used; the message says what, where, got and expected."""
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from threat_scorer import strict_json, typed_fields
-from threat_scorer.scoring.contract import TLP, Marking
+from threat_scorer.marking import EVERYONE, TLP, Marking
+from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing.typed_fields import FieldError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:threat-scorer:bundle:1"
 
-EVERYONE = "ALL"
 LARGEST_COUNTER = 2**53
 MOST_MEMBERS = 64
 MEMBER_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,50}(\.[a-z0-9]{1,8}){1,2}", re.ASCII)
@@ -103,8 +103,8 @@ class Manifest:
             Not a statement of this version, or a field has a value that it cannot have; the message names it.
         """
         try:
-            statement: _Statement = typed_fields.read(_Statement, strict_json.parse(data), "manifest")
-        except strict_json.JSONError as error:
+            statement = typed_fields.read_json(_Statement, data, "manifest")
+        except FieldError as error:
             raise ManifestError(f"{error}") from None
         _expect(statement._type == STATEMENT_TYPE, "_type", statement._type, STATEMENT_TYPE)
         _expect(statement.predicateType == PREDICATE_TYPE, "predicateType", statement.predicateType, PREDICATE_TYPE)

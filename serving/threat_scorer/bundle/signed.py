@@ -14,11 +14,11 @@ from typing import BinaryIO
 from threat_scorer.bundle import archive, dsse
 from threat_scorer.bundle.archive import ArchiveError, Member
 from threat_scorer.bundle.dsse import Envelope, EnvelopeError
-from threat_scorer.bundle.folder import LARGEST_FILE_BYTES, BundleError, BundleFiles
+from threat_scorer.bundle.folder import LARGEST_FILE_BYTES, BundleFiles
 from threat_scorer.bundle.manifest import PAYLOAD_TYPE, Manifest, ManifestError, PriorTerms, write_time
 from threat_scorer.bundle.prior import CELLS, LOG_ODDS, Prior, PriorError
 from threat_scorer.bundle.trust import Trust
-from threat_scorer.errors import Refused
+from threat_scorer.errors import BundleError, Refused
 
 MANIFEST = "manifest.dsse.json"
 """The first member: a DSSE envelope around the manifest."""

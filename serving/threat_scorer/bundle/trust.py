@@ -11,10 +11,11 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from threat_scorer import strict_json, typed_fields
 from threat_scorer.bundle.dsse import PUBLIC_KEY_BYTES, Envelope, EnvelopeError, key_id
 from threat_scorer.bundle.manifest import LARGEST_COUNTER
 from threat_scorer.errors import Refused
+from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing.typed_fields import FieldError
 
 PAYLOAD_TYPE = "application/vnd.threat-scorer.trust+json"
 VERSION = 1
@@ -123,9 +124,9 @@ def _parse(data: bytes, where: str) -> tuple[Envelope, Trust]:
         envelope = Envelope.from_json(data)
         if envelope.payload_type != PAYLOAD_TYPE:
             raise EnvelopeError(f"payload type {envelope.payload_type[:80]!r}; expected {PAYLOAD_TYPE!r}")
-        trust: Trust = typed_fields.read(Trust, strict_json.parse(envelope.payload), "trust")
+        trust = typed_fields.read_json(Trust, envelope.payload, "trust")
         _check(trust)
-    except (EnvelopeError, strict_json.JSONError) as error:
+    except (EnvelopeError, FieldError) as error:
         raise Refused("malformed", f"{where}: not a trust file: {error}") from None
     return envelope, trust
 

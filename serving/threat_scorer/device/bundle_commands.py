@@ -8,12 +8,12 @@ from typing import Any
 
 from threat_scorer.bundle import signed
 from threat_scorer.bundle import trust as trusts
-from threat_scorer.bundle.folder import BundleError
 from threat_scorer.bundle.manifest import Manifest
 from threat_scorer.bundle.signed import Demands
 from threat_scorer.device import provisioning, slots
 from threat_scorer.device import state as device_state
 from threat_scorer.device.slots import Loaded
+from threat_scorer.errors import BundleError
 
 DONE, FELL_BACK = 0, 1
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 from threat_scorer.bundle import trust
-from threat_scorer.bundle.folder import BundleError
 from threat_scorer.bundle.trust import Trust
 from threat_scorer.device import atomic_files
 from threat_scorer.device import state as device_state
 from threat_scorer.device.state import STATE, TRUST, State
+from threat_scorer.errors import BundleError
 
 
 def commission(folder: Path, trust_file: Path, *, partner: str | None, now: datetime) -> Trust:

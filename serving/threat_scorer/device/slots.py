@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 from threat_scorer.bundle import archive, signed
-from threat_scorer.bundle.folder import BundleError
 from threat_scorer.bundle.manifest import Manifest
 from threat_scorer.bundle.signed import Demands, SignedBundle
 from threat_scorer.bundle.trust import Trust
@@ -20,7 +19,7 @@ from threat_scorer.device import atomic_files
 from threat_scorer.device import state as device_state
 from threat_scorer.device.provisioning import locked, read_trust
 from threat_scorer.device.state import Slot, State
-from threat_scorer.errors import Refused
+from threat_scorer.errors import BundleError, Refused
 from threat_scorer.scoring.scorer import Scorer
 
 STARTS_ON_TRIAL = 3

@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from threat_scorer import strict_json, typed_fields
-from threat_scorer.bundle.folder import BundleError
 from threat_scorer.bundle.manifest import Manifest, ManifestError, read_time, write_time
 from threat_scorer.device import atomic_files
+from threat_scorer.errors import BundleError
+from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing.typed_fields import FieldError
 
 STATE = "state.json"
 TRUST = "trust.json"
@@ -78,9 +79,9 @@ def read(folder: Path) -> State:
     if not path.exists():
         raise BundleError(f"{folder}: no {STATE}; expected a state folder made by `threat-scorer trust`")
     try:
-        state: State = typed_fields.read(State, strict_json.parse(read_bytes(path)), "state")
+        state = typed_fields.read_json(State, read_bytes(path), "state")
         read_time(state.latest_time, "latest_time")
-    except (strict_json.JSONError, ManifestError) as error:
+    except (FieldError, ManifestError) as error:
         raise BundleError(f"{path}: {error}") from None
     if state.version != VERSION or state.active not in (None, *SLOTS) or not state.slots.keys() <= set(SLOTS):
         raise BundleError(f"{path}: not a state of version {VERSION} with slots {SLOTS}: wipe and commission again")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from threat_scorer.bundle.manifest import Release
 from threat_scorer.device import slots
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import Clock, boottime
 from threat_scorer.run.config.peers import AnyInput, FileInput, MqttInput, StdinInput
 from threat_scorer.run.config.settings import HTTP, Config, Http
-from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.inputs.files import FollowedFile, follow_file, read_stdin
 from threat_scorer.run.monitoring import systemd
 from threat_scorer.run.monitoring.counters import Meter

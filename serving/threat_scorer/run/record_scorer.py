@@ -12,16 +12,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from threat_scorer.bundle.prior import Prior, fuse
+from threat_scorer.bundle.prior import Prior
+from threat_scorer.errors import ConfigError, RecordError, ScoringError
 from threat_scorer.run.clock import Moment, iso, parse_iso
 from threat_scorer.run.config.settings import Position
-from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.outbox.outbox import Entry
 from threat_scorer.run.sensor_monitor import Watch
 from threat_scorer.scoring.contract import Contract
 from threat_scorer.scoring.explanations import Reasons
-from threat_scorer.scoring.model import NOVEL, Model, ScoringError
-from threat_scorer.scoring.records import RecordError, parse_record, record_id
+from threat_scorer.scoring.model import NOVEL, Model
+from threat_scorer.scoring.prediction import fuse
+from threat_scorer.scoring.records import parse_record, record_id
 from threat_scorer.scoring.stream import LONGEST_LINE_BYTES, TooLong, shortest
 
 LONGEST_ID = 256

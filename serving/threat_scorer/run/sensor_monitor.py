@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from math import isnan, sqrt
 from pathlib import Path
 
-from threat_scorer import strict_json
 from threat_scorer.device.atomic_files import replace
+from threat_scorer.parsing import strict_json
 from threat_scorer.run.config.settings import Degrade
 
 OUTSIDE_SHARE = 0.2

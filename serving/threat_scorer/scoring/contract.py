@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from threat_scorer import strict_json, typed_fields
-from threat_scorer.strict_json import JSONError
+from threat_scorer.marking import TLP, Marking
+from threat_scorer.parsing import strict_json, typed_fields
+from threat_scorer.parsing.strict_json import JSONError
+from threat_scorer.parsing.typed_fields import FieldError
 
 KEY = "threat_scorer_contract"
 """Key of the contract in the ONNX file's ``metadata_props``."""
 
 VERSION = 2
-
-TLP = ("CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED")
-"""Traffic Light Protocol 2.0, from the least to the most restrictive."""
-
 
 LARGEST_FLOAT32 = float.fromhex("0x1.fffffep127")
 
@@ -56,18 +54,6 @@ class Input:
         below = (float(low) + float(np.nextafter(low, np.float32(-np.inf)))) / 2
         above = (float(high) + float(np.nextafter(high, np.float32(np.inf)))) / 2
         return max(below, -LARGEST_FLOAT32), min(above, LARGEST_FLOAT32)
-
-
-@dataclass(frozen=True)
-class Marking:
-    """Who owns the model and who may have it: the most restrictive marking of the data behind it."""
-
-    originator: str
-    """Partner code; several, joined by ``+``, where rows of several are behind the model."""
-    releasable_to: tuple[str, ...]
-    """All who may have it, originators included where they may; ``ALL`` for everybody."""
-    tlp: str
-    """One of `TLP`."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +121,8 @@ class Contract:
             # said first: the fields of another version differ, and their names would mislead
             raise ContractError(f"contract version: got {value.get('version')!r}; this scorer reads {VERSION}")
         try:
-            contract: Contract = typed_fields.read(cls, value, "contract")
-        except JSONError as error:
+            contract = typed_fields.read(cls, value, "contract")
+        except FieldError as error:
             raise ContractError(f"{error}") from None
         contract._check()
         return contract

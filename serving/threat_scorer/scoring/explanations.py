@@ -51,7 +51,8 @@ class Reasons:
         Examples
         --------
         >>> import numpy as np
-        >>> from threat_scorer.scoring.contract import Input, Marking
+        >>> from threat_scorer.scoring.contract import Input
+        >>> from threat_scorer.marking import Marking
         >>> inputs = Input("voltage", "V", 0, 9, required=True), Input("height", "m", 0, 9, required=False)
         >>> contract = Contract("area_risk", "d", True, inputs, ("voltage", "height"), {}, 0.1, False, None, None,
         ...     "", "", "", Marking("a", (), "CLEAR"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from threat_scorer import strict_json
+from threat_scorer.parsing import strict_json
 
 KEY = "threat_scorer_golden"
 """Key of the golden rows in the ONNX file's ``metadata_props``."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from threat_scorer.bundle.folder import BundleError
+from threat_scorer.errors import BundleError, ScoringError
 from threat_scorer.scoring.contract import Contract
 from threat_scorer.scoring.features import FeatureError, Float32Array, RowAssembler, assemble, unmasked
 from threat_scorer.scoring.golden import Golden
@@ -37,10 +37,6 @@ Number = TypeVar("Number", float, Float32Array)
 TOLERANCE = 1e-5
 """How far a golden row may be off: releases of onnxruntime and processors differ in the last digits of float32 sums and
 exponentials, a wrong leaf shows far above."""
-
-
-class ScoringError(RuntimeError):
-    """The graph gave something that is no probability: the model or the device is broken."""
 
 
 class Assessment(NamedTuple, Generic[Number]):

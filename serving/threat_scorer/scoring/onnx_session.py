@@ -4,7 +4,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from threat_scorer.bundle.folder import BundleError
+from threat_scorer.errors import BundleError
 from threat_scorer.scoring import contract as contracts
 from threat_scorer.scoring import golden as goldens
 from threat_scorer.scoring.contract import Contract, ContractError

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from threat_scorer import strict_json
+from threat_scorer.errors import RecordError
+from threat_scorer.parsing import strict_json
 from threat_scorer.scoring.contract import LARGEST_FLOAT32, Input
 from threat_scorer.scoring.features import LARGEST_INTEGER
 
@@ -19,10 +20,6 @@ MOST_OTHER_KEYS = 256
 
 _FLOAT = {float}
 _le: Callable[[Any, Any], bool] = le  # typed for whatever a record holds
-
-
-class RecordError(ValueError):
-    """A record that cannot be scored; the message names the key, what was got and expected."""
 
 
 class RecordReader:

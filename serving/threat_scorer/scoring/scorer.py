@@ -9,13 +9,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from threat_scorer.bundle.folder import BundleError, BundleFiles, read_bundle
+from threat_scorer.bundle.folder import BundleFiles, read_bundle
 from threat_scorer.bundle.manifest import Release
-from threat_scorer.bundle.prior import Posterior, Prior, fuse
+from threat_scorer.bundle.prior import Prior
+from threat_scorer.errors import BundleError, RecordError
 from threat_scorer.scoring.contract import Contract, Input
 from threat_scorer.scoring.features import Float32Array, to_float32, unmasked
 from threat_scorer.scoring.model import NOVEL, Model, Number
-from threat_scorer.scoring.records import RecordError, near_miss
+from threat_scorer.scoring.prediction import Posterior, fuse
+from threat_scorer.scoring.records import near_miss
 
 Flag = TypeVar("Flag", bool, npt.NDArray[np.bool_])
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from threat_scorer.errors import RecordError
 from threat_scorer.scoring.model import NOVEL, Model
-from threat_scorer.scoring.records import RecordError, parse_record, record_id
+from threat_scorer.scoring.records import parse_record, record_id
 
 CHUNK_BYTES = 2**16
 LONGEST_LINE_BYTES = 2**20

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from support.tiny_bundle import CONTRACT, model
 
 from threat_scorer import Scorer
-from threat_scorer.bundle.folder import BundleError
+from threat_scorer.errors import BundleError
 
 WIDTH = len(CONTRACT.features)
 

@@ -17,10 +17,9 @@ from pipeline.sign import keys
 from threat_scorer.bundle import archive, signed, trust
 from threat_scorer.bundle.archive import ArchiveError
 from threat_scorer.bundle.dsse import Envelope, EnvelopeError
-from threat_scorer.bundle.folder import BundleError
 from threat_scorer.bundle.manifest import PAYLOAD_TYPE, Manifest, ManifestError
 from threat_scorer.bundle.signed import MANIFEST, Demands
-from threat_scorer.errors import Refused
+from threat_scorer.errors import BundleError, Refused
 from threat_scorer.scoring.scorer import Scorer
 
 DEMANDS = Demands(NOW, None)

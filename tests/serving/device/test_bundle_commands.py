@@ -20,7 +20,7 @@ from threat_scorer import cli
 from threat_scorer.bundle import signed
 from threat_scorer.bundle import trust as trusts
 from threat_scorer.bundle.signed import Demands
-from threat_scorer.scoring.contract import Marking
+from threat_scorer.marking import Marking
 from threat_scorer.scoring.scorer import Scorer
 
 ROOT = Path(__file__).parents[3]

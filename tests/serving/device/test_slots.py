@@ -13,10 +13,9 @@ import pytest
 from support.power_cut import Recorder, bring_back
 from support.signed_bundle import END, NOW, START, Headquarters, listed, new_signer, trust_file
 
-from threat_scorer.bundle.folder import BundleError
 from threat_scorer.device import slots
 from threat_scorer.device.provisioning import commission, wipe
-from threat_scorer.errors import Refused
+from threat_scorer.errors import BundleError, Refused
 from threat_scorer.scoring.scorer import Scorer
 
 

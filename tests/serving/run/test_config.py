@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.config.peers import FileInput, TcpInput
 from threat_scorer.run.config.reading import read_config
-from threat_scorer.run.config.toml_fields import ConfigError
 
 GOOD = """device = "mast-3"
 bundle = "bundle"

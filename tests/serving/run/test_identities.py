@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.config.identities import check_identities, client_id
 from threat_scorer.run.config.peers import MqttInput, MqttOutput
 from threat_scorer.run.config.reading import read_config
-from threat_scorer.run.config.toml_fields import ConfigError
 
 MQTT_IN = '[[input]]\nkind = "mqtt"\nmodel = "m"\ntopic = "a"\nport = 1883\n'
 MQTT_OUT = '[[output]]\nkind = "mqtt"\ntopic = "b"\nport = 1883\n'

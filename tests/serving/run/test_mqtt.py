@@ -13,10 +13,10 @@ from support.broker import Authority, Hostile, free_port, needs_mosquitto
 from support.tiny_bundle import write_bundle
 from support.waiting import until
 
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.config.peers import Broker as BrokerEntry
 from threat_scorer.run.config.peers import MqttInput
 from threat_scorer.run.config.reading import read_config
-from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.connections.mqtt import LARGEST_PACKET_BYTES, Connection
 from threat_scorer.run.inputs.mqtt import MqttReader
 from threat_scorer.run.monitoring.log import Log

@@ -13,9 +13,9 @@ from support.tiny_bundle import AREA, CONTRACT, INPUTS, log_odds, write_bundle
 from threat_scorer import Scorer
 from threat_scorer.bundle.manifest import PriorTerms
 from threat_scorer.bundle.prior import Prior
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import EARLIEST, Clock, Moment, iso
 from threat_scorer.run.config.settings import Position
-from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.record_scorer import Answerer, likelihood
 from threat_scorer.scoring.features import assemble
 from threat_scorer.scoring.stream import TooLong

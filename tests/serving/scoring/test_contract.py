@@ -60,7 +60,7 @@ def test_a_field_of_the_wrong_type_is_named(field):
         (CONTRACT.to_json().replace('"dataset"', '"model"'), "'model' is given twice"),
         ("[" * 100_000, "nested too deeply"),
         ("", "not JSON"),
-        ("[]", "expected an object"),
+        ("[]", "expected a table of keys"),
     ],
 )
 def test_a_contract_that_cannot_be_kept_is_refused_by_field(text, said):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny_bundle import INPUTS
 
-from threat_scorer.scoring.records import RecordError, RecordReader, parse_record, record_id
+from threat_scorer.errors import RecordError
+from threat_scorer.scoring.records import RecordReader, parse_record, record_id
 
 READER = RecordReader(INPUTS)
 NAMES = [entry.name for entry in INPUTS]

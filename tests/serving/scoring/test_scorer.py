@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from support.tiny_bundle import AREA, CONTRACT, INPUTS, golden, log_odds, model, write_bundle
 
 from threat_scorer import Scorer
-from threat_scorer.bundle.folder import BundleError
+from threat_scorer.errors import BundleError, RecordError, ScoringError
 from threat_scorer.scoring.features import FeatureError, assemble
 from threat_scorer.scoring.golden import Golden
-from threat_scorer.scoring.model import Model, ScoringError
-from threat_scorer.scoring.records import RecordError
+from threat_scorer.scoring.model import Model
 
 NAMES = [entry.name for entry in INPUTS]
 

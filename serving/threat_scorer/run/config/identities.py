@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.config.peers import (
     AnyInput,
     AnyOutput,
@@ -13,7 +14,6 @@ from threat_scorer.run.config.peers import (
     SapientOutput,
     SparkplugOutput,
 )
-from threat_scorer.run.config.toml_fields import ConfigError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
+from threat_scorer.parsing.typed_fields import limited
 from threat_scorer.run.config.certificates import Tls
-from threat_scorer.run.config.toml_fields import limited
 
 PORT = (1, 65535)
 

@@ -4,6 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
+from threat_scorer.errors import ConfigError
+from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing.typed_fields import FieldError
 from threat_scorer.run.config.identities import LOOPBACK, check_identities
 from threat_scorer.run.config.peers import (
     AnyInput,
@@ -18,7 +21,6 @@ from threat_scorer.run.config.peers import (
     TcpOutput,
 )
 from threat_scorer.run.config.settings import HTTP, Config, Http
-from threat_scorer.run.config.toml_fields import ConfigError, read_table
 
 LARGEST_CONFIG_BYTES = 2**20
 LONGEST_NAME = 200
@@ -44,9 +46,9 @@ def read_config(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     try:
-        config: Config = read_table(Config, value, "", path.parent)
+        config = typed_fields.read(Config, value, "", folder=path.parent)
         _check(config)
-    except ConfigError as error:
+    except (FieldError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from None
     return config
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from threat_scorer.parsing.typed_fields import limited, one_of
 from threat_scorer.run.config.certificates import Tls
 from threat_scorer.run.config.peers import PORT, AnyInput, AnyOutput
-from threat_scorer.run.config.toml_fields import limited, one_of
 
 HTTP = "http"
 """Name of what comes in through ``POST /v1/score``."""

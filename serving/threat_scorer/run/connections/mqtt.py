@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.peers import Broker
-from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.connections.takeovers import UNSPECIFIED, Takeovers
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.scoring.stream import LONGEST_LINE_BYTES

@@ -4,8 +4,8 @@ import ssl
 import stat
 from pathlib import Path
 
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.config.certificates import Tls
-from threat_scorer.run.config.toml_fields import ConfigError
 
 
 def client_context(tls: Tls, where: str) -> ssl.SSLContext:

@@ -15,9 +15,9 @@ from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
 
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.settings import HTTP, Http
-from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.inputs.listener import to_answer
 from threat_scorer.run.monitoring.health import Checks, worst
 from threat_scorer.run.monitoring.metrics import to_prometheus

@@ -14,9 +14,9 @@ import stat
 import threading
 from pathlib import Path
 
+from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.peers import TcpInput, UnixInput
-from threat_scorer.run.config.toml_fields import ConfigError
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
 from threat_scorer.scoring.stream import read_lines

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from threat_scorer import strict_json
+from threat_scorer.parsing import strict_json
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.settings import Config
 from threat_scorer.run.monitoring.counters import Meter

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Sequence
 
-from threat_scorer import strict_json
+from threat_scorer.parsing import strict_json
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.peers import SocketOutput, TcpOutput, UnixOutput
 from threat_scorer.run.connections.tcp import client_tls, connect_tcp

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from threat_scorer import strict_json
+from threat_scorer.parsing import strict_json
 from threat_scorer.run.clock import boottime, now_ms
 from threat_scorer.run.config.peers import SparkplugOutput
 from threat_scorer.run.connections.mqtt import SubscribeOptions, Will, paho

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from threat_scorer.run.config.toml_fields import ConfigError
+from threat_scorer.errors import ConfigError
 
 try:
     from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory

@@ -24,7 +24,7 @@ def parse(text: bytes | str) -> Any:
     >>> parse('{"voltage": NaN}')
     Traceback (most recent call last):
         ...
-    threat_scorer.strict_json.JSONError: got NaN, which is not JSON; expected a finite number or null
+    threat_scorer.parsing.strict_json.JSONError: got NaN, which is not JSON; expected a finite number or null
     """
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text

@@ -1,0 +1,1 @@
+"""JSON and TOML from outside -> plain values -> typed dataclasses, read strictly."""
