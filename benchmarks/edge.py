@@ -266,7 +266,7 @@ def _whole_process(case: Case, scratch: Path, starts: int) -> tuple[float, dict[
     device = _signed_device(case, contract, scratch)
     record, row = records[0], _matrix(case.model, contract, records[:1])[0].tolist()
     ours = (
-        "from datetime import UTC, datetime\nfrom pathlib import Path\nfrom threat_scorer import slots\n"
+        "from datetime import UTC, datetime\nfrom pathlib import Path\nfrom threat_scorer.device import slots\n"
         f"scorer = slots.load(Path({str(device)!r}), now=datetime.now(UTC)).scorer\n"
         f"print(scorer.score_record({case.model!r}, {record!r}).probability)"
     )

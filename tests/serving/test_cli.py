@@ -63,7 +63,7 @@ def test_status_2_when_the_arguments_cannot_be_used(folder):
 
 
 def test_the_version_is_that_of_the_distribution():
-    project = tomllib.loads((Path(__file__).parents[1] / "serving" / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "serving" / "pyproject.toml").read_text())["project"]
     done = run("--version")
     assert (done.returncode, done.stdout) == (0, f"{project['name']} {project['version']}\n")
 

@@ -293,7 +293,7 @@ INSTALL = textwrap.dedent("""
     import os, sys
     from datetime import UTC, datetime
     from pathlib import Path
-    from threat_scorer import slots
+    from threat_scorer.device import slots
 
     folder, bundle, fatal = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     step = 0
