@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from threat_scorer.scoring.rounding import shortest
 from threat_scorer.scoring.scorer import Scorer
-from threat_scorer.scoring.stream import shortest
 
 WINDOW = 200
 """Lines that the sender has out without an answer."""

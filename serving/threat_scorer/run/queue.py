@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from threat_scorer.run.outbox.outbox import Entry
-from threat_scorer.scoring.stream import TooLong
+from threat_scorer.scoring.lines import TooLong
 
 
 @dataclass(frozen=True)

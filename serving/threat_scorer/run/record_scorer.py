@@ -20,10 +20,11 @@ from threat_scorer.run.outbox.outbox import Entry
 from threat_scorer.run.sensor_monitor import Watch
 from threat_scorer.scoring.contract import Contract
 from threat_scorer.scoring.explanations import Reasons
+from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong
 from threat_scorer.scoring.model import NOVEL, Model
 from threat_scorer.scoring.prediction import fuse
 from threat_scorer.scoring.records import parse_record, record_id
-from threat_scorer.scoring.stream import LONGEST_LINE_BYTES, TooLong, shortest
+from threat_scorer.scoring.rounding import shortest
 
 LONGEST_ID = 256
 AHEAD_S = 300.0

@@ -4,23 +4,17 @@ A live feed gets its answer at once; a file is scored in batches, because whatev
 """
 
 import json
-from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from threat_scorer.errors import RecordError
+from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong, read_lines
 from threat_scorer.scoring.model import NOVEL, Model
 from threat_scorer.scoring.records import parse_record, record_id
-
-CHUNK_BYTES = 2**16
-LONGEST_LINE_BYTES = 2**20
-
-
-class TooLong:
-    """Stands for a line over `LONGEST_LINE_BYTES`, which was read past and not kept."""
+from threat_scorer.scoring.rounding import shortest
 
 
 @dataclass
@@ -60,55 +54,6 @@ def score_stream(
         counts.failed += failed
         counts.scored += len(answers) - failed
         write(b"".join(json.dumps(answer).encode() + b"\n" for answer in answers))
-
-
-def read_lines(read: Callable[[int], bytes]) -> Iterator[list[bytes | TooLong]]:
-    """Yield the lines that are ready, without their ends; memory is bounded whatever comes.
-
-    The last line needs no end. A byte order mark at the head of the stream is no part of its first line. A line over
-    `LONGEST_LINE_BYTES` is yielded as `TooLong`.
-    """
-    rest = bytearray()
-    skipping = False
-    read = _without_mark(read)
-    while chunk := read(CHUNK_BYTES):
-        *ended, tail = chunk.split(b"\n")
-        lines: list[bytes | TooLong] = []
-        for part in ended:
-            whole = skipping or len(rest) + len(part) > LONGEST_LINE_BYTES
-            lines.append(TooLong() if whole else bytes(rest + part))
-            rest.clear()
-            skipping = False
-        if skipping or len(rest) + len(tail) > LONGEST_LINE_BYTES:
-            skipping = True
-            rest.clear()
-        else:
-            rest += tail
-        if lines:
-            yield lines
-    if skipping:
-        yield [TooLong()]
-    elif rest:
-        yield [bytes(rest)]
-
-
-def _without_mark(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """Return what reads the same stream without the byte order mark at its head; it may come a byte at a time."""
-    head: bytes | None = b""
-
-    def reading(size: int) -> bytes:
-        nonlocal head
-        while head is not None:
-            chunk = read(size)
-            head += chunk
-            if chunk and len(head) < len(BOM_UTF8) and BOM_UTF8.startswith(head):
-                continue
-            begin, head = head.removeprefix(BOM_UTF8), None
-            if begin or not chunk:
-                return begin
-        return read(size)
-
-    return reading
 
 
 def _answer(lines: list[bytes | TooLong], first: int, model: Model, bundle: str) -> list[dict[str, Any]]:
@@ -177,8 +122,3 @@ def _said(probability: float, log_odds: float, low: float, high: float, novelty:
         "novelty": shortest(np.float32(novelty)),
     }
     return {**said, "novel": True} if novelty > NOVEL else said
-
-
-def shortest(value: np.float32) -> float:
-    """Return the number with the fewest digits that float32 reads back as `value`."""
-    return float(np.format_float_positional(value, unique=True))

@@ -19,7 +19,7 @@ from threat_scorer.run.outputs.delivery import Delivery, DeliveryError
 from threat_scorer.run.outputs.files import FileSink
 from threat_scorer.run.outputs.sockets import SocketSink
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
-from threat_scorer.scoring.stream import LONGEST_LINE_BYTES, TooLong
+from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong
 
 # ---- queue
 

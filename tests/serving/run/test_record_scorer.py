@@ -18,7 +18,7 @@ from threat_scorer.run.clock import EARLIEST, Clock, Moment, iso
 from threat_scorer.run.config.settings import Position
 from threat_scorer.run.record_scorer import Answerer, likelihood
 from threat_scorer.scoring.features import assemble
-from threat_scorer.scoring.stream import TooLong
+from threat_scorer.scoring.lines import TooLong
 
 NOW = Moment(EARLIEST + 1000.0, False)
 LINE = b'{"id": "d1", "voltage": 0.4, "height": 0.3}'

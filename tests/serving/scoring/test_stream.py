@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny_bundle import CONTRACT, model
 
-from threat_scorer.scoring import stream
+from threat_scorer.scoring import lines as line_reading
+from threat_scorer.scoring.lines import CHUNK_BYTES, LONGEST_LINE_BYTES, TooLong, read_lines
 from threat_scorer.scoring.model import Model
-from threat_scorer.scoring.stream import Counts, TooLong, read_lines, score_stream
+from threat_scorer.scoring.stream import Counts, score_stream
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_lines_over_the_limit_are_marked_and_the_others_come_through(lengths, si
     text = b"\n".join(b"x" * length for length in lengths) + b"\n"
     chunks = [text[i : i + size] for i in range(0, len(text), size)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "LONGEST_LINE_BYTES", limit)
+        patch.setattr(line_reading, "LONGEST_LINE_BYTES", limit)
         lines = [line for batch in read_lines(lambda _: chunks.pop(0) if chunks else b"") for line in batch]
     kept = [None if isinstance(line, TooLong) else len(line) for line in lines]
     assert kept == [length if length <= limit else None for length in lengths or [0]]
@@ -115,11 +116,11 @@ def test_lines_over_the_limit_are_marked_and_the_others_come_through(lengths, si
 def test_an_endless_line_is_read_past_within_bounded_memory(tiny):
     import tracemalloc
 
-    chunk = b" " * stream.CHUNK_BYTES
+    chunk = b" " * CHUNK_BYTES
     chunks = iter([chunk] * 1000)  # 62 MiB without an end
     tracemalloc.start()
     lines = [line for batch in read_lines(lambda _: next(chunks, b"")) for line in batch]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert [type(line) for line in lines] == [TooLong]
-    assert peak < 4 * stream.LONGEST_LINE_BYTES
+    assert peak < 4 * LONGEST_LINE_BYTES

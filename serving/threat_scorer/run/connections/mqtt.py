@@ -17,7 +17,7 @@ from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.peers import Broker
 from threat_scorer.run.connections.takeovers import UNSPECIFIED, Takeovers
 from threat_scorer.run.monitoring.log import Log
-from threat_scorer.scoring.stream import LONGEST_LINE_BYTES
+from threat_scorer.scoring.lines import LONGEST_LINE_BYTES
 
 try:
     import paho.mqtt.client as paho

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.queue import IntakeQueue, Item
-from threat_scorer.scoring.stream import LONGEST_LINE_BYTES, TooLong, read_lines
+from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong, read_lines
 
 POLL_S = 0.1
 HEAD_BYTES = 256

@@ -19,7 +19,7 @@ from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.peers import TcpInput, UnixInput
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
-from threat_scorer.scoring.stream import read_lines
+from threat_scorer.scoring.lines import read_lines
 
 MOST_PEERS = 16
 WINDOW = 1000

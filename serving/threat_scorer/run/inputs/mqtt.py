@@ -12,7 +12,7 @@ from threat_scorer.run.connections.mqtt import Connection, SubscribeOptions, pah
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.outputs.mqtt import Availability
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
-from threat_scorer.scoring.stream import LONGEST_LINE_BYTES, TooLong
+from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong
 
 MOST_UNASKED = 1000
 """Messages with QoS 0 that may wait here: the broker cannot be asked to wait with those."""
