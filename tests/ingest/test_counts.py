@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 
@@ -10,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, refused, rows
 
-from pipeline.ingest.reading import readers
+from pipeline.ingest.reading import geojson, readers
 from pipeline.ingest.reading.chunk import SourceError
-from pipeline.ingest.reading.counting import Features, FilledLines
+from pipeline.ingest.reading.counting import Features, FilledLines, lists_in, lists_in_text
 
 COMMON = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FOLDED = settings(COMMON, suppress_health_check=[*HealthCheck])
@@ -186,10 +187,7 @@ def test_features_are_counted_by_brackets_as_a_parser_counts_them(members, inden
     for size in [*cuts, len(data)]:
         counter.see(data[at : at + size])
         at += size
-    assert (counter.count, counter.whole) == (len(members), True)
-    part = Features()
-    part.see(data[:-1])
-    assert not part.whole
+    assert counter.count == len(members)
 
 
 @COMMON
@@ -211,10 +209,13 @@ def test_a_second_list_of_features_refuses_the_file_with_both_numbers(tmp_path):
     mapping = changed(of("geojson"), position={"geometry": "point", "precision_m": 1000})
     collection = json.dumps({"type": "FeatureCollection", "features": [one]})
     assert balance(ingest(tmp_path, mapping, collection)) == (1, 1)
-    with pytest.raises(SourceError, match=r"in.csv: the reader gave 1 records, a second count 2; expected the same"):
+    twice = {"type": "FeatureCollection", "features": [one], "more": {"features": [one]}}
+    with pytest.raises(SourceError, match=r"in.csv: the reader gave 1 features, a second count 2; expected the same"):
+        ingest(tmp_path, mapping, json.dumps(twice))
+    with pytest.raises(SourceError, match="expected the end of one FeatureCollection"):
         ingest(tmp_path, mapping, collection + "\n" + collection)
     assert not (tmp_path / "staging" / "facts.json").exists()
-    with pytest.raises(SourceError, match="the file ends inside an object"):
+    with pytest.raises(SourceError, match="after the list of features: got ''; expected the end"):
         ingest(tmp_path, mapping, collection[:-1])
 
 
@@ -229,5 +230,49 @@ def test_a_parser_that_loses_records_is_found_out(tmp_path, monkeypatch, kind):
         content = "\n".join(json.dumps({**JSON_RECORD, "id": str(number)}) for number in range(9))
         lose = lambda stream: (line for line in reading(stream) if line.get("id") != "3")  # noqa: E731
     monkeypatch.setattr(readers, losing, lose)
-    with pytest.raises(SourceError, match="the reader gave 8 records, a second count 9"):
+    units = "records" if kind == "csv" else "lines"
+    with pytest.raises(SourceError, match=f"the reader gave 8 {units}, a second count 9"):
         ingest(tmp_path, of(kind), content)
+
+
+LINES = {"type": "MultiLineString", "coordinates": [[[-74.1, 4.5], [-74.2, 4.6]], [[-74.3, 4.7], [-74.4, 4.8, 2600]]]}
+VERTICES = changed(of("geojson", points="vertices"), key=[], position={"geometry": "point", "precision_m": 1000})
+
+
+def with_lines(text=None, **more):
+    properties = {"type": "blast", "victims": 2, "date": "2020-01-31", **more}
+    feature = {"type": "Feature", "geometry": LINES, "properties": properties}
+    content = json.dumps({"type": "FeatureCollection", "features": [FEATURE, feature, FEATURE]})
+    return content if text is None else content.replace(json.dumps(LINES), text)
+
+
+@COMMON
+@given(VALUE, st.none() | st.integers(0, 2), st.booleans())
+def test_lists_are_counted_in_a_text_as_in_what_it_decodes_to(value, indent, ascii_only):
+    assert lists_in_text(json.dumps(value, indent=indent, ensure_ascii=ascii_only)) == lists_in(value)
+
+
+def test_vertices_are_counted_a_second_time_whatever_lists_the_properties_hold(tmp_path):
+    content = with_lines(tags=["a", ["[1, 2]", '"[3'], []], more={"at": [[1, 2], [3]]})
+    assert balance(ingest(tmp_path, VERTICES, content)) == (6, 6)
+
+
+def test_a_vertex_that_the_decoder_passes_over_refuses_the_file(tmp_path):
+    once = json.dumps(LINES)
+    twice = once.replace('"coordinates"', '"coordinates": [[[-70.0, 1.0]]], "coordinates"')
+    with pytest.raises(SourceError, match=r"in.csv: feature 2: the reader gave 4 lists of numbers, a second count 5"):
+        ingest(tmp_path, VERTICES, with_lines(twice))
+
+
+def test_a_vertex_that_the_reader_loses_refuses_the_file(tmp_path, monkeypatch):
+    whole = geojson.positions
+    monkeypatch.setattr(geojson, "positions", lambda *given: whole(*given)[:3])
+    with pytest.raises(SourceError, match=r"in.csv: feature 2: the reader gave 3 vertices, a second count 4"):
+        ingest(tmp_path, VERTICES, with_lines())
+
+
+def test_a_feature_of_vertices_that_the_reader_loses_refuses_the_file(tmp_path, monkeypatch):
+    whole = geojson.members
+    monkeypatch.setattr(geojson, "members", lambda *given: itertools.islice(whole(*given), 2))
+    with pytest.raises(SourceError, match=r"in.csv: the reader gave 2 features, a second count 3"):
+        ingest(tmp_path, VERTICES, with_lines())

@@ -6,8 +6,12 @@ from support.ingest_case import INCIDENTS, changed
 
 from pipeline import params
 from pipeline.ingest.mapping.mapping import read_mapping
+from pipeline.ingest.mapping.sources import read_sources
 from pipeline.runtime.errors import DeclarationError
 from pipeline.storage import paths
+from pipeline.storage.marking import Marking, combined
+from threat_scorer.bundle.manifest import Manifest, Release
+from threat_scorer.scoring.contract import Marking as CarriedMarking
 
 
 def fault(tmp_path, mapping):
@@ -67,7 +71,9 @@ def marked(originator, partner):
         (marked("X+Y", "X"), "marking.originator: got 'X+Y'; expected the code of one partner"),
         (marked("ALL", "X"), "marking.originator: got 'ALL'; expected the code of the partner that owns the rows"),
         (marked("X", "Y+Z"), "marking.releasable_to.0: got 'Y+Z'; expected the code of one partner"),
-        (marked("X", "Y\nZ"), "marking.releasable_to.0: got 'Y\\nZ'; expected the code of one partner, printable"),
+        (marked("X", "Y\nZ"), "marking.releasable_to.0: got 'Y\\nZ'; expected the code of one partner"),
+        (marked("Natural Earth", "X"), "marking.originator: got 'Natural Earth'; expected the code of one partner"),
+        (marked("X" * 41, "X"), "expected the code of one partner: at most 40 letters A to Z, digits, _ and -"),
     ],
 )
 def test_a_wrong_mapping_is_refused_with_the_key_and_what_was_expected(tmp_path, mapping, said):
@@ -83,6 +89,27 @@ def test_every_shipped_mapping_is_valid():
     for path in shipped:
         mapping = read_mapping(path, measured=every)
         assert mapping.about, path
+
+
+@pytest.mark.parametrize("dataset", params.load().datasets)
+def test_a_bundle_can_carry_the_joint_marking_of_all_sources_of_a_dataset(dataset):
+    declared = params.load()
+    mappings = read_sources(declared.dataset(dataset).sources, paths.SOURCES, measured=declared.measured(dataset))
+    joint = combined(Marking.of(vars(mapping.marking)) for mapping in mappings.values())
+    release = Release(
+        name=dataset,
+        version="1",
+        counter=1,
+        dataset=dataset,
+        simulated=False,
+        not_before="2026-01-01T00:00:00Z",
+        expires="2026-02-01T00:00:00Z",
+        recipients=joint.releasable_to,
+        marking=CarriedMarking(joint.originator, joint.releasable_to, joint.tlp),
+        prior=None,
+    )
+    manifest = Manifest(release, {"model.onnx": "0" * 64})
+    assert Manifest.from_json(manifest.to_json()) == manifest
 
 
 def test_a_value_mapped_to_nothing_is_missing_and_not_unmapped(tmp_path):

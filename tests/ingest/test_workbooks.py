@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 from support.ingest_case import INCIDENTS, Case, balance, changed, refused, rows
 
+from pipeline.ingest.commands import checking
 from pipeline.ingest.commands.draft import draft
 from pipeline.ingest.commands.retry import retry
 from pipeline.ingest.reading.chunk import SourceError
@@ -238,3 +239,32 @@ def test_every_row_of_any_damaged_sheet_is_kept_merged_or_refused_or_the_file_is
         return
     holding = [row for row in re.findall(r"<row.*?</row>", written[0]) if re.search(r"<v>[^<]+</v>|<is>|<f>", row)]
     assert balance(staged) == (len(holding) - 1, len(holding) - 1)
+
+
+def several_sheets(workbook, _):
+    workbook.create_sheet("empty")
+    workbook.create_sheet("old", index=1).append(["id"])
+    latest = workbook.create_sheet("2019")
+    for record in (HEADER, report(7), report(8)):
+        latest.append(record)
+
+
+def test_rows_on_further_sheets_refuse_the_file_unless_the_mapping_names_the_one_to_be_read(tmp_path):
+    content = book(report(1), then=several_sheets)
+    with pytest.raises(
+        SourceError, match="besides the first sheet, 'Sheet', rows stand on 'old', '2019'; expected form"
+    ):
+        Case(tmp_path, EXCEL).ingest(content)
+    for sheet, ids in (("Sheet", ["1"]), ("2019", ["7", "8"])):
+        named = changed(EXCEL, format={"kind": "excel", "sheet": sheet})
+        assert fates(Case(tmp_path, named).ingest(content)) == (ids, [])
+    blank = book(report(1), then=lambda workbook, _: workbook.create_sheet("empty"))
+    assert fates(Case(tmp_path, EXCEL).ingest(blank)) == (["1"], [])
+
+
+def test_check_names_the_sheets_that_are_not_read_and_draft_the_one_that_is(tmp_path):
+    (tmp_path / "in.xlsx").write_bytes(book(report(1), then=several_sheets))
+    source = Case(tmp_path, changed(EXCEL, format={"kind": "excel", "sheet": "2019"})).source()
+    text = checking.as_text(checking.check(source, tmp_path / "in.xlsx"))
+    assert "sheets not read: 'Sheet' (2 rows), 'old' (1 rows)" in text
+    assert 'format: {kind: excel, sheet: "Sheet"}' in draft(tmp_path / "in.xlsx")

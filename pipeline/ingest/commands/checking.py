@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.ingest.mapping.fields import Field, Moment
+from pipeline.ingest.mapping.fields import Field, Format, Moment
 from pipeline.ingest.mapping.sources import Source
 from pipeline.ingest.reading import readers
 from pipeline.ingest.reading.chunk import Chunk, Refusal
+from pipeline.ingest.reading.workbooks import rows_by_sheet
 from pipeline.ingest.rules import timestamps
 from pipeline.ingest.rules.rows import map_chunk
 from pipeline.ingest.rules.values import Columns, Refusals
@@ -31,6 +32,8 @@ class Checked:
     """Rule -> messages of the first records that it refuses."""
     unused_columns: list[str]
     """Columns of the file that the mapping does not read."""
+    unused_sheets: dict[str, int]
+    """Sheets of a workbook that the mapping does not read -> their rows that hold something."""
     idle: list[str]
     """Parts of the mapping that no record of the file has used: date formats and mapped values."""
     first_rows: pa.Table
@@ -71,6 +74,7 @@ def check(source: Source, path: Path) -> Checked:
         dict(refused.most_common()),
         dict(examples),
         [name for name in names if name not in mapping.columns],
+        _unused_sheets(path, mapping.format),
         idle.listed(),
         first,
     )
@@ -86,6 +90,9 @@ def as_text(checked: Checked) -> str:
         lines += ["", f"refused by {rule}: {count:,}", *(f"  {message}" for message in checked.examples[rule])]
     if checked.unused_columns:
         lines += ["", f"columns not used: {', '.join(checked.unused_columns)}"]
+    if checked.unused_sheets:
+        sheets = (f"{name!r} ({rows:,} rows)" for name, rows in checked.unused_sheets.items())
+        lines += ["", f"sheets not read: {', '.join(sheets)}"]
     if checked.idle:
         lines += ["", "in the mapping, but in no row of this file:", *(f"  {part}" for part in checked.idle)]
     if checked.first_rows.num_rows:
@@ -95,6 +102,12 @@ def as_text(checked: Checked) -> str:
             values = " | ".join(_shown(value) for value in checked.first_rows[name].to_pylist())
             lines.append(f"  {name:{width}}  {values}")
     return "\n".join(lines)
+
+
+def _unused_sheets(path: Path, form: Format) -> dict[str, int]:
+    if form.kind != "excel" or form.sheet is None:  # without a name, no other sheet may hold rows
+        return {}
+    return {name: rows for name, rows in rows_by_sheet(path, form).items() if rows and name != form.sheet}
 
 
 class _Idle:

@@ -18,6 +18,7 @@ from pipeline.ingest.reading import readers
 from pipeline.ingest.reading.chunk import SourceError
 from pipeline.ingest.reading.files import MIB
 from pipeline.ingest.reading.unreadable import as_shown
+from pipeline.ingest.reading.workbooks import rows_by_sheet
 from pipeline.ingest.rules import timestamps
 
 Kind = Literal["csv", "jsonl", "geojson", "parquet", "excel"]
@@ -145,7 +146,10 @@ def guess_format(path: Path) -> Format:
     name = path.name.removesuffix(".gz")
     kind: Kind = _SUFFIXES.get(Path(name).suffix.lower(), "csv")
     packed = path.name.endswith(".gz")
-    if kind in ("parquet", "excel"):
+    if kind == "excel":
+        filled = [sheet for sheet, rows in rows_by_sheet(path, Format(kind="excel")).items() if rows]
+        return Format(kind="excel", sheet=filled[0] if len(filled) > 1 else None)
+    if kind == "parquet":
         return Format(kind=kind)
     head = _head(path, packed)  # as it is: what reads a mapped file would already have replaced what is not UTF-8
     if kind == "csv" and head.lstrip()[:1] == b"{":
@@ -232,6 +236,8 @@ def _position_text(form: Format, latitude: Seen | None, longitude: Seen | None) 
 
 def _format_text(form: Format, decimal: str) -> str:
     parts = [f"kind: {form.kind}"]
+    if form.sheet is not None:
+        parts.append(f"sheet: {_quoted(form.sheet)}")
     if form.compression:
         parts.append(f"compression: {form.compression}")
     if form.encoding != "utf-8":

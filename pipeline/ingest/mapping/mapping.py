@@ -3,6 +3,7 @@
 What a mapping is made of, fields, moments and positions, stands in `entries`.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import field
 from datetime import date
@@ -24,9 +25,12 @@ Colour = Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
 STATUSES = ("report", "correction", "withdrawal")
 
 
+_CODE = re.compile("[A-Za-z0-9_-]{1,40}")
+
+
 def _one_partner(code: str) -> str:
-    if "+" in code or not code.isprintable():
-        raise ValueError("expected the code of one partner, printable and without +, which joins several")
+    if not _CODE.fullmatch(code):
+        raise ValueError("expected the code of one partner: at most 40 letters A to Z, digits, _ and -")
     return code
 
 

@@ -1,10 +1,11 @@
 """The bytes of a text file, as they go by -> how many records it holds, by another way than the reader's.
 
-What a parser gives says nothing about what it passed over. These count without it: lines that hold something, and the
-members of a GeoJSON file's list of features by the depth of its brackets.
+A parser does not tell what it passed over. These counters work without it: they count lines that hold something, the
+members of a GeoJSON file's list of features by the depth of its brackets, and the lists in a feature's text.
 """
 
 import re
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,49 @@ _STEPS[list(b"{[")] = 1
 _STEPS[list(b"}]")] = -1
 _IS_BLANK = np.zeros(256, bool)
 _IS_BLANK[list(_BLANKS + b"\n")] = True
+
+
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_LIST = re.compile(r"\[\s*(?=[^\s\[\]])")
+
+
+class Counts(NamedTuple):
+    """How many units of a file the reader gave, and how many there are by another count."""
+
+    given: int
+    counted: int
+    units: str
+    """The unit, for messages: records, lines, features."""
+
+
+def lists_in_text(text: str) -> int:
+    """Count the lists of a JSON text whose first entry is not a list, without decoding it: positions are such lists.
+
+    Examples
+    --------
+    >>> lists_in_text('{"a": "[1]", "coordinates": [[[1, 2], [3, 4]], [], [[5, 6]]]}')
+    3
+    """
+    return sum(1 for _ in _LIST.finditer(_TEXT.sub('""', text)))
+
+
+def lists_in(value: Any) -> int:
+    """Count the lists inside a decoded value whose first entry is not a list.
+
+    Examples
+    --------
+    >>> lists_in({"a": "[1]", "coordinates": [[["1", "2"], ["3", "4"]], [], [["5", "6"]]]})
+    3
+    """
+    count, waiting = 0, [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            count += bool(value) and not isinstance(value[0], list)
+            waiting.extend(value)
+    return count
 
 
 class FilledLines:
@@ -62,11 +106,6 @@ class Features:
             self._scan(self._rest)
             self._rest = b""
         return self._count
-
-    @property
-    def whole(self) -> bool:
-        """Whether every object, list and text that was opened was closed."""
-        return self.count >= 0 and self._depth == 0 and not self._in_text
 
     def _scan(self, data: bytes) -> None:
         plain = _ESCAPED.sub(b"__", data) if b"\\" in data else data

@@ -50,6 +50,29 @@ def open_utf8(path: Path, form: Format, see: Callable[[bytes], None] | None = No
         yield Stream(_Unpacked(plain, path, form, see))
 
 
+def check_size(path: Path, form: Format, size: int) -> None:
+    """Refuse a file that states more bytes, when unpacked, than its mapping allows.
+
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        Its limit.
+    size
+        Bytes that it states.
+
+    Raises
+    ------
+    SourceError
+        Names both sizes.
+    """
+    if size > form.most_mib * MIB:
+        raise SourceError(
+            f"{path}: {size / MIB:.0f} MiB when unpacked; expected at most format.limit_mib = {form.most_mib:g}"
+        )
+
+
 class _Unpacked(io.RawIOBase):
     """Unpacks, transcodes and counts, a piece at a time."""
 

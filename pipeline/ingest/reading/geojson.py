@@ -9,8 +9,9 @@ from typing import IO, Any
 
 from pipeline.ingest.mapping.fields import GEOMETRY
 from pipeline.ingest.reading.chunk import SourceError
+from pipeline.ingest.reading.counting import lists_in, lists_in_text
 from pipeline.ingest.reading.files import MIB
-from pipeline.ingest.reading.geometry import Points, check_crs, positions
+from pipeline.ingest.reading.geometry import Pair, Points, check_crs, positions, unread
 
 _MOST_LISTS = 16
 """Lists of that name that may stand before the collection's own."""
@@ -19,19 +20,57 @@ _LONGEST_REST = 16 * MIB
 """Characters of the file after the list of features."""
 
 
-def features(stream: IO[bytes], path: Path, points: Points) -> Iterator[dict[str, Any] | str]:
-    """Give the properties of each feature, with its point under `GEOMETRY`; with ``vertices``, of each vertex.
+def features(stream: IO[bytes], path: Path, points: Points) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Give each record, with the number of its feature from 1: the properties, and the point under `GEOMETRY`.
 
-    A feature without a geometry is a record without a position. Where the geometry is no point, or cannot be read, the
-    text under `GEOMETRY` says why (`unreadable`). A member that is no feature is given back as its text.
+    A feature is a record; with ``vertices``, each of its vertices is. A feature without a geometry is a record without
+    a position. Where the geometry is no point, or cannot be read, the text under `GEOMETRY` says why (`unreadable`). A
+    member that is no feature is given back as its text.
+
+    Parameters
+    ----------
+    stream
+        The file as UTF-8.
+    path
+        Its name, for messages.
+    points
+        Which points of a feature make a record.
+
+    Raises
+    ------
+    SourceError
+        As `members`, or a feature has other vertices by a second count.
     """
-    for value in members(stream, path):
+    for number, (value, text) in enumerate(members(stream, path), start=1):
         record = _record(value)
         if record is None:
-            yield _shown(value)
+            yield number, _shown(value)
             continue
-        for longitude, latitude in positions(value, points):
-            yield {**record, GEOMETRY[0]: longitude, GEOMETRY[1]: latitude}
+        pairs = positions(value, points)
+        if points == "vertices":
+            _count_vertices_twice(value, text, pairs, f"{path}: feature {number}")
+        for longitude, latitude in pairs:
+            yield number, {**record, GEOMETRY[0]: longitude, GEOMETRY[1]: latitude}
+
+
+def _count_vertices_twice(feature: dict[str, Any], text: str, pairs: list[Pair], where: str) -> None:
+    """Refuse a feature of which the decoder or `positions` passed over a vertex: a name there twice, for one.
+
+    Positions are the lists that do not begin with a list. They are counted in the text, in the decoded feature and,
+    where every position could be read, in its coordinates.
+    """
+    decoded, counted = lists_in(feature), lists_in_text(text)
+    if decoded != counted:
+        raise SourceError(
+            f"{where}: the reader gave {decoded:,} lists of numbers, a second count {counted:,}; expected the same "
+            "number, so that no vertex is lost. Look for a name that is there twice"
+        )
+    vertices = lists_in((feature.get("geometry") or {}).get("coordinates")) if not unread(pairs) else len(pairs)
+    if len(pairs) != max(1, vertices):
+        raise SourceError(
+            f"{where}: the reader gave {len(pairs):,} vertices, a second count {vertices:,}; expected the same number, "
+            "so that none is lost"
+        )
 
 
 def _record(feature: Any) -> dict[str, Any] | None:
@@ -55,8 +94,8 @@ def _shown(value: Any) -> str:
         return "[nested too deep to be shown]"
 
 
-def members(stream: IO[bytes], path: Path) -> Iterator[Any]:
-    """Decode the members of ``"features": [...]`` one at a time; the rest of the file is a buffer of a few MiB.
+def members(stream: IO[bytes], path: Path) -> Iterator[tuple[Any, str]]:
+    """Decode the members of ``"features": [...]`` one at a time, each with its text, in a buffer of a few MiB.
 
     Numbers come as text, as the partner wrote them.
 
@@ -153,13 +192,13 @@ class _Text:
             if not self.more():
                 return ""
 
-    def decode(self, decoder: json.JSONDecoder) -> Any:
+    def decode(self, decoder: json.JSONDecoder) -> tuple[Any, str]:
         while True:
             try:
                 value, end = decoder.raw_decode(self.text, self.position)
                 if end < len(self.text):  # a number cut by the window would decode too
-                    self.position = end
-                    return value
+                    begin, self.position = self.position, end
+                    return value, self.text[begin:end]
             except (ValueError, RecursionError) as error:
                 problem = " ".join(str(error).split())
             else:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from pipeline.ingest.reading.chunk import SourceError
-from pipeline.ingest.reading.unreadable import unreadable
+from pipeline.ingest.reading.unreadable import is_unreadable, unreadable
 
 Points = Literal["features", "vertices"]
 Pair = tuple[Any, Any]
@@ -53,6 +53,11 @@ def positions(feature: dict[str, Any], points: Points) -> list[Pair]:
     if kind not in ("Point", "MultiPoint") or len(listed) > 1:
         return [_not_read(f"the geometry is a {kind} of {len(listed)} positions; expected {expected}")]
     return [_pair(listed[0])]
+
+
+def unread(pairs: list[Pair]) -> bool:
+    """Return whether some position of a feature could not be read."""
+    return any(is_unreadable(longitude) for longitude, _ in pairs)
 
 
 def check_crs(members: dict[str, Any], where: str) -> None:

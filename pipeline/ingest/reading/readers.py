@@ -14,12 +14,13 @@ import pyarrow.csv as pa_csv
 
 from pipeline.ingest.mapping.fields import Format
 from pipeline.ingest.reading.chunk import Chunk, Refusal, SourceError, row_json
-from pipeline.ingest.reading.counting import Features, FilledLines
+from pipeline.ingest.reading.counting import Counts, Features, FilledLines
 from pipeline.ingest.reading.files import MIB, open_utf8
 from pipeline.ingest.reading.geojson import features, flat
 from pipeline.ingest.reading.header import check_header, distinct
+from pipeline.ingest.reading.parquet import read_parquet
 from pipeline.ingest.reading.quotes import Block, Splitter
-from pipeline.ingest.reading.workbooks import read_excel, read_parquet
+from pipeline.ingest.reading.workbooks import read_excel
 
 BLOCK = 4 * MIB
 """Bytes of CSV that are read at a time."""
@@ -31,8 +32,8 @@ ROWS = 20_000
 def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str] = ()) -> Iterator[Chunk]:
     """Read a file in chunks, and count its records twice.
 
-    A reader is a generator of chunks. What it returns at its end is how many records the file holds, counted by
-    another way than its parser's; None where there is no such count.
+    A reader is a generator of chunks. At its end it returns how many records, lines or features its parser gave, and
+    how many there are by a count that does not use the parser.
 
     Parameters
     ----------
@@ -55,24 +56,16 @@ def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str]
     return _counted_twice(path, chunks)
 
 
-def _counted_twice(path: Path, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    rows = 0
-    while True:
-        try:
-            chunk = next(chunks)
-        except StopIteration as end:
-            counted = end.value
-            break
-        rows += chunk.records
-        yield chunk
-    if counted is not None and counted != rows:
+def _counted_twice(path: Path, chunks: Generator[Chunk, None, Counts]) -> Iterator[Chunk]:
+    given, counted, units = yield from chunks
+    if given != counted:
         raise SourceError(
-            f"{path}: the reader gave {rows:,} records, a second count {counted:,}; expected the same number, so that "
+            f"{path}: the reader gave {given:,} {units}, a second count {counted:,}; expected the same number, so that "
             "none is lost. Look for quotes or brackets that do not close, or have the file sent again"
         )
 
 
-def _read_csv(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, int]:
+def _read_csv(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, Counts]:
     with open_utf8(path, form) as stream:
         splitter = Splitter(stream, path, form, BLOCK)
         names = _csv_header(path, splitter.header(), form)
@@ -84,7 +77,7 @@ def _read_csv(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, 
             counted += block.records
             done += chunk.records
             yield chunk
-    return counted
+    return Counts(done, counted, "records")
 
 
 def _csv_chunk(path: Path, block: Block, names: list[str], form: Format, *, done: int, spoilt: bool) -> Chunk:
@@ -140,16 +133,19 @@ def _csv_header(path: Path, header: bytes, form: Format) -> list[str]:
         raise SourceError(f"{path}: the header cannot be read ({error})") from None
 
 
-def _read_records(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, int | None]:
+def _read_records(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, Counts]:
     """Read JSON Lines and GeoJSON: objects, of which each may have other columns."""
     lines, members = FilledLines(), Features()
     see = lines.see if form.kind == "jsonl" else members.see
     with open_utf8(path, form, see) as stream:
-        records = _json_lines(stream) if form.kind == "jsonl" else features(stream, path, form.points)
-        number = 0
+        records = (
+            enumerate(_json_lines(stream), start=1) if form.kind == "jsonl" else features(stream, path, form.points)
+        )
+        number = units = 0
         seen: set[str] = set()
         while block := list(itertools.islice(records, ROWS)):
-            numbered = list(enumerate(block, start=number + 1))
+            units = block[-1][0]
+            numbered = list(enumerate((record for _, record in block), start=number + 1))
             number += len(block)
             whole = [(n, record) for n, record in numbered if isinstance(record, dict)]
             seen.update(*(record for _, record in whole))
@@ -165,10 +161,8 @@ def _read_records(path: Path, form: Format, columns: list[str]) -> Generator[Chu
         if absent:
             check_header(path, sorted(seen), absent)
     if form.kind == "jsonl":
-        return lines.count
-    if not members.whole:
-        raise SourceError(f"{path}: the file ends inside an object, a list or a text; have it sent again")
-    return members.count if form.points == "features" else None  # a vertex is no member
+        return Counts(units, lines.count, "lines")
+    return Counts(units, members.count, "features")
 
 
 def _json_lines(stream: IO[bytes]) -> Iterator[dict[str, Any] | str]:

@@ -4,7 +4,7 @@ It is read by itself, by a streaming parser and before openpyxl reads it, so tha
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 from xml.parsers import expat
@@ -57,6 +57,23 @@ def examine(stream: IO[bytes]) -> Sheet:
         It is not XML, declares entities, or its rows or cells do not come in rising order, of which a reader would
         lose some.
     """
+    *_, sheet = _parse(stream)
+    return sheet
+
+
+def holds_rows(stream: IO[bytes]) -> bool:
+    """Return whether a worksheet has a cell that holds something, reading no further than that.
+
+    Raises
+    ------
+    SheetError
+        As `examine`.
+    """
+    return any(sheet.cells for sheet in _parse(stream))
+
+
+def _parse(stream: IO[bytes]) -> Iterator[Sheet]:
+    """Give, after each piece of a worksheet's XML, what it holds so far."""
     reading = _Reading()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -66,10 +83,11 @@ def examine(stream: IO[bytes]) -> Sheet:
     try:
         while piece := stream.read(MIB):
             parser.Parse(piece, False)
+            yield reading.sheet
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise SheetError(f"the sheet's XML is broken: {error}") from None
-    return reading.sheet
+    yield reading.sheet
 
 
 def column_letters(column: int) -> str:

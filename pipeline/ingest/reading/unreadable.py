@@ -28,6 +28,11 @@ def unreadable(rule: Rule, problem: str) -> str:
     return f"{_MARK}{rule}: {problem}"
 
 
+def is_unreadable(value: object) -> bool:
+    """Return whether a value is such a text."""
+    return isinstance(value, str) and value.startswith(_MARK)
+
+
 def unreadable_in(text: pa.Array) -> Iterator[tuple[Rule, np.ndarray, list[str]]]:
     """Give each rule that some cell of a column breaks, which rows, bool of shape (n,), and what is wrong with each.
 

@@ -1,6 +1,6 @@
-"""Parquet files and Excel workbooks -> chunks of text columns, as the CSV of the same table would give them.
+"""An Excel workbook -> chunks of text columns, as the CSV of the same table would give them.
 
-Workbooks are read by openpyxl, row by row. python-calamine is faster, but it holds the whole rectangle of a sheet,
+It is read by openpyxl, row by row. python-calamine is faster, but it holds the whole rectangle of a sheet,
 4 GiB for two cells far apart, and gives an empty text for a formula without a result.
 """
 
@@ -8,21 +8,20 @@ import datetime
 import itertools
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.ingest.mapping.fields import Format
 from pipeline.ingest.reading.chunk import Chunk, SourceError
-from pipeline.ingest.reading.files import MIB
+from pipeline.ingest.reading.counting import Counts
+from pipeline.ingest.reading.files import check_size
 from pipeline.ingest.reading.header import check_header, distinct
-from pipeline.ingest.reading.sheet_xml import Sheet, SheetError, column_letters, covering, examine
+from pipeline.ingest.reading.sheet_xml import Sheet, SheetError, column_letters, covering, examine, holds_rows
 from pipeline.ingest.reading.unreadable import unreadable
 
 ROWS = 65_536
@@ -33,26 +32,7 @@ DAYS_TO_1904 = 1462
 """Day numbers of a workbook count from 1900, or from 1904, as Excel on the Macintosh did."""
 
 
-def read_parquet(path: Path, form: Format, columns: list[str]) -> Iterator[Chunk]:
-    """Read a Parquet file; times become ISO 8601, numbers their shortest text."""
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"{path}: not a Parquet file ({' '.join(str(error).split())})") from None
-    with file:
-        names = file.schema_arrow.names
-        check_header(path, names, columns)
-        size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-        _check_size(path, form, size)
-        done = 0
-        for batch in file.iter_batches(batch_size=ROWS):
-            arrays = [_as_text(array) for array in batch.columns]
-            numbers = np.arange(done + 1, done + 1 + batch.num_rows, dtype=np.int64)
-            done += batch.num_rows
-            yield Chunk(pa.RecordBatch.from_arrays(arrays, names=distinct(names)), numbers)
-
-
-def read_excel(path: Path, form: Format, columns: list[str], serials: Iterable[str]) -> Iterator[Chunk]:
+def read_excel(path: Path, form: Format, columns: list[str], serials: Iterable[str]) -> Generator[Chunk, None, Counts]:
     """Read one sheet of an .xlsx workbook: its first row is the header, rows without any value are skipped.
 
     The cells that are there count, not the size that the sheet states of itself, nor what is hidden or filtered.
@@ -60,6 +40,12 @@ def read_excel(path: Path, form: Format, columns: list[str], serials: Iterable[s
 
     Parameters
     ----------
+    path
+        The workbook.
+    form
+        Names the sheet; none where only the first holds rows.
+    columns
+        The columns that the mapping reads.
     serials
         The columns whose numbers the mapping reads as dates: they count from 1900 in what is given, also where the
         workbook counts from 1904.
@@ -67,29 +53,72 @@ def read_excel(path: Path, form: Format, columns: list[str], serials: Iterable[s
     Raises
     ------
     SourceError
-        Not a workbook that can be read, no such sheet, or openpyxl gives other rows and cells than the sheet holds.
+        Not a workbook that can be read, no such sheet, none named where others than the first hold rows, or openpyxl
+        gives other rows and cells than the sheet holds.
     """
     with path.open("rb") as file, ExitStack() as stack:
         with _reading(path):
             archive = stack.enter_context(zipfile.ZipFile(file))
-            _check_size(path, form, sum(entry.file_size for entry in archive.infolist()))
-            chosen = _chosen(file, path, form.sheet)
-            with archive.open(chosen._worksheet_path) as stream:  # openpyxl has no public name for it
+            check_size(path, form, sum(entry.file_size for entry in archive.infolist()))
+            workbook = _workbook(file)
+            chosen = _chosen(workbook, path, form.sheet)
+            if form.sheet is None:
+                _refuse_rows_elsewhere(workbook, archive, path)
+            with _xml(archive, chosen) as stream:
                 sheet = examine(stream)
         from_1904 = serials if chosen.parent.epoch.year == 1904 else ()
-        yield from _sheet_chunks(_rows(chosen, sheet, path), sheet, path, columns, from_1904)
+        done = yield from _sheet_chunks(_rows(chosen, sheet, path), sheet, path, columns, from_1904)
+        return Counts(done, sheet.rows - 1, "rows below the header")
 
 
-def _chosen(file: IO[bytes], path: Path, name: str | None) -> Any:
+def rows_by_sheet(path: Path, form: Format) -> dict[str, int]:
+    """Return how many rows of each sheet of a workbook hold something, in the workbook's order.
+
+    Raises
+    ------
+    SourceError
+        Not a workbook that can be read.
+    """
+    with path.open("rb") as file, _reading(path), zipfile.ZipFile(file) as archive:
+        check_size(path, form, sum(entry.file_size for entry in archive.infolist()))
+        rows = {}
+        for sheet in _workbook(file).worksheets:
+            with _xml(archive, sheet) as stream:
+                rows[sheet.title] = examine(stream).rows
+        return rows
+
+
+def _workbook(file: IO[bytes]) -> Any:
     import openpyxl  # slow to import, and few sources need it
 
-    workbook = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+    return openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+
+
+def _xml(archive: zipfile.ZipFile, sheet: Any) -> IO[bytes]:
+    return archive.open(sheet._worksheet_path)  # openpyxl has no public name for it
+
+
+def _chosen(workbook: Any, path: Path, name: str | None) -> Any:
     sheets = {sheet.title: sheet for sheet in workbook.worksheets}
     if not sheets or (name is not None and name not in sheets):
         raise SourceError(f"{path}: no sheet {name or 'of cells'!r} (has: {', '.join(workbook.sheetnames)})")
     chosen = workbook.worksheets[0] if name is None else sheets[name]
     chosen.reset_dimensions()
     return chosen
+
+
+def _refuse_rows_elsewhere(workbook: Any, archive: zipfile.ZipFile, path: Path) -> None:
+    first, *others = workbook.worksheets
+    filled = []
+    for sheet in others:
+        with _xml(archive, sheet) as stream:
+            if holds_rows(stream):
+                filled.append(repr(sheet.title))
+    if filled:
+        raise SourceError(
+            f"{path}: besides the first sheet, {first.title!r}, rows stand on {', '.join(filled)}; expected "
+            "format.sheet to name the sheet to be read"
+        )
 
 
 @contextmanager
@@ -141,7 +170,8 @@ def _rows(chosen: Any, sheet: Sheet, path: Path) -> Iterator[tuple[int, list[Any
 
 def _sheet_chunks(
     rows: Iterator[tuple[int, list[Any]]], sheet: Sheet, path: Path, columns: list[str], from_1904: Iterable[str]
-) -> Iterator[Chunk]:
+) -> Generator[Chunk, None, int]:
+    """Give the rows below the header; return how many they are."""
     _, first = next(rows, (0, []))
     if not first:
         raise SourceError(f"{path}: the sheet is empty; expected the columns' names in its first row")
@@ -167,6 +197,7 @@ def _sheet_chunks(
         numbers = np.arange(done + 1, done + 1 + len(block), dtype=np.int64)
         done += len(block)
         yield Chunk(pa.RecordBatch.from_arrays(arrays, names=distinct(header)), numbers)
+    return done
 
 
 def _merged(cell: str, area: str) -> str:
@@ -176,25 +207,6 @@ def _merged(cell: str, area: str) -> str:
 def _since_1900(value: Any) -> Any:
     """Return a day number of a workbook that counts from 1904 as one that counts from 1900."""
     return value + DAYS_TO_1904 if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _check_size(path: Path, form: Format, size: int) -> None:
-    if size > form.most_mib * MIB:
-        raise SourceError(
-            f"{path}: {size / MIB:.0f} MiB when unpacked; expected at most format.limit_mib = {form.most_mib:g}"
-        )
-
-
-def _as_text(array: pa.Array) -> pa.Array:
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        return _as_text(array.dictionary_decode())
-    if pa.types.is_timestamp(kind):
-        form = "%Y-%m-%dT%H:%M:%S" + ("Z" if kind.tz else "")
-        return pc.strftime(array.cast(pa.timestamp("us", tz="UTC" if kind.tz else None)), format=form)
-    if pa.types.is_nested(kind):
-        return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
-    return array.cast(pa.string())
 
 
 def _fitted(row: list[Any], width: int) -> list[Any]:

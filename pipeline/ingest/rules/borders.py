@@ -92,7 +92,8 @@ def read_border(path: Path, form: Format, bounds: Bounds) -> Border:
     if not path.is_file():
         raise SourceError(f"{path}: no such file; expected the border's polygons: run python -m pipeline.acquire first")
     with open_utf8(path, form) as stream:
-        parts = [_polygon(feature, f"{path} feature {n}") for n, feature in enumerate(members(stream, path), start=1)]
+        features = enumerate((feature for feature, _ in members(stream, path)), start=1)
+        parts = [_polygon(feature, f"{path} feature {number}") for number, feature in features]
     if not parts:
         raise SourceError(f"{path}: no features; expected the polygons of the border")
     ground = shapely.union_all(parts)
