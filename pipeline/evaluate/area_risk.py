@@ -1,4 +1,4 @@
-"""Held-out log-odds of cells and cutoffs -> metrics against baselines, whole theatre and the parts that matter."""
+"""Held-out log-odds of cells and cutoffs -> metrics against baselines, whole theatre and subgroup by subgroup."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +14,7 @@ from pipeline.evaluate.comparison import ORACLE, SHIPPED, compare
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.hot_spots import hot_spot_skill, near_misses
 from pipeline.evaluate.plots import curve_points
-from pipeline.evaluate.subgroups import measurable, parts
+from pipeline.evaluate.subgroups import masks, measurable
 from pipeline.model import cells as h3cells
 from pipeline.params import AreaTask, Evaluate
 from pipeline.runtime.errors import StageError
@@ -86,13 +86,13 @@ def evaluate(
     for name, values in probability.items():
         found["models"][name] |= near_misses(happened, values, when, rings, shares=settings.area_shares)
     fold = np.asarray(held_out["fold"].to_pylist())
-    some_rows = parts(table, outcome, in_test, fold)
-    found["subsets"] = {
-        name: compared(happened[some], {m: p[some] for m, p in probability.items()}, when[some])
-        for name, some in some_rows.items()
-        if measurable(some, happened)
+    subgroups = masks(table, outcome, in_test, fold)
+    found["subgroups"] = {
+        name: compared(happened[mask], {m: p[mask] for m, p in probability.items()}, when[mask])
+        for name, mask in subgroups.items()
+        if measurable(mask, happened)
     }
-    found["subsets_too_small"] = sorted(name for name in some_rows if name not in found["subsets"])
+    found["subgroups_too_small"] = sorted(subgroups.keys() - found["subgroups"].keys())
     flagging = float(np.quantile(probability[SHIPPED], 1 - FLAGGED_SHARE))
     return Evaluation(
         metrics={"theatre": found, "operating_points": {f"top_{100 * FLAGGED_SHARE:g}pct": flagging}},

@@ -1,4 +1,4 @@
-"""Rows of the test -> the parts that matter: each is measured by itself, for a mean hides where a model fails."""
+"""Rows of the test -> subgroups of them: each is measured by itself, for a mean hides where a model fails."""
 
 import re
 
@@ -10,21 +10,21 @@ from pipeline.model import cells as h3cells
 from pipeline.validation.metrics import Floats, Mask
 
 LEAST_POSITIVES = 10
-"""A part with fewer rows that an event followed is not measured: its figures would say nothing."""
+"""A subgroup with fewer rows that an event followed is not measured: its figures would say nothing."""
 
-EFFORT = re.compile(r"(?:patrol|search|clearance)_log1p_decay(\d+)d_ring(\d+)")
-"""Features that say where people looked."""
+EXPOSURE = re.compile(r"(?:patrol|search|clearance)_log1p_decay(\d+)d_ring(\d+)")
+"""Features that count patrols, searches and clearance: the exposure of a cell, where people looked."""
 
 
-def parts(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray) -> dict[str, Mask]:
-    """Return parts of the test rows by name, a mask of shape (test rows,) each.
+def masks(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray) -> dict[str, Mask]:
+    """Return the subgroups of the test rows by name, a mask of shape (test rows,) each.
 
     Parameters
     ----------
     table, outcome, in_test
-        All rows, whether an event followed, and which are of the test.
+        All rows; whether an event followed, and which rows are of the test, shape (n,).
     fold
-        Of each test row, the day of the origin whose model speaks of it.
+        Of each test row, the day of the origin whose model predicts it.
 
     Returns
     -------
@@ -51,18 +51,18 @@ def parts(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray) -> di
     }
 
 
-def measurable(some: Mask, outcome: Mask) -> bool:
-    """Return whether a part holds enough of both classes to be measured."""
-    return int(outcome[some].sum()) >= LEAST_POSITIVES and not bool(outcome[some].all())
+def measurable(mask: Mask, outcome: Mask) -> bool:
+    """Return whether a subgroup holds enough of both classes to be measured."""
+    return int(outcome[mask].sum()) >= LEAST_POSITIVES and not bool(outcome[mask].all())
 
 
 def _exposure(tested: pa.Table) -> dict[str, Mask]:
     """Return the rows by how much the cell was visited, as the features with the longest memory know it."""
-    effort = {name: match for name in tested.column_names if (match := EFFORT.fullmatch(name))}
-    found = {name: int(match[1]) for name, match in effort.items() if match[2] == "0"}
-    if not found:
+    matches = {name: match for name in tested.column_names if (match := EXPOSURE.fullmatch(name))}
+    half_lives = {name: int(match[1]) for name, match in matches.items() if match[2] == "0"}
+    if not half_lives:
         return {}
-    longest = [name for name, half_life in found.items() if half_life == max(found.values())]
+    longest = [name for name, half_life in half_lives.items() if half_life == max(half_lives.values())]
     # each kind has a unit of its own, hours or square metres: their ranks can be added
     visited = np.sum([_rank(tested[name].to_numpy()) for name in longest], axis=0)
     much = visited > np.median(visited[visited > 0]) if (visited > 0).any() else visited > 0
@@ -94,10 +94,10 @@ def _regions(tested: pa.Table) -> dict[str, Mask]:
 
 def _partners(tested: pa.Table, outcome: Mask) -> dict[str, Mask]:
     reporters = tested["reported_by"].combine_chunks().dictionary_encode()
-    told = [frozenset(text.split("+")) for text in reporters.dictionary.to_pylist()]
-    by = np.append(reporters.indices.fill_null(len(told)).to_numpy(), 0)[:-1]
-    found = {}
-    for source in sorted(frozenset().union(*told)):
-        theirs = np.array([source in sources for sources in told] + [False])
-        found[f"partner_{source}"] = ~outcome | theirs[by]
-    return found
+    reported_by = [frozenset(text.split("+")) for text in reporters.dictionary.to_pylist()]
+    row = np.append(reporters.indices.fill_null(len(reported_by)).to_numpy(), 0)[:-1]
+    partners = {}
+    for source in sorted(frozenset().union(*reported_by)):
+        theirs = np.array([source in sources for sources in reported_by] + [False])
+        partners[f"partner_{source}"] = ~outcome | theirs[row]
+    return partners

@@ -73,7 +73,7 @@ def novelties(
     false_flags: float,
     folds: int,
 ) -> dict[str, Any]:
-    """Return how many alarms of groups not seen are called novel, and how many that something was done to.
+    """Return how many alarms of groups not seen are called novel, as measured and perturbed.
 
     Parameters
     ----------
@@ -87,29 +87,29 @@ def novelties(
     Returns
     -------
     dict
-        ``asked`` and ``false_flags``: the share of alarms that may be, and that are called novel, with its interval
-        over groups; ``worst_group``. ``planted``: by what was done to the alarms, the share that is found ``novel``,
-        and ``novel_or_out_of_range``.
+        ``false_flags_limit`` and ``false_flags``: the share of alarms that may be called novel, and the share that is,
+        with its interval over groups; ``worst_group``. ``perturbed``: by the perturbation of the alarms, the share that
+        is called ``novel``, and ``novel_or_out_of_range``.
     """
     names = list(declared)
-    planted = _planted(inputs, np.random.default_rng(settings.seed))
-    scores = {kind: np.empty(len(inputs)) for kind in ("as_measured", *planted)}
+    perturbed = _perturbed(inputs, np.random.default_rng(settings.seed))
+    scores = {kind: np.empty(len(inputs)) for kind in ("as_measured", *perturbed)}
     for name in np.unique(fold):
         held = fold == name
         usual = novelty.fit(inputs[~held], names, group[~held], optional=optional, false_flags=false_flags, folds=folds)
-        for kind, rows in (("as_measured", inputs), *planted.items()):
+        for kind, rows in (("as_measured", inputs), *perturbed.items()):
             scores[kind][held] = usual.of(rows[held])
     flagged = scores.pop("as_measured") > 1
     low, high = (np.array([getattr(entry, side) for entry in declared.values()]) for side in ("low", "high"))
     return {
-        "asked": false_flags,
+        "false_flags_limit": false_flags,
         "false_flags": _share(flagged, group, settings),
         "worst_group": float(max(flagged[group == name].mean() for name in np.unique(group))),
-        "planted": {
+        "perturbed": {
             kind: {
                 "novel": _share(values > 1, group, settings),
                 "novel_or_out_of_range": float(
-                    ((values > 1) | ((planted[kind] < low) | (planted[kind] > high)).any(axis=1)).mean()
+                    ((values > 1) | ((perturbed[kind] < low) | (perturbed[kind] > high)).any(axis=1)).mean()
                 ),
             }
             for kind, values in scores.items()
@@ -117,15 +117,15 @@ def novelties(
     }
 
 
-def _planted(inputs: Floats, random: np.random.Generator) -> dict[str, Floats]:
-    """Return what a sensor that is broken, swapped or used elsewhere could give, by what was done."""
+def _perturbed(inputs: Floats, random: np.random.Generator) -> dict[str, Floats]:
+    """Return what a sensor that is broken, swapped or used elsewhere could give, by the perturbation."""
     spread, columns = np.nanstd(inputs, axis=0), inputs.shape[1]
-    one = np.eye(columns)[random.integers(0, columns, len(inputs))]
+    drawn = np.eye(columns)[random.integers(0, columns, len(inputs))]
     return {
         "twice as large": inputs * 2,
         "half as large": inputs / 2,
         "shifted by two deviations": inputs + 2 * spread,
-        "one input off by five deviations": inputs + 5 * spread * one,
+        "one input off by five deviations": inputs + 5 * spread * drawn,
         "inputs swapped": np.roll(inputs, 1, axis=1),
         "sign reversed": -inputs,
         "each input of another alarm": np.column_stack([random.permutation(column) for column in inputs.T]),

@@ -81,15 +81,15 @@ def comparisons(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
             yield part, found
 
 
-def subsets(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def subgroups(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each part of a comparison's rows in which the models were compared too, however deep it lies.
 
     Examples
     --------
-    >>> list(subsets({"subsets": {"soil": {"clay": {"models": {"lightgbm": {}}}}}}))
+    >>> list(subgroups({"subgroups": {"soil": {"clay": {"models": {"lightgbm": {}}}}}}))
     [('soil clay', {'models': {'lightgbm': {}}})]
     """
-    waiting = [("", found.get("subsets", {}))]
+    waiting = [("", found.get("subgroups", {}))]
     while waiting:
         prefix, inside = waiting.pop()
         for name, part in sorted(inside.items()):

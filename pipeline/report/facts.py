@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subsets
+from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subgroups
 from pipeline.params import Params
 from pipeline.report.drift import Drift, after_the_last_origin, by_group, drift
 from pipeline.report.drivers import Reasons, reasons
@@ -86,7 +86,7 @@ class ModelFacts:
     evidence: Evidence
     verdict: Verdict
     parts: tuple[Part, ...]
-    subsets: tuple[Part, ...]
+    subgroups: tuple[Part, ...]
     plots: tuple[Plot, ...]
     driver_plots: tuple[Plot, ...]
     drivers: tuple[tuple[str, float], ...]
@@ -162,10 +162,10 @@ def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> Model
         evidence=found,
         verdict=gate.judge(found, None, declared.review),
         parts=tuple(_part(name, part) for name, part in comparisons(found.metrics)),
-        subsets=tuple(
-            _part(f"{name}, {subset}".replace("_", " "), inner)
+        subgroups=tuple(
+            _part(f"{name}, {subgroup}".replace("_", " "), inner)
             for name, part in comparisons(found.metrics)
-            for subset, inner in subsets(part)
+            for subgroup, inner in subgroups(part)
         ),
         plots=_plots(paths.evaluation(model), PLOTS),
         driver_plots=_plots(paths.evaluation(model), DRIVER_PLOTS),

@@ -37,13 +37,13 @@ SAYS = {
     "sensor_threat": "The probability that a sensor's alarm is a real hazard, from what the sensor measured.",
 }
 
-SUBSETS = {
+SUBGROUPS = {
     "region": "By region: quarters of the theatre about its middle",
     "exposure": "By exposure: whether anybody is known to have patrolled, searched or cleared the cell",
     "partner": "By partner: rows without an event, and those whose events that partner has reported",
     "origin": "By time: rows that the model of one origin spoke of",
 }
-"""Headings of the parts of a model's rows, by the word that their names begin with."""
+"""Headings of the subgroups of a model's rows, by the word that their names begin with."""
 OTHER = "By what was known of the cell, and the rest"
 
 LIMITS = {
@@ -106,12 +106,12 @@ def better(part: Part) -> str:
     return f"not clearly different from the best baseline, {name} ({numbers})."
 
 
-def grouped(subsets: Iterable[Part]) -> dict[str, list[Part]]:
-    """Return the parts of a model's rows under their headings, the headings always in the same order."""
-    found: dict[str, list[Part]] = {heading: [] for heading in (*SUBSETS.values(), OTHER)}
-    for part in subsets:
+def grouped(subgroups: Iterable[Part]) -> dict[str, list[Part]]:
+    """Return the subgroups of a model's rows under their headings, the headings always in the same order."""
+    found: dict[str, list[Part]] = {heading: [] for heading in (*SUBGROUPS.values(), OTHER)}
+    for part in subgroups:
         first_word = part.name.split(", ")[-1].split(" ")[0]
-        found[SUBSETS.get(first_word, OTHER)].append(part)
+        found[SUBGROUPS.get(first_word, OTHER)].append(part)
     return {heading: parts for heading, parts in found.items() if parts}
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subsets
+from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subgroups
 from pipeline.report.sensor_results import sensor_tables
 
 METRICS = {
@@ -36,9 +36,9 @@ smooth baseline, trees and calibration). The last column is the log-loss of the 
 model, with its 95 % interval by paired block bootstrap (a block is a horizon's cutoffs for area risk, a group for
 alarms): below zero, the shipped model is better. `obs./exp.` is the number of events over the sum of the
 probabilities, of all rows or of the cells that rank in the highest 1 %; *or next to* counts an event in the next cell
-as caught too. Models of area risk, the baselines too, are fitted anew at rolling origins. Parts of the rows:
-*exposure* is how much patrols, searches and clearance visited a cell; a *partner* part leaves out the events that
-this partner did not report.
+as caught too. Models of area risk, the baselines too, are fitted anew at rolling origins. Subgroups: *exposure* is how
+much patrols, searches and clearance visited a cell; a *partner* subgroup leaves out the events that this partner did
+not report.
 """
 
 FEATURES = f"""\
@@ -68,7 +68,7 @@ def results(evaluations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
                 about = model if part == "theatre" else f"{model}, {part}"
                 lines += [f"## {dataset}: {about}".replace("_", " "), "", _about(found), ""]
                 lines += [*_comparison(found), ""]
-                lines += _parts(dict(subsets(found)))
+                lines += _subgroup_table(dict(subgroups(found)))
                 lines += sensor_tables(found)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -118,12 +118,12 @@ def _comparison(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {label} | {' | '.join(numbers)} | {versus} |"
 
 
-def _parts(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    if not parts:
+def _subgroup_table(groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if not groups:
         return []
-    lines = ["| part of the rows | rows | events | obs./exp. | lightgbm | best baseline | | difference |"]
+    lines = ["| subgroup | rows | events | obs./exp. | lightgbm | best baseline | | difference |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
-    for name, part in parts.items():
+    for name, part in groups.items():
         loss = {model: part["models"][model]["log_loss"] for model in (SHIPPED, part["best_baseline"])}
         ours, theirs = (_number(value) for value in loss.values())
         ratio = _number(part["models"][SHIPPED]["observed_over_expected"])

@@ -85,12 +85,12 @@ def _intervals(found: Mapping[str, Any], *, groups: int) -> Iterator[str]:
 
 
 def _novelty(found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"| called unlike the training; meant for {found['asked']:.1%} | share | share, or out of range |"
+    yield f"| called unlike the training; meant for {found['false_flags_limit']:.1%} | share | share, or out of range |"
     yield "| --- | ---: | ---: |"
     flags = found["false_flags"]
     yield f"| as measured, in groups held out | {_with_interval(flags['value'], flags)} | |"
     yield f"| the same, worst group | {found['worst_group']:.3f} | |"
-    for kind, shares in found["planted"].items():
+    for kind, shares in found["perturbed"].items():
         novel = _with_interval(shares["novel"]["value"], shares["novel"])
         yield f"| {kind} | {novel} | {shares['novel_or_out_of_range']:.3f} |"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subsets
+from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subgroups
 from pipeline.params import Review
 from pipeline.review.evidence import Evidence
 from pipeline.storage.marking import Marking
@@ -114,9 +114,9 @@ def _calibrated(part: str, skill: Mapping[str, float], rules: Review) -> Iterato
 
 
 def _nowhere_worse_than_baselines(part: str, found: Mapping[str, Any], rules: Review) -> Iterator[Finding]:
-    for name, subset in subsets(found):
-        best = subset["best_baseline"]
-        loss, theirs = (subset["models"][model]["log_loss"] for model in (SHIPPED, best))
+    for name, subgroup in subgroups(found):
+        best = subgroup["best_baseline"]
+        loss, theirs = (subgroup["models"][model]["log_loss"] for model in (SHIPPED, best))
         yield _not_worse(f"{part}, {name}: not worse than {best}", loss - theirs, rules)
 
 
@@ -126,11 +126,11 @@ def _against(challenger: Evidence, rival: Rival, rules: Review) -> Iterator[Find
     yield Finding(name, rival.high < 0, got, "log-loss difference wholly below 0")
     theirs = dict(comparisons(rival.evidence.metrics))
     for part, found in comparisons(challenger.metrics):
-        before = dict(subsets(theirs.get(part, {})))
-        for subset, here in subsets(found):
-            if subset in before:
-                losses = (where["models"][SHIPPED]["log_loss"] for where in (here, before[subset]))
-                yield _not_worse(f"{part}, {subset}: not worse than the champion", next(losses) - next(losses), rules)
+        before = dict(subgroups(theirs.get(part, {})))
+        for subgroup, here in subgroups(found):
+            if subgroup in before:
+                losses = (where["models"][SHIPPED]["log_loss"] for where in (here, before[subgroup]))
+                yield _not_worse(f"{part}, {subgroup}: not worse than the champion", next(losses) - next(losses), rules)
 
 
 def _not_worse(rule: str, difference: float, rules: Review) -> Finding:

@@ -80,7 +80,8 @@ def folds(model: str, held_out: pa.Table, fit: Mapping[str, Any], metrics: Mappi
         What `evaluate` wrote: where it compares the rows of an origin with baselines, so does the origin's run.
     """
     origins = {origin["day"]: origin for origin in fit.get("origins", [])}
-    compared = {name: part for _, found in provenance.comparisons(metrics) for name, part in provenance.subsets(found)}
+    comparisons = [found for _, found in provenance.comparisons(metrics)]
+    compared = {name: part for found in comparisons for name, part in provenance.subgroups(found)}
     fold = np.asarray(held_out["fold"].to_pylist())
     label, probability = held_out["label"].to_numpy() == 1, expit(held_out["log_odds"].to_numpy())
     for name in np.unique(fold).tolist():

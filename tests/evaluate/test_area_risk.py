@@ -1,4 +1,4 @@
-"""Evaluation of the area model: planted leaks are caught, baselines learn from the same rows, the oracle is read."""
+"""Evaluation of the area model: leaks are caught, baselines learn from the same rows, the oracle is read."""
 
 from typing import Any
 
@@ -116,15 +116,15 @@ def test_every_model_is_measured_on_the_same_rows(table: pa.Table) -> None:
         part["models"]["decayed_counts"]["hit_rate_5pct_within_1"] >= part["models"]["decayed_counts"]["hit_rate_5pct"]
     )
     assert "oracle_share" not in part
-    history = part["subsets"]["cells_with_history"]
+    history = part["subgroups"]["cells_with_history"]
     assert 0 < history["rows"] < part["rows"]
     assert 0 < found["operating_points"]["top_1pct"] < 1
 
 
 def test_every_part_that_holds_enough_is_measured_and_the_others_are_named(table: pa.Table) -> None:
     found = evaluate(table, held_out(table), fitted())["theatre"]
-    parts = found["subsets"]
-    regions = {name for name in {*parts, *found["subsets_too_small"]} if name.startswith("region_")}
+    parts = found["subgroups"]
+    regions = {name for name in {*parts, *found["subgroups_too_small"]} if name.startswith("region_")}
     assert regions == {f"region_{a}_{b}" for a in ("north", "south") for b in ("east", "west")}
     assert {f"origin_{day}" for day in ORIGINS} <= set(parts)
     assert sum(parts[f"origin_{day}"]["rows"] for day in ORIGINS) == found["rows"]
@@ -136,7 +136,7 @@ def test_every_part_that_holds_enough_is_measured_and_the_others_are_named(table
     assert (
         max(part["positives"] for part in partners) < found["positives"] <= sum(part["positives"] for part in partners)
     )
-    assert not set(parts) & set(found["subsets_too_small"])
+    assert not set(parts) & set(found["subgroups_too_small"])
 
 
 def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table) -> None:

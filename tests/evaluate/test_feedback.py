@@ -1,4 +1,4 @@
-"""Patrols that go where the last ones found something: who follows the risk at even effort is not led in a circle."""
+"""Patrols that go where the last ones found something: who follows the risk at even exposure is not led in a circle."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -141,11 +141,11 @@ def counted(now: pa.Table, _model: Model, _fit: Row) -> np.ndarray:
     return now["label_log1p_decay365d_ring0"].to_numpy()
 
 
-def at_even_effort(now: pa.Table, model: Model, fit: Row) -> np.ndarray:
-    return explain.log_odds(risk_surface.even_effort(now), model.booster, fit)
+def at_even_exposure(now: pa.Table, model: Model, fit: Row) -> np.ndarray:
+    return explain.log_odds(risk_surface.even_exposure(now), model.booster, fit)
 
 
-RISKS = {"counts": counted, "even effort": at_even_effort}
+RISKS = {"counts": counted, "even exposure": at_even_exposure}
 
 
 def again(went: np.ndarray) -> float:
@@ -161,13 +161,13 @@ def over_the_rest(risk: np.ndarray, went: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_patrols_sent_by_the_risk_at_even_effort_do_not_make_a_hot_spot_confirm_itself(seed: int) -> None:
+def test_patrols_sent_by_the_risk_at_even_exposure_do_not_make_a_hot_spot_confirm_itself(seed: int) -> None:
     by_counts, on_map, *_ = fed_back(seed, "counts")
     known = np.expm1(on_map["label_log1p_decay365d_ring0"].to_numpy())
     # the plain map sends them in a circle, and takes what they find there for a hot spot
     assert again(by_counts) > 0.85
     assert over_the_rest(known, by_counts) > 3
     # the model sees little more risk where it sent them than elsewhere, and sends them on
-    went, now, fit, model = fed_back(seed, "even effort")
-    assert over_the_rest(expit(at_even_effort(now, model, fit)), went) < 1.5
+    went, now, fit, model = fed_back(seed, "even exposure")
+    assert over_the_rest(expit(at_even_exposure(now, model, fit)), went) < 1.5
     assert again(went) < again(by_counts) - 0.1

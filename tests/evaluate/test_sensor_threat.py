@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.evaluate import oracle, sensor_baselines, sensor_threat, uncertainty
 from pipeline.evaluate.grouped import group_skill
-from pipeline.model.provenance import subsets
+from pipeline.model.provenance import subgroups
 from pipeline.params import Evaluate, Measured
 from pipeline.report.sensor_results import sensor_tables
 from pipeline.runtime.errors import StageError
@@ -108,7 +108,7 @@ def test_metrics_have_the_keys_that_machines_read(found: dict) -> None:
     assert part["without"]["emi"]["log_loss"] > ours["log_loss"]
     # beside the grouped figures, and nowhere where a gate or a table would take it for one of them
     assert set(part["random_split"]) == {"flattering", "skill"}
-    assert "random_split" not in dict(subsets(part))
+    assert "random_split" not in dict(subgroups(part))
     assert "fusion" not in part
 
 
@@ -130,10 +130,10 @@ def test_intervals_and_false_flags_are_counted_by_group(found: dict) -> None:
     assert held["bins_held"] == held["groups_held"] == 1
     assert flags["false_flags"]["low"] <= flags["false_flags"]["value"] <= flags["worst_group"]
     assert flags["false_flags"]["value"] < 0.06
-    shifted = flags["planted"]["one input off by five deviations"]
+    shifted = flags["perturbed"]["one input off by five deviations"]
     assert 0.3 < shifted["novel"]["value"] <= shifted["novel_or_out_of_range"] <= 1
     page = "\n".join(sensor_tables(found["magnetometer"]))
-    assert f"| sign reversed | {flags['planted']['sign reversed']['novel']['value']:.3f} [" in page
+    assert f"| sign reversed | {flags['perturbed']['sign reversed']['novel']['value']:.3f} [" in page
 
 
 def test_intervals_that_lie_beside_the_truth_hold_none_of_it() -> None:

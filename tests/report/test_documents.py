@@ -71,7 +71,7 @@ def test_an_interval_that_holds_zero_is_said_to_do_so() -> None:
 
 
 def test_the_parts_of_the_rows_are_listed() -> None:
-    found = comparison(subsets={"cells_ever_hit": comparison()})
+    found = comparison(subgroups={"cells_ever_hit": comparison()})
     page = results.results({"d": {"area_risk_28d": {"theatre": found}}})
     assert "| cells ever hit | 23,544 | 923 | 1.10 | 0.1176 | decayed_counts | 0.1190 |" in page
 

@@ -115,8 +115,8 @@ def test_a_baseline_that_may_be_as_good_breaks_the_rule_but_the_oracle_is_none(f
 def test_a_part_where_it_is_worse_is_named_however_deep_it_lies(found) -> None:
     part = found.metrics[PART]
     models = {"lightgbm": {"log_loss": 0.52}, "base_rate": {"log_loss": 0.5}}
-    subsets = {"soil": {"clay": {"models": models, "best_baseline": "base_rate"}}}
-    worse = dataclasses.replace(found, metrics={PART: {**part, "subsets": subsets}})
+    subgroups = {"soil": {"clay": {"models": models, "best_baseline": "base_rate"}}}
+    worse = dataclasses.replace(found, metrics={PART: {**part, "subgroups": subgroups}})
     assert broken(worse, ece_at_most=0.1) == [f"{PART}, soil clay: not worse than base_rate"]
     assert broken(worse, ece_at_most=0.1, subset_worse_by_at_most=0.03) == []
 

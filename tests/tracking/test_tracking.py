@@ -104,7 +104,7 @@ def test_an_origins_run_says_how_its_model_was_fitted_and_by_how_much_it_is_bett
     ]
     difference = {"value": -0.2, "low": -0.3, "high": -0.1}
     part = {"models": {"lightgbm": {}}, "best_baseline": "hawkes", "log_loss_difference": difference}
-    metrics = {"theatre": {"models": {"lightgbm": {}}, "subsets": {"origin_2022-07-02": part}}}
+    metrics = {"theatre": {"models": {"lightgbm": {}}, "subgroups": {"origin_2022-07-02": part}}}
     first, second = folds.folds("area_risk_28d", table, {"origins": origins}, metrics)
     assert first.name == "area_risk_28d origin 2022-04-02: log-loss 0.3133 on 50 rows"  # ln(1 + exp(-1))
     assert "roc_auc" not in first.metrics  # nothing happened

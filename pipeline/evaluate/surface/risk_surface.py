@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
-from pipeline.evaluate.subgroups import EFFORT
+from pipeline.evaluate.subgroups import EXPOSURE
 from pipeline.evaluate.surface import risk_interval
 from pipeline.model import cells as h3cells
 from pipeline.model.explain import Scores, log_odds, score
@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
         pa.field("probability", pa.float64(), nullable=False),
         pa.field("probability_low", pa.float64(), nullable=False),
         pa.field("probability_high", pa.float64(), nullable=False),
-        pa.field("probability_even_effort", pa.float64(), nullable=False),
+        pa.field("probability_even_exposure", pa.float64(), nullable=False),
         pa.field("drivers", pa.list_(pa.struct([("family", pa.string()), ("log_odds", pa.float64())])), nullable=False),
         pa.field("originator", pa.string(), nullable=False),
         pa.field("releasable_to", pa.list_(pa.string()), nullable=False),
@@ -167,7 +167,7 @@ def build(
         "probability": expit(scores.log_odds),
         "probability_low": low,
         "probability_high": high,
-        "probability_even_effort": expit(log_odds(even_effort(rows), booster, fit)),
+        "probability_even_exposure": expit(log_odds(even_exposure(rows), booster, fit)),
         "drivers": pa.array(drivers(scores), SCHEMA.field("drivers").type),
     }
     same = {
@@ -183,14 +183,14 @@ def build(
     return Surface(table, valid, int(fit["horizon_days"]), marking, simulated)
 
 
-def even_effort(rows: pa.Table) -> pa.Table:
+def even_exposure(rows: pa.Table) -> pa.Table:
     """Return the rows as if patrols, searches and clearance had gone to every cell alike: at their mean of the rows.
 
     What is found follows where people look. A planner who looks where the risk is high, and takes what is found there
-    for the next risk, makes a hot spot confirm itself; who looks by the risk at even effort does not.
+    for the next risk, makes a hot spot confirm itself. A planner who looks by the risk at even exposure does not.
     """
     for place, name in enumerate(rows.column_names):
-        if EFFORT.match(name):
+        if EXPOSURE.match(name):
             mean = np.full(rows.num_rows, rows[name].to_numpy().mean(dtype=np.float64), dtype=np.float32)
             rows = rows.set_column(place, name, pa.array(mean))
     return rows
