@@ -150,7 +150,7 @@ def _contract(x: np.ndarray) -> Contract:
         operating_points={"even": 0.5},
         base_rate=0.5,
         takes_prior=False,
-        caution=None,
+        uncertainty=None,
         horizon_days=28,
         training_data_digest=digest,
         booster_digest=digest,

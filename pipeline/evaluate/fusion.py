@@ -13,7 +13,7 @@ from pipeline.evaluate.grouped import group_skill
 from pipeline.params import Evaluate
 from pipeline.validation.bootstrap import mean_difference
 from pipeline.validation.metrics import Floats, Mask, row_log_loss
-from threat_scorer.scoring.prediction import fuse
+from threat_scorer.scoring.decision import fuse
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
     *,
     group_area_m2: float | None = None,
 ) -> dict[str, Any]:
-    """Return the skill of `threat_scorer.scoring.prediction.fuse` where the prior of each alarm is known for certain.
+    """Return the skill of `threat_scorer.scoring.decision.fuse` where the prior of each alarm is known for certain.
 
     Parameters
     ----------

@@ -61,7 +61,8 @@ def build(
     log-odds, fused with the model's own; not given, those of the base rate stand in, which changes nothing.
 
     With an interval and novelty, an optional input `assess`, false unless given, and the outputs `interval` (rows, 2),
-    lower and upper probability, and `novelty` (rows, 1), unlike the training above 1; with reasons, `explain` and
+    lower and upper probability, `own_log_odds` (rows, 1), those without a prior, and `novelty` (rows, 1), unlike the
+    training above 1; with reasons, `explain` and
     `contributions` (rows, features): log-odds that each feature adds to what is expected of a typical row. Not asked
     for, these outputs have no rows.
     """

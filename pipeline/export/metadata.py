@@ -17,7 +17,7 @@ from pipeline.runtime.errors import StageError
 from threat_scorer.marking import Marking
 from threat_scorer.scoring import contract as contracts
 from threat_scorer.scoring import golden as goldens
-from threat_scorer.scoring.contract import Caution, Contract, Input
+from threat_scorer.scoring.contract import Contract, Input, UncertaintyPolicy
 from threat_scorer.scoring.features import assemble
 from threat_scorer.scoring.golden import Golden
 from threat_scorer.scoring.kinds import kind_of
@@ -57,7 +57,7 @@ def contract(
         operating_points=dict(operating_points),
         base_rate=float(fit["base_rate"]),
         takes_prior=kind_of(model) == "sensor_threat",
-        caution=_caution(params, fit),
+        uncertainty=_uncertainty(params, fit),
         horizon_days=fit.get("horizon_days"),
         training_data_digest=fit["features_digest"],
         booster_digest=booster_digest,
@@ -82,11 +82,11 @@ def golden(model: ModelProto, contract: Contract, made: Rows) -> Golden:
     _, features = assemble(contract.model, inputs)
     opened = session(model)
     probability, log_odds = run(opened, features)
-    caution = None
-    if contract.caution:
+    uncertainty = None
+    if contract.uncertainty:
         interval, novelty = opened.run(["interval", "novelty"], {**as_read(opened, features), "assess": np.array(True)})
-        caution = np.concatenate([interval, novelty], axis=1)
-    return Golden(features, probability.astype(np.float32), log_odds.astype(np.float32), caution)
+        uncertainty = np.concatenate([interval, novelty], axis=1)
+    return Golden(features, probability.astype(np.float32), log_odds.astype(np.float32), uncertainty)
 
 
 def described(model: ModelProto, contract: Contract, golden: Golden) -> bytes:
@@ -112,10 +112,10 @@ def agree_on_features(named: Mapping[str, Sequence[str]]) -> None:
             raise StageError(f"{where}: {difference}, as in {first}; run features and train again")
 
 
-def _caution(params: Params, fit: Mapping[str, Any]) -> Caution | None:
+def _uncertainty(params: Params, fit: Mapping[str, Any]) -> UncertaintyPolicy | None:
     if "interval" not in fit or "novelty" not in fit:
         return None
-    return Caution(
+    return UncertaintyPolicy(
         interval_level=fit["interval"]["level"],
         false_flags=fit["novelty"]["false_flags"],
         abstains=params.export.on_novel == "abstain",

@@ -56,7 +56,7 @@ def add_assessment(
     sums: str,
     clipped: str,
 ) -> None:
-    """Add the outputs `interval` and `novelty`, as far as the model has them, for who asks by the input `assess`.
+    """Add the outputs `interval`, `own_log_odds` and `novelty`, as far as the model has them: the input `assess` asks.
 
     Parameters
     ----------
@@ -68,7 +68,9 @@ def add_assessment(
     if interval:
         own = add_log_odds(branch, formula, sums, clipped, "intercept", "own")  # whatever the prior
         _add_interval(branch, formula, interval, own)
-        columns["interval"] = 2
+        own_clipped = branch.limited(own, formula.limit, "own_clipped")
+        branch.add("Cast", own_clipped, output="own_log_odds_asked", to=branch.kind)
+        columns |= {"interval": 2, "own_log_odds": 1}
     if novelty:
         _add_novelty(branch, novelty, clipped)
         columns["novelty"] = 1

@@ -57,7 +57,7 @@ def main() -> None:
     for _ in range(WARM_UP_ROWS + ROWS):
         values = [rng.uniform(entry.low, entry.high) for entry in model.contract.inputs]
         start = time.perf_counter()
-        model.score_row(values)
+        model.predict_row(values)
         seconds.append(time.perf_counter() - start)
     median_s = sorted(seconds[WARM_UP_ROWS:])[ROWS // 2]
     used = Used(row_ms=1e3 * median_s, session_mib=(_memory_kib("VmHWM") - before_kib) / 1024)

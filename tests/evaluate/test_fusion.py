@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from pipeline.evaluate import fusion
 from pipeline.params import Evaluate
 from pipeline.simulate import sensors
-from threat_scorer.scoring.prediction import fuse
+from threat_scorer.scoring.decision import fuse
 
 SETTINGS = Evaluate(
     area_shares=[0.01],

@@ -26,7 +26,7 @@ from threat_scorer.errors import BundleError
 from threat_scorer.marking import Marking
 from threat_scorer.run.clock import Moment
 from threat_scorer.run.record_scorer import Answerer
-from threat_scorer.scoring.contract import Caution, Contract, Input
+from threat_scorer.scoring.contract import Contract, Input, UncertaintyPolicy
 from threat_scorer.scoring.features import FeatureError, assemble
 from threat_scorer.scoring.stream import Counts, score_stream
 
@@ -201,7 +201,7 @@ def contract(*, abstains: bool) -> Contract:
         operating_points={"balanced": 0.5},
         base_rate=BASE_RATE,
         takes_prior=True,
-        caution=Caution(0.9, 0.02, abstains=abstains),
+        uncertainty=UncertaintyPolicy(0.9, 0.02, abstains=abstains),
         horizon_days=None,
         training_data_digest="sha256:" + "0" * 64,
         booster_digest="sha256:" + "1" * 64,
@@ -234,18 +234,18 @@ def test_a_scorer_says_interval_and_novelty_when_asked(bundles, reference) -> No
     scorer = bundles[False]
     records = [USUAL, UNUSUAL, FAR]
     columns = {name: [record[name] for record in records] for name in NAMES}
-    assert scorer.score("sensor_threat", columns).caution is None
-    scores = scorer.score("sensor_threat", columns, cautious=True)
-    assert scores.caution is not None
-    assert scores.caution.novel.tolist() == [False, True, True]
+    assert scorer.score("sensor_threat", columns).uncertainty is None
+    scores = scorer.score("sensor_threat", columns, uncertainty=True)
+    assert scores.uncertainty is not None
+    assert scores.uncertainty.novel.tolist() == [False, True, True]
     rows = np.array([[record[name] for name in NAMES] for record in records], np.float64)
-    np.testing.assert_allclose(scores.caution.novelty, held_to.novelty.of(rows), rtol=1e-5)
-    assert (scores.caution.low <= scores.probability).all()
-    assert (scores.probability <= scores.caution.high).all()
+    np.testing.assert_allclose(scores.uncertainty.novelty, held_to.novelty.of(rows), rtol=1e-5)
+    assert (scores.uncertainty.low <= scores.probability).all()
+    assert (scores.probability <= scores.uncertainty.high).all()
     for i, record in enumerate(records):
-        alone = scorer.score_record("sensor_threat", record, cautious=True)
+        alone = scorer.score_record("sensor_threat", record, uncertainty=True)
         assert alone.probability == scores.probability[i] == scorer.score_record("sensor_threat", record).probability
-        assert alone.caution == tuple(column[i] for column in scores.caution)
+        assert alone.uncertainty == tuple(column[i] for column in scores.uncertainty)
 
 
 def test_a_prior_is_fused_and_without_one_the_base_rate_stands_in(bundles) -> None:
@@ -253,14 +253,14 @@ def test_a_prior_is_fused_and_without_one_the_base_rate_stands_in(bundles) -> No
     columns = {name: [USUAL[name]] * 4 for name in NAMES}
     priors = [np.nan, logit(BASE_RATE), 1.5, 40.0]
     own = scorer.score("sensor_threat", columns).log_odds[0]
-    fused = scorer.score("sensor_threat", columns, prior_log_odds=priors, cautious=True)
+    fused = scorer.score("sensor_threat", columns, prior_log_odds=priors, uncertainty=True)
     np.testing.assert_allclose(fused.log_odds, [own, own, own + 1.5 - logit(BASE_RATE), 6.0], atol=1e-5)
-    assert fused.caution is not None
-    assert (fused.caution.low <= fused.probability).all()
+    assert fused.uncertainty is not None
+    assert (fused.uncertainty.low <= fused.probability).all()
     alone = scorer.score_record("sensor_threat", USUAL, prior_log_odds=1.5)
     assert alone.log_odds == fused.log_odds[2]
     # a prior that was given once is forgotten
-    assert scorer.score_record("sensor_threat", USUAL, cautious=True).log_odds == own
+    assert scorer.score_record("sensor_threat", USUAL, uncertainty=True).log_odds == own
     with pytest.raises(FeatureError, match=r"prior_log_odds: got shape \(1,\); expected shape \(4,\)"):
         scorer.score("sensor_threat", columns, prior_log_odds=[0.0])
 
@@ -269,12 +269,12 @@ def test_a_model_that_abstains_gives_no_probability_for_what_is_unlike_its_train
     scorer = bundles[True]
     columns = {name: [record[name] for record in (USUAL, UNUSUAL, FAR)] for name in NAMES}
     scores = scorer.score("sensor_threat", columns)
-    assert scores.caution is not None
-    assert np.isnan(scores.probability).tolist() == scores.caution.abstained.tolist() == [False, True, True]
+    assert scores.uncertainty is not None
+    assert np.isnan(scores.probability).tolist() == scores.uncertainty.abstained.tolist() == [False, True, True]
     for record, silent in ((USUAL, False), (UNUSUAL, True), (FAR, True)):
         score = scorer.score_record("sensor_threat", record)
-        assert score.caution is not None
-        assert (np.isnan(score.probability), score.caution.abstained) == (silent, silent)
+        assert score.uncertainty is not None
+        assert (np.isnan(score.probability), score.uncertainty.abstained) == (silent, silent)
 
 
 def test_a_stream_says_what_is_novel_and_abstains_by_policy(bundles) -> None:

@@ -21,9 +21,9 @@ def test_the_reasons_that_a_device_gives_add_up_to_its_log_odds(small_chain: Pro
     rest = []
     for _ in range(50):
         values = [float(rng.uniform(entry.low, entry.high)) for entry in model.contract.inputs]
-        contributions = model.contributions_row(values)
+        contributions = model.predict_row(values, contributions=True).contributions
         assert contributions is not None
-        log_odds = model.score_row(values)[1]
+        log_odds = model.predict_row(values).log_odds
         if abs(log_odds) < LIMIT:  # held there, it no longer is the sum
             rest.append(log_odds - contributions.sum(dtype=np.float64))
     assert len(rest) > 10

@@ -20,7 +20,7 @@ from threat_scorer.bundle.prior import Prior, PriorError
 from threat_scorer.device import slots
 from threat_scorer.device.provisioning import commission
 from threat_scorer.errors import RecordError
-from threat_scorer.scoring.prediction import fuse
+from threat_scorer.scoring.decision import fuse
 from threat_scorer.scoring.scorer import Scorer
 
 TERMS = PriorTerms("2026-01-01T00:00:00Z", "2026-01-29T00:00:00Z", 5)

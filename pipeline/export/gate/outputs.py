@@ -68,7 +68,7 @@ def check_outputs(
         inputs["prior_log_odds"] = prior[:, None]
     if interval or novelty:
         inputs["assess"] = np.array(True)
-        names += [name for name in ("interval", "novelty") if getattr(reference, name)]
+        names += [*(("interval", "own_log_odds") if interval else ()), *(("novelty",) if novelty else ())]
     given = dict(zip(names, model.run(names, inputs), strict=True))
     shift = formula.shift(prior)
     expected = expit(formula.log_odds(own, prior))
@@ -76,6 +76,9 @@ def check_outputs(
         given["probability"][:, 0], expected, tolerance, what="probability with a prior", where=where, start=start
     )
     if interval:
+        without = expit(given["own_log_odds"][:, 0].astype(np.float64))
+        expected = expit(formula.clip(own))
+        assert_close(without, expected, tolerance, what="probability without a prior", where=where, start=start)
         # a step of the table may begin between the two sums: either side of it will do
         near = [interval.of(own + side * tolerance * np.maximum(1, np.abs(own))) for side in (-1, 0, 1)]
         for column, side in enumerate(("lower", "upper")):

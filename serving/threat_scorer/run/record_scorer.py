@@ -7,7 +7,7 @@ import reprlib
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import isnan, log
+from math import isnan
 from typing import Any, Literal
 
 import numpy as np
@@ -19,10 +19,10 @@ from threat_scorer.run.config.settings import Position
 from threat_scorer.run.outbox.outbox import Entry
 from threat_scorer.run.sensor_monitor import Watch
 from threat_scorer.scoring.contract import Contract
+from threat_scorer.scoring.decision import Prediction, decide, logit, predict
 from threat_scorer.scoring.explanations import Reasons
 from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong
-from threat_scorer.scoring.model import NOVEL, Model
-from threat_scorer.scoring.prediction import fuse
+from threat_scorer.scoring.model import Model
 from threat_scorer.scoring.records import parse_record, record_id
 from threat_scorer.scoring.rounding import shortest
 
@@ -112,7 +112,7 @@ class Answerer:
         self._position = None if position is None else asdict(position)
         self._horizon_s = None if contract.horizon_days is None else contract.horizon_days * 86_400.0
         self._reasons = Reasons(contract) if reasons != "none" else None
-        self._reasons_of_alarms_only = reasons == "alarms"
+        self._explains_all = reasons == "all" or (reasons == "alarms" and self._point is None)
         version = contract.booster_digest.removeprefix("sha256:")[:12]
         self._of = {"device": device, "model": contract.model, "model_version": version, "bundle": bundle}
         self._tail: dict[str, Any] = {
@@ -172,20 +172,25 @@ class Answerer:
             raise RecordError(f"id: got {reprlib.repr(identity)}; expected at most {LONGEST_ID} characters, or 64 bits")
         observed, doubtful = _observed(record, moment)
         prior, doubt = self._prior_at(record, moment)
-        probability, log_odds, caution = self._scored(values, outside, prior)
+        output = self._model.predict_row(values, prior, uncertainty=True, contributions=self._explains_all)
+        prediction = predict(output, bool(outside), abstains=contract.abstains)
+        uncertainty = _uncertainty(prediction, outside)
         said: dict[str, Any] = {"type": "score", "id": identity, "input": self._source, "observed_at": observed}
         said |= {"scored_at": iso(moment.at), **_time_doubt(moment.uncertain or doubtful)}
-        parts: dict[str, Any] = {"sensor_log_odds": _rounded(log_odds)}
+        parts: dict[str, Any] = {"sensor_log_odds": _rounded(prediction.own_log_odds)}
         if prior is not None:
             parts["prior_log_odds"] = _rounded(prior)
-        shown = _rounded(probability)
-        said |= {"probability": shown, "likelihood": likelihood(shown), "parts": parts, **caution}
+        shown = _rounded(prediction.probability)
+        said |= {"probability": shown, "likelihood": likelihood(shown), "parts": parts, **uncertainty}
         alarm = None
         if self._point:
-            name, threshold = self._point
-            alarm = probability >= threshold
-            said["decision"] = {"alarm": alarm, "operating_point": name, "threshold": threshold}
-        said |= self._reasons_for(values, prior, alarm=alarm)
+            decision = decide(prediction.probability, *self._point)
+            alarm, said["decision"] = decision.alarm, decision._asdict()
+        if self._reasons and not self._explains_all and alarm:
+            output = self._model.predict_row(values, contributions=True)
+        if self._reasons and output.contributions is not None:
+            place = None if prior is None else prior - logit(contract.base_rate)
+            said["reasons"] = list(self._reasons.words(values, output.contributions, place=place))
         said |= self._place(record)
         if self._horizon_s is not None:
             said["expires_at"] = iso(moment.at + self._horizon_s)
@@ -198,17 +203,6 @@ class Answerer:
         if self._watch and (faults := self._watch.see(values, outside)):
             said["degraded"] = list(faults)
         return {**said, **self._of, **self._tail}, shown
-
-    def _reasons_for(self, values: list[float], prior: float | None, *, alarm: bool | None) -> dict[str, Any]:
-        """Return the strongest reasons in words; nothing where the model cannot say, or nobody asked."""
-        if self._reasons is None or (self._reasons_of_alarms_only and alarm is False):
-            return {}
-        contributions = self._model.contributions_row(values)
-        if contributions is None:
-            return {}
-        base_rate = self._model.contract.base_rate
-        place = None if prior is None else prior - log(base_rate / (1 - base_rate))
-        return {"reasons": list(self._reasons.words(values, contributions, place=place))}
 
     def _place(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return where it was observed; a position that cannot be is no reason to lose an alarm."""
@@ -223,24 +217,6 @@ class Answerer:
                 return {"position_doubt": f"{name}: not within {low} to {high}"}
             found[name] = value
         return {"position": found}
-
-    def _scored(
-        self, values: list[float], outside: tuple[str, ...], prior: float | None
-    ) -> tuple[float, float, dict[str, Any]]:
-        """Return the probability, the model's own log-odds, and how far they are to be trusted."""
-        probability, log_odds = self._model.score_row(values)
-        contract = self._model.contract
-        if prior is not None:
-            probability = fuse(log_odds, prior, base_rate=contract.base_rate).probability
-        if contract.caution is None:
-            return probability, log_odds, {}
-        found = self._model.assess_row(values, prior)
-        novel = found.novelty > NOVEL or bool(outside)
-        novelty = _rounded(found.novelty)
-        if novel and contract.abstains:
-            raise ScoringError(f"abstained: unlike the training (novelty {novelty}, out of range {list(outside)})")
-        caution = {"interval": [_rounded(found.low), _rounded(found.high)], "novelty": novelty}
-        return probability, log_odds, {**caution, **({"novel": True} if novel else {})}
 
     def _prior_at(self, record: Mapping[str, Any], moment: Moment) -> tuple[float | None, str | None]:
         """Return the log-odds of the record's cell beforehand, and what is wrong: it costs no score."""
@@ -258,6 +234,19 @@ class Answerer:
         if moment.uncertain or moment.at < parse_iso(self._prior.terms.until):
             return prior, None
         return prior, f"it spoke of a period until {self._prior.terms.until}"
+
+
+def _uncertainty(prediction: Prediction[float, bool], outside: tuple[str, ...]) -> dict[str, Any]:
+    """Return how far the probability is to be trusted; raise `ScoringError` where the model abstained."""
+    if prediction.uncertainty is None:
+        return {}
+    low, high, novelty, novel, abstained = prediction.uncertainty
+    if abstained:
+        raise ScoringError(
+            f"abstained: unlike the training (novelty {_rounded(novelty)}, out of range {list(outside)})"
+        )
+    interval = {"interval": [_rounded(low), _rounded(high)], "novelty": _rounded(novelty)}
+    return {**interval, "novel": True} if novel else interval
 
 
 def _time_doubt(uncertain: bool) -> dict[str, bool]:

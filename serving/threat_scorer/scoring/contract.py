@@ -18,7 +18,7 @@ from threat_scorer.parsing.typed_fields import FieldError
 KEY = "threat_scorer_contract"
 """Key of the contract in the ONNX file's ``metadata_props``."""
 
-VERSION = 2
+VERSION = 3
 
 LARGEST_FLOAT32 = float.fromhex("0x1.fffffep127")
 
@@ -57,15 +57,15 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Caution:
-    """How a model doubts itself: its outputs `interval` and `novelty`, given when asked for."""
+class UncertaintyPolicy:
+    """What a model's outputs `interval` and `novelty` promise, and whether the model abstains by them."""
 
     interval_level: float
     """Share of groups (soils, lanes) never seen whose probability the interval is meant to hold."""
     false_flags: float
     """Share of alarms of groups held out that were called novel."""
     abstains: bool
-    """Whether a record unlike the training gets no probability."""
+    """Whether the model withholds the probability of a record unlike the training."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Contract:
     dataset: str
     simulated: bool
     inputs: tuple[Input, ...]
-    """What a record holds."""
+    """The values of a record."""
     features: tuple[str, ...]
     """Columns of the graph's input, in order: made of the inputs by `threat_scorer.scoring.features`."""
     operating_points: dict[str, float]
@@ -85,10 +85,10 @@ class Contract:
     """Share of positives in the training rows."""
     takes_prior: bool
     """Whether the log-odds of the record's place may be given, to be fused with the model's own."""
-    caution: Caution | None
-    """None where the model says neither interval nor novelty."""
+    uncertainty: UncertaintyPolicy | None
+    """None where the model gives neither interval nor novelty."""
     horizon_days: int | None
-    """Period ahead that the probability speaks of; None where it speaks of the record itself."""
+    """Period ahead that the probability is about; None where it is about the record itself."""
     training_data_digest: str
     booster_digest: str
     params_digest: str
@@ -97,8 +97,8 @@ class Contract:
 
     @property
     def abstains(self) -> bool:
-        """Whether what is unlike the training gets no probability."""
-        return self.caution is not None and self.caution.abstains
+        """Whether the model withholds the probability of what is unlike the training."""
+        return self.uncertainty is not None and self.uncertainty.abstains
 
     def to_json(self) -> str:
         """Return the contract as JSON, the same bytes for the same contract."""
@@ -118,8 +118,9 @@ class Contract:
         except JSONError as error:
             raise ContractError(f"contract: {error}") from None
         if isinstance(value, dict) and value.get("version") != VERSION:
-            # said first: the fields of another version differ, and their names would mislead
-            raise ContractError(f"contract version: got {value.get('version')!r}; this scorer reads {VERSION}")
+            # before all else: the fields of another version differ, and their names would mislead
+            got = value.get("version")
+            raise ContractError(f"contract version: got {got!r}; expected {VERSION}: export the model again")
         try:
             contract = typed_fields.read(cls, value, "contract")
         except FieldError as error:
@@ -143,10 +144,10 @@ class Contract:
         for name, point in self.operating_points.items():
             _expect(0 <= point <= 1, f"operating point {name}", point, "0 to 1")
         _expect(0 < self.base_rate < 1, "base_rate", self.base_rate, "between 0 and 1")
-        if self.caution:
+        if self.uncertainty:
             for name in ("interval_level", "false_flags"):
-                share = getattr(self.caution, name)
-                _expect(0 < share < 1, f"caution {name}", share, "between 0 and 1")
+                share = getattr(self.uncertainty, name)
+                _expect(0 < share < 1, f"uncertainty {name}", share, "between 0 and 1")
         _expect(self.horizon_days is None or self.horizon_days > 0, "horizon_days", self.horizon_days, "over 0")
         _expect(self.marking.tlp in TLP, "marking tlp", self.marking.tlp, f"one of {', '.join(TLP)}")
 

@@ -22,7 +22,7 @@ class GoldenError(ValueError):
 
 @dataclass(frozen=True)
 class Golden:
-    """Rows and what the model gave for them where it was made."""
+    """Rows, and the numbers that the model gave for them where it was made."""
 
     features: npt.NDArray[np.float32]
     """(rows, features), NaN where missing."""
@@ -30,14 +30,14 @@ class Golden:
     """(rows,)"""
     log_odds: npt.NDArray[np.float32]
     """(rows,)"""
-    caution: npt.NDArray[np.float32] | None = None
+    uncertainty: npt.NDArray[np.float32] | None = None
     """(rows, 3) both ends of the interval, and novelty; None where the model gives none."""
 
     def to_json(self) -> str:
         """Return the rows as JSON: each array as base64 of its little-endian float32 bytes, row after row."""
         arrays = {"features": self.features, "probability": self.probability, "log_odds": self.log_odds}
-        if self.caution is not None:
-            arrays["caution"] = self.caution
+        if self.uncertainty is not None:
+            arrays["uncertainty"] = self.uncertainty
         encoded = {name: base64.b64encode(a.astype("<f4").tobytes()).decode("ascii") for name, a in arrays.items()}
         return json.dumps({"rows": len(self.features), **encoded}, sort_keys=True)
 
@@ -62,12 +62,12 @@ class Golden:
             features, probability, log_odds = (
                 _decoded(value[name]) for name in ("features", "probability", "log_odds")
             )
-            caution = _decoded(value["caution"]).reshape(rows, 3) if "caution" in value else None
+            uncertainty = _decoded(value["uncertainty"]).reshape(rows, 3) if "uncertainty" in value else None
             if not len(probability) == len(log_odds) == rows:
                 raise GoldenError(
                     f"golden rows: got {len(probability)} probabilities, {len(log_odds)} log-odds; expected {rows}"
                 )
-            return cls(features.reshape(rows, -1), probability, log_odds, caution)
+            return cls(features.reshape(rows, -1), probability, log_odds, uncertainty)
         except (ValueError, KeyError, TypeError) as error:
             raise GoldenError(f"golden rows: not readable ({error})") from None
 

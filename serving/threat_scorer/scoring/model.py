@@ -1,9 +1,9 @@
 """One ONNX file -> its contract and a session that turns inputs into probabilities, one row or many."""
 
 import threading
-from collections.abc import Mapping
-from math import isnan, log
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +11,17 @@ import onnxruntime as ort
 
 from threat_scorer.errors import BundleError, ScoringError
 from threat_scorer.scoring.contract import Contract
+from threat_scorer.scoring.decision import IntervalAndNovelty, ModelOutput, fuse, logit
 from threat_scorer.scoring.features import FeatureError, Float32Array, RowAssembler, assemble, unmasked
 from threat_scorer.scoring.golden import Golden
 from threat_scorer.scoring.onnx_session import (
     ASSESS,
-    CAUTIOUS,
     CONTRIBUTIONS,
     EXPLAIN,
     INPUT,
     OUTPUTS,
     PRIOR,
+    UNCERTAINTY,
     check_graph,
     one_line,
     open_session,
@@ -29,27 +30,11 @@ from threat_scorer.scoring.onnx_session import (
 )
 from threat_scorer.scoring.records import RecordReader
 
-NOVEL = 1.0
-"""A novelty over this is unlike the training."""
-
-Number = TypeVar("Number", float, Float32Array)
-
 TOLERANCE = 1e-5
 """How far a golden row may be off: releases of onnxruntime and processors differ in the last digits of float32 sums and
 exponentials, a wrong leaf shows far above."""
 
-
-class Assessment(NamedTuple, Generic[Number]):
-    """A score and its doubts: numbers of one row, or arrays of shape (n,)."""
-
-    probability: Number
-    log_odds: Number
-    low: Number
-    """Lower end of the probability's interval."""
-    high: Number
-    """Upper end."""
-    novelty: Number
-    """How unlike the training; over `NOVEL`, more than the contract's share of false flags explains."""
+_TRUE = np.array(True)
 
 
 class Model:
@@ -75,17 +60,25 @@ class Model:
         self.reader = RecordReader(self.contract.inputs)
         self._inputs = tuple(entry.name for entry in self.contract.inputs)
         self._assemble_row = _check_features(self.contract, self._inputs, where)
-        rate = self.contract.base_rate
-        self._base_log_odds = log(rate / (1 - rate))
+        self._base_log_odds = logit(self.contract.base_rate)
         self._named = check_graph(self._session, self.contract, where)
         self._explains = CONTRIBUTIONS in {node.name for node in self._session.get_outputs()}
         self._bind_row()
         self._test(read_golden(self._session, where), where)
 
-    def score(
-        self, columns: Mapping[str, npt.ArrayLike], prior_log_odds: npt.ArrayLike | None = None
-    ) -> tuple[Float32Array, Float32Array]:
-        """Score n rows.
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether the graph can give interval and novelty."""
+        return self.contract.uncertainty is not None
+
+    def predict(
+        self,
+        columns: Mapping[str, npt.ArrayLike],
+        prior_log_odds: npt.ArrayLike | None = None,
+        *,
+        uncertainty: bool = False,
+    ) -> ModelOutput[Float32Array]:
+        """Run the graph on n rows.
 
         Parameters
         ----------
@@ -94,66 +87,85 @@ class Model:
         prior_log_odds
             Of each row's place, to be fused with the model's own, shape (n,): NaN, as None, stands for the base rate.
             Only where the contract takes a prior.
+        uncertainty
+            Whether to give interval and novelty too. Only where the contract has them.
 
         Returns
         -------
-        probability, log_odds : ndarray of float32, shape (n,)
+        ModelOutput
+            Arrays of float32, shape (n,), without contributions.
 
         Raises
         ------
         FeatureError
-            A column that float32 cannot hold faithfully.
+            A column that float32 cannot hold faithfully, or a prior that does not fit.
         ScoringError
             A probability outside [0, 1].
         """
-        matrix = assemble(self.contract.model, columns)[1]
-        probability, log_odds = self._run(OUTPUTS, self._feed(matrix, prior_log_odds))
-        return probability[:, 0], log_odds[:, 0]
+        return self._predict(assemble(self.contract.model, columns)[1], prior_log_odds, uncertainty=uncertainty)
 
-    def assess(
-        self, columns: Mapping[str, npt.ArrayLike], prior_log_odds: npt.ArrayLike | None = None
-    ) -> Assessment[Float32Array]:
-        """Score n rows, with their intervals and novelty; as `score`, for a contract with `caution`."""
-        return self._assess(assemble(self.contract.model, columns)[1], prior_log_odds)
+    def predict_row(
+        self,
+        values: Sequence[float],
+        prior_log_odds: float | None = None,
+        *,
+        uncertainty: bool = False,
+        contributions: bool = False,
+    ) -> ModelOutput[float]:
+        """Run the graph once on one row: the same numbers as `predict`, in a fraction of the time.
 
-    def _assess(self, matrix: Float32Array, prior_log_odds: npt.ArrayLike | None = None) -> Assessment[Float32Array]:
-        feed = {**self._feed(matrix, prior_log_odds), ASSESS: np.array(True)}
-        probability, log_odds, interval, novelty = self._run((*OUTPUTS, *CAUTIOUS), feed)
-        return Assessment(probability[:, 0], log_odds[:, 0], interval[:, 0], interval[:, 1], novelty[:, 0])
+        Parameters
+        ----------
+        values
+            Of the inputs, in the contract's order; NaN where missing.
+        prior_log_odds
+            Of the row's place, to be fused with the model's own; None or NaN stands for the base rate. `fuse` does it
+            where the graph cannot.
+        uncertainty
+            Whether to give interval and novelty too, as far as the contract has them. A prior asks for them.
+        contributions
+            Whether to give what each feature adds, as far as the graph can.
 
-    def assess_row(self, values: list[float], prior_log_odds: float | None = None) -> Assessment[float]:
-        """Return the score of one row with its interval and novelty; the same numbers as `assess`."""
-        with self._lock:
-            self._assemble_row(values, self._row)
-            if self.contract.takes_prior:
-                known = prior_log_odds is not None and not isnan(prior_log_odds)
-                self._prior[0, 0] = prior_log_odds if known else self._base_log_odds
-            self._session.run_with_iobinding(self._cautious)
-            found = [float(number) for buffer in self._outputs for number in buffer[0]]
-        self._refuse(found[0])
-        return Assessment(*found)
-
-    def score_row(self, values: list[float]) -> tuple[float, float]:
-        """Return probability and log-odds of one row; the same numbers as `score`, in a fraction of the time."""
+        Raises
+        ------
+        ScoringError
+            A probability outside [0, 1].
+        """
+        prior = None if prior_log_odds is None or isnan(prior_log_odds) else prior_log_odds
+        assess = self.has_uncertainty and (uncertainty or prior is not None)
+        explain = self._explains and contributions
+        in_graph = assess and self.contract.takes_prior
         with self._lock:  # the buffers are shared, and a run lets other threads in
             self._assemble_row(values, self._row)
-            self._session.run_with_iobinding(self._binding)
-            probability, log_odds = self._outputs[0].item(), self._outputs[1].item()
-        self._refuse(probability)
-        return probability, log_odds
+            self._prior[0, 0] = self._base_log_odds if prior is None else prior
+            self._session.run_with_iobinding(self._bindings[assess, explain])
+            probability, log_odds = self._buffers["probability"].item(), self._buffers["log_odds"].item()
+            own, interval_and_novelty = log_odds, None
+            if assess:
+                low, high = self._buffers["interval"][0].tolist()
+                interval_and_novelty = IntervalAndNovelty(low, high, self._buffers["novelty"].item())
+                own = self._buffers["own_log_odds"].item()
+            added = self._buffers[CONTRIBUTIONS][0].copy() if explain else None
+        self._check(probability)
+        if prior is not None and not in_graph:
+            posterior = fuse(own, prior, base_rate=self.contract.base_rate)
+            probability, log_odds = posterior.probability, posterior.log_odds
+        return ModelOutput(probability, log_odds, own, interval_and_novelty, added)
 
-    def contributions_row(self, values: list[float]) -> Float32Array | None:
-        """Return the log-odds that each feature adds to those of a typical row, (features,); None where it cannot."""
-        if not self._explains:
-            return None
-        with self._lock:
-            self._assemble_row(values, self._row)
-            matrix = self._row[None].copy()
-        (added,) = self._session.run([CONTRIBUTIONS], {**self._feed(matrix), EXPLAIN: np.array(True)})
-        row: Float32Array = added[0]
-        return row
+    def _predict(
+        self, matrix: Float32Array, prior_log_odds: npt.ArrayLike | None = None, *, uncertainty: bool = False
+    ) -> ModelOutput[Float32Array]:
+        feed = self._feed(matrix, prior_log_odds)
+        if uncertainty:
+            feed[ASSESS] = _TRUE
+            probability, log_odds, interval, novelty, own = self._run((*OUTPUTS, *UNCERTAINTY), feed)
+            interval_and_novelty = IntervalAndNovelty(interval[:, 0], interval[:, 1], novelty[:, 0])
+            return ModelOutput(probability[:, 0], log_odds[:, 0], own[:, 0], interval_and_novelty)
+        probability, log_odds = self._run(OUTPUTS, feed)
+        own = log_odds if prior_log_odds is None else self._run(OUTPUTS, self._feed(matrix))[1]
+        return ModelOutput(probability[:, 0], log_odds[:, 0], own[:, 0])
 
-    def _refuse(self, probability: float) -> None:
+    def _check(self, probability: float) -> None:
         if not 0 <= probability <= 1:
             raise ScoringError(f"{self.contract.model}: got probability {probability}; the model is broken")
 
@@ -174,10 +186,10 @@ class Model:
         return feed
 
     def _run(self, outputs: tuple[str, ...], feed: Mapping[str, npt.NDArray[Any]]) -> list[Float32Array]:
-        found: list[Float32Array] = self._session.run(outputs, feed)
-        if not ((found[0] >= 0) & (found[0] <= 1)).all():  # NaN fails too
+        arrays: list[Float32Array] = self._session.run(outputs, feed)
+        if not ((arrays[0] >= 0) & (arrays[0] <= 1)).all():  # NaN fails too
             raise ScoringError(f"{self.contract.model}: got a probability outside 0 to 1; the model is broken")
-        return found
+        return arrays
 
     def _test(self, golden: Golden, where: str) -> None:
         """Score the golden rows: this device must come to what the maker of the model came to."""
@@ -185,46 +197,52 @@ class Model:
             raise BundleError(
                 f"{where}: golden rows have {golden.features.shape[1]} features; expected {len(self.contract.features)}"
             )
-        caution = None
-        if (golden.caution is None) != (self.contract.caution is None):
-            raise BundleError(f"{where}: golden rows and contract disagree on whether the model knows caution")
+        if (golden.uncertainty is None) == self.has_uncertainty:
+            raise BundleError(f"{where}: golden rows and contract disagree on whether the model gives uncertainty")
         try:
-            row = [entry.low for entry in self.contract.inputs]
-            probability, log_odds = (column[:, 0] for column in self._run(OUTPUTS, self._feed(golden.features)))
-            self.score_row(row)  # the first run makes what later ones use
-            if self.contract.caution:
-                caution = np.stack(self._assess(golden.features)[2:], axis=1)
-                self.assess_row(row)
-        except Exception as error:  # see `_open_session`
+            output = self._predict(golden.features, uncertainty=self.has_uncertainty)
+            # the first run of each kind makes what later ones use
+            for assess, explain in self._bindings:
+                lows = [entry.low for entry in self.contract.inputs]
+                self.predict_row(lows, uncertainty=assess, contributions=explain)
+        except Exception as error:  # onnxruntime's exceptions share no base of their own
             raise BundleError(f"{where}: its graph does not run: {one_line(error)}") from None
-        wrong = ~(np.abs(probability - golden.probability) <= TOLERANCE) | ~(
-            np.abs(log_odds - golden.log_odds) <= TOLERANCE * (1 + np.abs(golden.log_odds))
-        )
-        if caution is not None and golden.caution is not None:
-            wrong |= ~(np.abs(caution - golden.caution) <= TOLERANCE * (1 + np.abs(golden.caution))).all(axis=1)
+        got = _columns(output.probability, output.log_odds, output.interval_and_novelty or ())
+        uncertainty = () if golden.uncertainty is None else golden.uncertainty.T
+        expected = _columns(golden.probability, golden.log_odds, uncertainty)
+        scale = 1 + np.abs(expected)
+        scale[:, 0] = 1  # a probability may be off by no more, whatever its size
+        wrong = ~(np.abs(got - expected) <= TOLERANCE * scale).all(axis=1)
+        if self.has_uncertainty:  # without a prior both are the model's own
+            wrong |= ~(np.abs(output.own_log_odds - golden.log_odds) <= TOLERANCE * scale[:, 1])
         if wrong.any():
-            first = int(np.argmax(wrong))
+            row = int(np.argmax(wrong))
             raise BundleError(
-                f"{where}: golden row {first}: got probability {probability[first]}, log-odds {log_odds[first]}; "
-                f"expected {golden.probability[first]}, {golden.log_odds[first]}"
-                f"{_shown(caution, golden.caution, first)}: damaged file or unlike device"
+                f"{where}: golden row {row}: got {_shown(got[row])}; expected {_shown(expected[row])}: damaged file or "
+                "unlike device"
             )
 
     def _bind_row(self) -> None:
         """Give the session fixed buffers for one row, so that a score allocates nothing."""
         self._lock = threading.Lock()
-        matrix = np.zeros((1, len(self.contract.features)), dtype=np.float32)
+        width = len(self.contract.features)
+        matrix = np.zeros((1, width), dtype=np.float32)
         self._row = matrix[0]
+        self._prior = np.full((1, 1), self._base_log_odds)
         columns = {name: matrix[:, i : i + 1] for i, name in enumerate(self.contract.features)}
         inputs: dict[str, npt.NDArray[Any]] = dict(columns) if self._named else {INPUT: matrix}
-        widths = {**dict.fromkeys(OUTPUTS, 1), **(CAUTIOUS if self.contract.caution else {})}
-        outputs = {name: np.zeros((1, width), dtype=np.float32) for name, width in widths.items()}
-        self._outputs = list(outputs.values())
-        self._binding = self._bound(inputs, {name: outputs[name] for name in OUTPUTS})
-        if self.contract.caution:
-            self._prior = np.full((1, 1), self._base_log_odds)
-            prior = {PRIOR: self._prior} if self.contract.takes_prior else {}
-            self._cautious = self._bound({**inputs, **prior, ASSESS: np.array(True)}, outputs)
+        widths = {**dict.fromkeys(OUTPUTS, 1), **UNCERTAINTY, CONTRIBUTIONS: width}
+        self._buffers = {name: np.zeros((1, columns), dtype=np.float32) for name, columns in widths.items()}
+        prior = {PRIOR: self._prior} if self.contract.takes_prior else {}
+        self._bindings = {}
+        """By whether the graph gives uncertainty, and whether it gives contributions."""
+        for assess in (False, True)[: 1 + self.has_uncertainty]:
+            for explain in (False, True)[: 1 + self._explains]:
+                asked = {**prior, ASSESS: _TRUE} if assess else {}
+                asked |= {EXPLAIN: _TRUE} if explain else {}
+                outputs = (*OUTPUTS, *(UNCERTAINTY if assess else ()), *((CONTRIBUTIONS,) if explain else ()))
+                buffers = {name: self._buffers[name] for name in outputs}
+                self._bindings[assess, explain] = self._bound({**inputs, **asked}, buffers)
 
     def _bound(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Mapping[str, Float32Array]) -> Any:
         binding = self._session.io_binding()
@@ -248,7 +266,11 @@ def _check_features(contract: Contract, inputs: tuple[str, ...], where: str) -> 
     return assembler
 
 
-def _shown(got: Float32Array | None, expected: Float32Array | None, row: int) -> str:
-    return (
-        "" if got is None or expected is None else f"; caution {got[row].tolist()}, expected {expected[row].tolist()}"
-    )
+def _columns(probability: Float32Array, log_odds: Float32Array, uncertainty: Iterable[Float32Array]) -> Float32Array:
+    """Return probability, log-odds, both ends of the interval and novelty side by side."""
+    return np.stack([probability, log_odds, *uncertainty], axis=1)
+
+
+def _shown(row: Float32Array) -> str:
+    names = ("probability", "log-odds", "interval from", "to", "novelty")
+    return ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=False))

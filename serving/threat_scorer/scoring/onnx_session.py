@@ -1,4 +1,4 @@
-"""Bytes of an ONNX file -> a session, its contract and its golden rows; or a `BundleError` that says what is wrong."""
+"""Bytes of an ONNX file -> a session, its contract and its golden rows; or a `BundleError` that names the fault."""
 
 from typing import Any
 
@@ -14,14 +14,20 @@ INPUT = "features"
 OUTPUTS = ("probability", "log_odds")
 PRIOR, ASSESS = "prior_log_odds", "assess"
 """Inputs that may be left out."""
+UNCERTAINTY = {"interval": 2, "novelty": 1, "own_log_odds": 1}
+"""Outputs that have no rows unless `ASSESS` is true, and their columns."""
 EXPLAIN, CONTRIBUTIONS = "explain", "contributions"
-"""Asks for reasons, and the output that has no rows unless asked for; a model may be without."""
-CAUTIOUS = {"interval": 2, "novelty": 1}
-"""Outputs that are empty unless asked for, and their columns."""
+"""An input and its output, which has no rows unless the input is true; a model may be without both."""
 
 
 def open_session(onnx: bytes, where: str) -> Any:
-    """Return a session for small computers: one thread that sleeps when it has nothing to do."""
+    """Return a session for small computers: one thread that sleeps when it has nothing to do.
+
+    Raises
+    ------
+    BundleError
+        onnxruntime cannot load the file.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -38,7 +44,7 @@ def open_session(onnx: bytes, where: str) -> Any:
 
 
 def read_contract(session: Any, where: str) -> Contract:
-    """Return the contract in the file's metadata."""
+    """Return the contract in the file's metadata; raise `BundleError` where it has none that this scorer reads."""
     try:
         return Contract.from_json(_metadata(session, contracts.KEY, where))
     except ContractError as error:
@@ -46,7 +52,7 @@ def read_contract(session: Any, where: str) -> Contract:
 
 
 def read_golden(session: Any, where: str) -> Golden:
-    """Return the golden rows in the file's metadata."""
+    """Return the golden rows in the file's metadata; raise `BundleError` where they cannot be read."""
     try:
         return Golden.from_json(_metadata(session, goldens.KEY, where))
     except GoldenError as error:
@@ -64,7 +70,22 @@ def _metadata(session: Any, key: str, where: str) -> str:
 
 
 def check_graph(session: Any, contract: Contract, where: str) -> bool:
-    """Return whether each feature is an input of its own."""
+    """Check a graph's inputs and outputs against its contract; return whether each feature is an input of its own.
+
+    Parameters
+    ----------
+    session
+        As `open_session` returned it.
+    contract
+        From the same file.
+    where
+        Names the file in messages.
+
+    Raises
+    ------
+    BundleError
+        An input or output is missing, or has another type or shape.
+    """
     width = len(contract.features)
     matrix = [(INPUT, "tensor(float)", [width])]
     named = [(name, "tensor(float)", [1]) for name in contract.features]
@@ -74,19 +95,19 @@ def check_graph(session: Any, contract: Contract, where: str) -> bool:
             f"{where}: inputs: got {got}; expected {INPUT}, tensor(float), shape (n, {width}), or each feature (n, 1)"
         )
     outputs = {node.name: (node.type, node.shape[1:]) for node in session.get_outputs()}
-    expected = {**dict.fromkeys(OUTPUTS, 1), **(CAUTIOUS if contract.caution else {})}
+    expected = {**dict.fromkeys(OUTPUTS, 1), **(UNCERTAINTY if contract.uncertainty else {})}
     for name, columns in expected.items():
         if outputs.get(name) != ("tensor(float)", [columns]):
             raise BundleError(
                 f"{where}: output {name}: got {outputs.get(name, 'none')}; expected tensor(float), shape (n, {columns})"
             )
     optional = {node.name for node in session.get_overridable_initializers()}
-    wanted = {name for name, there in ((ASSESS, contract.caution), (PRIOR, contract.takes_prior)) if there}
-    if missing := sorted(wanted - optional):
-        raise BundleError(f"{where}: optional input {missing[0]}: got none; expected it, as the contract has it")
+    required = {name for name, needed in ((ASSESS, contract.uncertainty), (PRIOR, contract.takes_prior)) if needed}
+    if missing := sorted(required - optional):
+        raise BundleError(f"{where}: optional input {missing[0]}: got none; expected it by the contract")
     return got == named
 
 
 def one_line(error: Exception) -> str:
-    """Return an error's words, so many as fit in a message."""
+    """Return an error's text on one line, cut to the length of a message."""
     return " ".join(str(error).split())[:200]

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import nan
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +13,10 @@ from threat_scorer.bundle.manifest import Release
 from threat_scorer.bundle.prior import Prior
 from threat_scorer.errors import BundleError, RecordError
 from threat_scorer.scoring.contract import Contract, Input
+from threat_scorer.scoring.decision import Posterior, Uncertainty, fuse, predict
 from threat_scorer.scoring.features import Float32Array, to_float32, unmasked
-from threat_scorer.scoring.model import NOVEL, Model, Number
-from threat_scorer.scoring.prediction import Posterior, fuse
+from threat_scorer.scoring.model import Model
 from threat_scorer.scoring.records import near_miss
-
-Flag = TypeVar("Flag", bool, npt.NDArray[np.bool_])
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Scores:
     """Shape (n,)."""
     out_of_range: dict[str, npt.NDArray[np.bool_]]
     """For each input with a value outside the contract's range: which rows, shape (n,)."""
-    caution: "Caution[Float32Array, npt.NDArray[np.bool_]] | None" = None
+    uncertainty: Uncertainty[Float32Array, npt.NDArray[np.bool_]] | None = None
     """None where it was not asked for."""
 
 
@@ -47,23 +44,8 @@ class Score(NamedTuple):
     log_odds: float
     out_of_range: tuple[str, ...]
     """Inputs whose value lies outside the contract's range."""
-    caution: "Caution[float, bool] | None" = None
+    uncertainty: Uncertainty[float, bool] | None = None
     """None where it was not asked for."""
-
-
-class Caution(NamedTuple, Generic[Number, Flag]):
-    """How far a score is to be trusted: of one record, or arrays of shape (n,)."""
-
-    low: Number
-    """Lower end of the probability's interval."""
-    high: Number
-    """Upper end."""
-    novelty: Number
-    """How unlike the training; over 1 for no more alarms of a new group than the contract's `false_flags`."""
-    novel: Flag
-    """Unlike the training: its novelty is over 1, or a value is out of range."""
-    abstained: Flag
-    """Novel, and the model's policy is to abstain then: probability, log-odds and interval are NaN."""
 
 
 class Scorer:
@@ -153,7 +135,7 @@ class Scorer:
         columns: Mapping[str, npt.ArrayLike],
         *,
         prior_log_odds: npt.ArrayLike | None = None,
-        cautious: bool = False,
+        uncertainty: bool = False,
     ) -> Scores:
         """Score n rows, given by column.
 
@@ -165,10 +147,10 @@ class Scorer:
             Inputs by name, in any order, n values each. A missing value is NaN, None or masked; a whole optional column
             may be left out. Other columns are refused.
         prior_log_odds
-            Of each row's place, as `Prior.at` gives them, to be fused with what the model says; NaN where unknown:
-            then the base rate of the training stands in, and the model speaks alone.
-        cautious
-            Whether intervals and novelty are wanted too. A model whose policy is to abstain always looks.
+            Of each row's place, as `Prior.at` gives them, to be fused with the model's own; NaN where unknown: then the
+            base rate of the training stands in, and the model decides alone.
+        uncertainty
+            Whether to give intervals and novelty too. A model whose policy is to abstain always gives them.
 
         Raises
         ------
@@ -180,21 +162,23 @@ class Scorer:
             A column is not numbers, or the columns differ in length.
         """
         chosen = self.model(model)
-        arrays = _complete(chosen.contract.inputs, columns)
+        contract = chosen.contract
+        arrays = _complete(contract.inputs, columns)
         outside = {
-            entry.name: rows
-            for entry in chosen.contract.inputs
-            if (rows := _outside(arrays[entry.name], *entry.limits)).any()
+            entry.name: rows for entry in contract.inputs if (rows := _outside(arrays[entry.name], *entry.limits)).any()
         }
-        if not _looks(chosen.contract, cautious):
-            probability, log_odds = chosen.score(arrays, prior_log_odds)
-            return Scores(model, self.bundle, chosen.contract.simulated, probability, log_odds, outside)
-        found = chosen.assess(arrays, prior_log_odds)
-        novel = np.logical_or.reduce([found.novelty > NOVEL, *outside.values()])
-        abstained = novel & chosen.contract.abstains
-        probability, log_odds, low, high = (np.where(abstained, np.float32(np.nan), values) for values in found[:4])
-        caution = Caution(low, high, found.novelty, novel, abstained)
-        return Scores(model, self.bundle, chosen.contract.simulated, probability, log_odds, outside, caution)
+        output = chosen.predict(arrays, prior_log_odds, uncertainty=_needs_uncertainty(contract, uncertainty))
+        any_outside = np.logical_or.reduce([np.zeros(output.probability.shape, dtype=np.bool_), *outside.values()])
+        prediction = predict(output, any_outside, abstains=contract.abstains)
+        return Scores(
+            model,
+            self.bundle,
+            contract.simulated,
+            prediction.probability,
+            prediction.log_odds,
+            outside,
+            prediction.uncertainty,
+        )
 
     def score_record(
         self,
@@ -202,12 +186,21 @@ class Scorer:
         record: Mapping[str, Any],
         *,
         prior_log_odds: float | None = None,
-        cautious: bool = False,
+        uncertainty: bool = False,
     ) -> Score:
         """Score one record, a mapping of input names to numbers, in microseconds.
 
-        Keys that are no input are left alone, as a record carries more than a model reads; one that looks like an
-        input misspelt is refused. `prior_log_odds` and `cautious` as for `score`.
+        Parameters
+        ----------
+        model
+            Name of a model in the bundle.
+        record
+            Values by the inputs' names. Keys that are no input are left alone, as a record carries more than a model
+            reads; one that looks like an input misspelt is refused.
+        prior_log_odds
+            As for `score`, one number. It brings interval and novelty with it.
+        uncertainty
+            As for `score`.
 
         Raises
         ------
@@ -217,25 +210,22 @@ class Scorer:
             A required input is missing, or a value is not a number.
         """
         chosen = self.model(model)
+        contract = chosen.contract
         values, outside = chosen.reader.read(record)
-        if not _looks(chosen.contract, cautious or prior_log_odds is not None):
-            return Score(*chosen.score_row(values), outside)
-        found = chosen.assess_row(values, prior_log_odds)
-        novel = found.novelty > NOVEL or bool(outside)
-        if novel and chosen.contract.abstains:
-            return Score(nan, nan, outside, Caution(nan, nan, found.novelty, novel=True, abstained=True))
-        caution = Caution(found.low, found.high, found.novelty, novel, abstained=False)
-        return Score(found.probability, found.log_odds, outside, caution)
+        asked = _needs_uncertainty(contract, uncertainty or prior_log_odds is not None)
+        output = chosen.predict_row(values, prior_log_odds, uncertainty=asked)
+        prediction = predict(output, bool(outside), abstains=contract.abstains)
+        return Score(prediction.probability, prediction.log_odds, outside, prediction.uncertainty)
 
     def posterior(self, model: str, log_odds: float, *, cell: int | str) -> Posterior:
-        """Put a score and the area prior of its place together.
+        """Fuse a score with the area prior of its place.
 
         Parameters
         ----------
         model
-            The model that gave the score: `sensor_threat`.
+            Name of the model that gave the score: `sensor_threat`.
         log_odds
-            As it was scored.
+            Of the score, without a prior.
         cell
             H3 cell of the place, as a number or as H3 writes it, at `prior.terms.resolution`.
 
@@ -250,8 +240,9 @@ class Scorer:
         return fuse(log_odds, prior, base_rate=self.model(model).contract.base_rate)
 
 
-def _looks(contract: Contract, asked: bool) -> bool:
-    if asked and contract.caution is None:
+def _needs_uncertainty(contract: Contract, asked: bool) -> bool:
+    """Return whether the graph must give interval and novelty; raise `BundleError` where it cannot."""
+    if asked and contract.uncertainty is None:
         raise BundleError(f"{contract.model}: no intervals, novelty or fusion in its contract")
     return asked or contract.abstains
 

@@ -4,15 +4,16 @@ A live feed gets its answer at once; a file is scored in batches, because whatev
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from threat_scorer.errors import RecordError
+from threat_scorer.scoring.decision import IntervalAndNovelty, ModelOutput, Prediction, predict
 from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong, read_lines
-from threat_scorer.scoring.model import NOVEL, Model
+from threat_scorer.scoring.model import Model
 from threat_scorer.scoring.records import parse_record, record_id
 from threat_scorer.scoring.rounding import shortest
 
@@ -72,13 +73,8 @@ def _answer(lines: list[bytes | TooLong], first: int, model: Model, bundle: str)
             answers.append(answer)
             scored.append(answer)
             rows.append(values)
-    for answer, said in zip(scored, _scores(rows, model), strict=True):
-        answer |= said
-        if said.get("novel") or (model.contract.caution and "out_of_range" in answer):
-            answer["novel"] = True
-            if model.contract.abstains:
-                answer |= {"probability": None, "abstained": True}
-                del answer["interval"]
+    for answer, prediction in zip(scored, _predictions(rows, scored, model), strict=True):
+        answer |= _formatted(prediction)
     return answers
 
 
@@ -101,24 +97,45 @@ def _read(line: bytes | TooLong, number: int, model: Model, bundle: str) -> tupl
     return answer, values
 
 
-def _scores(rows: list[list[float]], model: Model) -> list[dict[str, Any]]:
-    """Return what is said of each row: the probability, and where the model has them its interval and novelty."""
-    if not rows:
-        return []
-    columns = dict(zip((entry.name for entry in model.contract.inputs), np.array(rows, np.float64).T, strict=True))
-    if model.contract.caution is None:
-        # one row alone, as a live feed has it, is quicker by itself
-        found = [model.score_row(rows[0])[0]] if len(rows) == 1 else model.score(columns)[0]
-        return [{"probability": shortest(np.float32(value))} for value in found]
-    if len(rows) == 1:
-        return [_said(*model.assess_row(rows[0]))]
-    return [_said(*map(float, assessed)) for assessed in zip(*model.assess(columns), strict=True)]
+def _predictions(
+    rows: list[list[float]], answers: list[dict[str, Any]], model: Model
+) -> Iterator[Prediction[float, bool]]:
+    """Yield the prediction of each row, whose answer names the inputs that are out of range."""
+    for output, answer in zip(_outputs(rows, model), answers, strict=True):
+        yield predict(output, "out_of_range" in answer, abstains=model.contract.abstains)
 
 
-def _said(probability: float, log_odds: float, low: float, high: float, novelty: float) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "probability": shortest(np.float32(probability)),
-        "interval": [shortest(np.float32(end)) for end in (low, high)],
-        "novelty": shortest(np.float32(novelty)),
+def _outputs(rows: list[list[float]], model: Model) -> Iterator[ModelOutput[float]]:
+    """Yield the model's output for each row, with uncertainty where it has one."""
+    uncertainty = model.has_uncertainty
+    if len(rows) == 1:  # one row alone, as a live feed has it, is quicker by itself
+        yield model.predict_row(rows[0], uncertainty=uncertainty)
+    elif rows:
+        columns = dict(zip((entry.name for entry in model.contract.inputs), np.array(rows, np.float64).T, strict=True))
+        output = model.predict(columns, uncertainty=uncertainty)
+        numbers = zip(output.probability.tolist(), output.log_odds.tolist(), output.own_log_odds.tolist(), strict=True)
+        if output.interval_and_novelty is None:
+            yield from (ModelOutput(*row) for row in numbers)
+        else:
+            more = zip(*(column.tolist() for column in output.interval_and_novelty), strict=True)
+            for row, interval_and_novelty in zip(numbers, more, strict=True):
+                yield ModelOutput(*row, IntervalAndNovelty(*interval_and_novelty))
+
+
+def _formatted(prediction: Prediction[float, bool]) -> dict[str, Any]:
+    """Return the part of an answer that holds the prediction; an abstention has neither probability nor interval."""
+    uncertainty = prediction.uncertainty
+    if uncertainty is None:
+        return {"probability": _shortest(prediction.probability)}
+    if uncertainty.abstained:
+        return {"probability": None, "novelty": _shortest(uncertainty.novelty), "novel": True, "abstained": True}
+    return {
+        "probability": _shortest(prediction.probability),
+        "interval": [_shortest(uncertainty.low), _shortest(uncertainty.high)],
+        "novelty": _shortest(uncertainty.novelty),
+        **({"novel": True} if uncertainty.novel else {}),
     }
-    return {**said, "novel": True} if novelty > NOVEL else said
+
+
+def _shortest(value: float) -> float:
+    return shortest(np.float32(value))

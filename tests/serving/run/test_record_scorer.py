@@ -73,7 +73,13 @@ def reasoning(scorer, monkeypatch, added, **options):
     """Return an answerer whose model says that each feature adds what `added` says of it, the others nothing."""
     model = scorer.model("sensor_threat")
     row = np.array([added.get(name, 0.0) for name in CONTRACT.features], np.float32)
-    monkeypatch.setattr(model, "contributions_row", lambda values: row)
+    real = model.predict_row
+
+    def explained(values, prior=None, *, uncertainty=False, contributions=False):
+        output = real(values, prior, uncertainty=uncertainty)
+        return output._replace(contributions=row) if contributions else output
+
+    monkeypatch.setattr(model, "predict_row", explained)
     return Answerer(model, bundle="b", device="mast", source="left", **options)
 
 

@@ -39,7 +39,7 @@ def test_a_field_of_the_wrong_type_is_named(field):
     ("text", "said"),
     [
         (edited(colour="red"), "colour"),
-        (edited(version=3), "version: got 3; this scorer reads 2"),
+        (edited(version=2), "version: got 2; expected 3: export the model again"),
         (edited(simulated=1), r"simulated: got 1; expected true or false"),
         (edited(horizon_days=True), r"horizon_days: got True; expected an integer"),
         (edited(horizon_days=0), "horizon_days"),

@@ -271,9 +271,9 @@ def test_a_number_that_is_no_probability_is_not_passed_on():
     broken.metadata_props[1].value = Golden(rows, np.exp(expected), expected).to_json()
     loaded = Model(broken.SerializeToString(), where="broken")
     with pytest.raises(ScoringError, match="outside 0 to 1"):
-        loaded.score({name: np.array([0.0, 0.9]) for name in AREA.features})
+        loaded.predict({name: np.array([0.0, 0.9]) for name in AREA.features})
     with pytest.raises(ScoringError, match="got probability"):
-        loaded.score_row([0.9] * width)
+        loaded.predict_row([0.9] * width)
 
 
 def test_a_value_on_the_limit_is_in_range_however_it_was_rounded(tmp_path):

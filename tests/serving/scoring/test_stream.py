@@ -78,7 +78,7 @@ def test_a_line_is_scored_alike_alone_and_in_a_batch(tiny):
 
 def test_probabilities_are_written_so_that_float32_reads_them_back(tiny):
     answers, _ = run(tiny, [GOOD])
-    expected, _ = tiny.score_row([0.9, 0.1, np.nan, np.nan])
+    expected = tiny.predict_row([0.9, 0.1, np.nan, np.nan]).probability
     assert np.float32(answers[0]["probability"]) == np.float32(expected)
 
 
