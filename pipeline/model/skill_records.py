@@ -96,7 +96,8 @@ class Skill:
     @model_serializer(mode="wrap")
     def _spread_hot_spots(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
-        return written.pop("hot_spots", {}) | written
+        hot_spots: dict[str, Any] = written.pop("hot_spots", {})
+        return hot_spots | written
 
 
 FIGURES = ("roc_auc", "pr_auc", "log_loss", "brier", "ece", "observed_over_expected", "roc_auc_worst_group")
