@@ -16,7 +16,7 @@ from pipeline.export.trees import ZERO_THRESHOLD, Forest
 from pipeline.model.intervals import IntervalTable
 from pipeline.model.log_odds import CalibratedLogOdds
 from pipeline.model.novelty import Novelty
-from threat_scorer.scoring.features import LARGEST_INTEGER
+from threat_scorer.scoring.float32 import LARGEST_INTEGER
 
 TREES: Final = "trees"
 """Name of the tree operator that gives the log-odds."""

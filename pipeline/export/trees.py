@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from threat_scorer.scoring.features import LARGEST_INTEGER
+from threat_scorer.scoring.float32 import LARGEST_INTEGER
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from threat_scorer.scoring.features import LARGEST_INTEGER
+from threat_scorer.scoring.float32 import LARGEST_INTEGER
 
 Floats = NDArray[np.float64]
 Columns = NDArray[np.floating[Any]]

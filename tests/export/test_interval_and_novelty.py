@@ -27,7 +27,8 @@ from threat_scorer.marking import Marking
 from threat_scorer.run.clock import Moment
 from threat_scorer.run.record_scorer import Answerer
 from threat_scorer.scoring.contract import Contract, Input, UncertaintyPolicy
-from threat_scorer.scoring.features import FeatureError, assemble
+from threat_scorer.scoring.features import assemble
+from threat_scorer.scoring.float32 import FeatureError
 from threat_scorer.scoring.stream import Counts, score_stream
 
 NAMES = ["voltage", "height", "emi_in_phase", "emi_quadrature"]

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from threat_scorer.scoring.rounding import shortest
+from threat_scorer.scoring.float32 import shortest
 from threat_scorer.scoring.scorer import Scorer
 
 WINDOW = 200
@@ -39,7 +37,7 @@ class Lines:
         """Return the probability of line `number`, None where it must be refused."""
         if number % REFUSED_EVERY == 0:
             return None
-        return shortest(np.float32(self.scorer.score_record(self.model, self._inputs(number)).probability))
+        return shortest(self.scorer.score_record(self.model, self._inputs(number)).probability)
 
     def _inputs(self, number: int) -> dict[str, float]:
         rng = random.Random(number)

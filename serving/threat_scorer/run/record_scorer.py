@@ -10,8 +10,6 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any, Literal
 
-import numpy as np
-
 from threat_scorer.bundle.prior import Prior
 from threat_scorer.errors import ConfigError, RecordError, ScoringError
 from threat_scorer.run.clock import Moment, iso, parse_iso
@@ -21,10 +19,10 @@ from threat_scorer.run.sensor_monitor import Watch
 from threat_scorer.scoring.contract import Contract
 from threat_scorer.scoring.decision import Prediction, decide, logit, predict
 from threat_scorer.scoring.explanations import Reasons
+from threat_scorer.scoring.float32 import shortest
 from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong
 from threat_scorer.scoring.model import Model
 from threat_scorer.scoring.records import parse_record, record_id
-from threat_scorer.scoring.rounding import shortest
 
 LONGEST_ID = 256
 AHEAD_S = 300.0
@@ -177,10 +175,10 @@ class Answerer:
         uncertainty = _uncertainty(prediction, outside)
         said: dict[str, Any] = {"type": "score", "id": identity, "input": self._source, "observed_at": observed}
         said |= {"scored_at": iso(moment.at), **_time_doubt(moment.uncertain or doubtful)}
-        parts: dict[str, Any] = {"sensor_log_odds": _rounded(prediction.own_log_odds)}
+        parts: dict[str, Any] = {"sensor_log_odds": shortest(prediction.own_log_odds)}
         if prior is not None:
-            parts["prior_log_odds"] = _rounded(prior)
-        shown = _rounded(prediction.probability)
+            parts["prior_log_odds"] = shortest(prior)
+        shown = shortest(prediction.probability)
         said |= {"probability": shown, "likelihood": likelihood(shown), "parts": parts, **uncertainty}
         alarm = None
         if self._point:
@@ -243,9 +241,9 @@ def _uncertainty(prediction: Prediction[float, bool], outside: tuple[str, ...]) 
     low, high, novelty, novel, abstained = prediction.uncertainty
     if abstained:
         raise ScoringError(
-            f"abstained: unlike the training (novelty {_rounded(novelty)}, out of range {list(outside)})"
+            f"abstained: unlike the training (novelty {shortest(novelty)}, out of range {list(outside)})"
         )
-    interval = {"interval": [_rounded(low), _rounded(high)], "novelty": _rounded(novelty)}
+    interval = {"interval": [shortest(low), shortest(high)], "novelty": shortest(novelty)}
     return {**interval, "novel": True} if novel else interval
 
 
@@ -270,10 +268,6 @@ def _safe_id(record: Mapping[str, Any]) -> str | int | None:
     if type(value) is str:
         return value[:LONGEST_ID]
     return value if type(value) is int and abs(value) < 2**63 else None
-
-
-def _rounded(value: float) -> float:
-    return shortest(np.float32(value))
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -14,13 +14,12 @@ from threat_scorer.marking import TLP, Marking
 from threat_scorer.parsing import strict_json, typed_fields
 from threat_scorer.parsing.strict_json import JSONError
 from threat_scorer.parsing.typed_fields import FieldError
+from threat_scorer.scoring.float32 import LARGEST_FLOAT32
 
 KEY = "threat_scorer_contract"
 """Key of the contract in the ONNX file's ``metadata_props``."""
 
 VERSION = 3
-
-LARGEST_FLOAT32 = float.fromhex("0x1.fffffep127")
 
 
 class ContractError(ValueError):

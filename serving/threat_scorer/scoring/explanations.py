@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import isnan
 
 from threat_scorer.scoring.contract import Contract
-from threat_scorer.scoring.features import Float32Array, derived_of
+from threat_scorer.scoring.features import derived_of
+from threat_scorer.scoring.float32 import Float32Array
 
 MOST = 3
 SIZES = ((1.5, " strongly"), (0.5, ""), (0.1, " slightly"))

@@ -12,7 +12,8 @@ import onnxruntime as ort
 from threat_scorer.errors import BundleError, ScoringError
 from threat_scorer.scoring.contract import Contract
 from threat_scorer.scoring.decision import IntervalAndNovelty, ModelOutput, fuse, logit
-from threat_scorer.scoring.features import FeatureError, Float32Array, RowAssembler, assemble, unmasked
+from threat_scorer.scoring.features import RowAssembler, assemble
+from threat_scorer.scoring.float32 import FeatureError, Float32Array, unmasked
 from threat_scorer.scoring.golden import Golden
 from threat_scorer.scoring.onnx_session import (
     ASSESS,

@@ -11,8 +11,8 @@ import numpy as np
 
 from threat_scorer.errors import RecordError
 from threat_scorer.parsing import strict_json
-from threat_scorer.scoring.contract import LARGEST_FLOAT32, Input
-from threat_scorer.scoring.features import LARGEST_INTEGER
+from threat_scorer.scoring.contract import Input
+from threat_scorer.scoring.float32 import LARGEST_FLOAT32, LARGEST_INTEGER
 
 LONGEST_KEY = 80
 MOST_OTHER_KEYS = 256

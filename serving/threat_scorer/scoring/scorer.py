@@ -14,7 +14,7 @@ from threat_scorer.bundle.prior import Prior
 from threat_scorer.errors import BundleError, RecordError
 from threat_scorer.scoring.contract import Contract, Input
 from threat_scorer.scoring.decision import Posterior, Uncertainty, fuse, predict
-from threat_scorer.scoring.features import Float32Array, to_float32, unmasked
+from threat_scorer.scoring.float32 import Float32Array, to_float32, unmasked
 from threat_scorer.scoring.model import Model
 from threat_scorer.scoring.records import near_miss
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from threat_scorer.errors import RecordError
 from threat_scorer.scoring.decision import IntervalAndNovelty, ModelOutput, Prediction, predict
+from threat_scorer.scoring.float32 import shortest
 from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong, read_lines
 from threat_scorer.scoring.model import Model
 from threat_scorer.scoring.records import parse_record, record_id
-from threat_scorer.scoring.rounding import shortest
 
 
 @dataclass
@@ -126,16 +126,12 @@ def _formatted(prediction: Prediction[float, bool]) -> dict[str, Any]:
     """Return the part of an answer that holds the prediction; an abstention has neither probability nor interval."""
     uncertainty = prediction.uncertainty
     if uncertainty is None:
-        return {"probability": _shortest(prediction.probability)}
+        return {"probability": shortest(prediction.probability)}
     if uncertainty.abstained:
-        return {"probability": None, "novelty": _shortest(uncertainty.novelty), "novel": True, "abstained": True}
+        return {"probability": None, "novelty": shortest(uncertainty.novelty), "novel": True, "abstained": True}
     return {
-        "probability": _shortest(prediction.probability),
-        "interval": [_shortest(uncertainty.low), _shortest(uncertainty.high)],
-        "novelty": _shortest(uncertainty.novelty),
+        "probability": shortest(prediction.probability),
+        "interval": [shortest(uncertainty.low), shortest(uncertainty.high)],
+        "novelty": shortest(uncertainty.novelty),
         **({"novel": True} if uncertainty.novel else {}),
     }
-
-
-def _shortest(value: float) -> float:
-    return shortest(np.float32(value))

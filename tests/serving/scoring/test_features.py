@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny_bundle import INPUTS
 
-from threat_scorer.scoring.features import (
-    Feature,
-    FeatureError,
-    RowAssembler,
-    assemble,
-    catalogue,
-    derived_of,
-    to_float32,
-)
+from threat_scorer.scoring.features import Feature, RowAssembler, assemble, catalogue, derived_of
+from threat_scorer.scoring.float32 import FeatureError, to_float32
 
 NAMES = [entry.name for entry in INPUTS]
 FLOAT32 = st.floats(width=32, allow_infinity=False)

@@ -14,7 +14,8 @@ from support.tiny_bundle import AREA, CONTRACT, INPUTS, golden, log_odds, model,
 
 from threat_scorer import Scorer
 from threat_scorer.errors import BundleError, RecordError, ScoringError
-from threat_scorer.scoring.features import FeatureError, assemble
+from threat_scorer.scoring.features import assemble
+from threat_scorer.scoring.float32 import FeatureError
 from threat_scorer.scoring.golden import Golden
 from threat_scorer.scoring.model import Model
 
