@@ -40,7 +40,7 @@ from pipeline.sign.release import Decision
 from threat_scorer import Scorer
 from threat_scorer.bundle import trust as trusts
 from threat_scorer.bundle.trust import Key, Trust
-from threat_scorer.device.provisioning import commission
+from threat_scorer.device.provisioning import provision
 from threat_scorer.device.slots import install
 from threat_scorer.marking import Marking
 from threat_scorer.scoring import contract as contracts
@@ -322,7 +322,7 @@ def _signed_device(case: Case, contract: Contract, scratch: Path) -> Path:
     )
     decision = Decision("edge", "1", 1, now - timedelta(days=1), now + timedelta(days=30), None)
     release.write(signed, *release.members(case.bundle, decision), signer)
-    commission(device, trust_file, partner=contract.marking.releasable_to[0], now=now)
+    provision(device, trust_file, partner=contract.marking.releasable_to[0], now=now)
     install(device, signed, now=now)
     return device
 

@@ -1,12 +1,11 @@
 """Scores places and sensor alarms on a small computer, from a bundle of ONNX models; nothing here knows the pipeline.
 
-Read `scorer` first: what a caller uses. It stands on `bundle` (folder -> files and identity), `model` (one ONNX
-file -> numbers), `contract` (what a model expects), `features` (inputs -> matrix, shared with training) and `reasons`
-(what moved a score, in words).
-What comes to the field is a signed file. `slots` installs and loads it, on `signed` (may it be loaded?), `trust` and
-`dsse` (who signed?), `manifest` (on which terms?), `archive` (its form) and `durable` (files that survive a power cut).
-The command ``threat-scorer`` is `cli`, on `stream` (lines in, lines out) and `records` (one line -> inputs); its
-process that stays, between sensors and those who listen, is the package `run`.
+- `scoring`: a model and a record -> a score. Read `scorer` first, then `model` and `decision`. `features` serves
+  training too.
+- `bundle`: the files of a bundle. `signed` decides whether a device may load one.
+- `device`: the state folder of a device. `slots` installs, loads and rolls back.
+- `run`: the process that scores records without end, and delivers the scores.
+- `parsing`: JSON and TOML from outside -> typed values. `errors`, `marking` and `cli` stand alone.
 """
 
 import os

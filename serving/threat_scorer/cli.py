@@ -1,4 +1,4 @@
-"""The command ``threat-scorer``: score a stream, tell what a bundle holds, and what `bundle_commands` and `run` do."""
+"""The command ``threat-scorer``: score a stream, describe a bundle, and the commands of `device` and `run`."""
 
 import argparse
 import os
@@ -38,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _give_up_stdout()  # whoever read our answers has left, as `| head` does
+        _close_stdout()  # the reader of our scores has left, as `| head` does
         return SOME_FAILED
     except OSError as error:
-        _give_up_stdout()
+        _close_stdout()
         print(f"threat-scorer: cannot read or write on: {error.strerror}", file=sys.stderr)
         return UNUSABLE
 
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="threat-scorer",
-        description="Score places and sensor alarms on this device. Nothing is sent but what `run` is told to deliver.",
+        description="Score places and sensor alarms on this device. It sends nothing but what `run` is set to deliver.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="score what sensors send, without end, and deliver it",
         description="Run until SIGTERM, or the end of stdin where that is the only input. What was acknowledged is on "
-        "disk, and is delivered after any outage. Exit status: 0 ended as told, 2 cannot start, 70 a part failed.",
+        "disk, and is delivered after any outage. Exit status: 0 ended as asked, 2 cannot start, 70 a part failed.",
     )
     status = commands.add_parser(
         "status",
@@ -123,19 +123,19 @@ def _score(options: argparse.Namespace) -> int:
     scorer = _load(options)
     model, counts = scorer.model(options.model), Counts()
     try:
-        # os.read gives what is there and does not wait to fill a buffer: a live feed is answered at once
+        # os.read does not wait to fill a buffer: a live feed gets its scores at once
         score_stream(partial(os.read, sys.stdin.fileno()), _write, model=model, bundle=scorer.bundle, counts=counts)
     finally:
         print(f"threat-scorer: {counts.scored} scored, {counts.failed} failed", file=sys.stderr)
     return SOME_FAILED if counts.failed else ALL_SCORED
 
 
-def _write(answers: bytes) -> None:
-    sys.stdout.buffer.write(answers)
+def _write(scores: bytes) -> None:
+    sys.stdout.buffer.write(scores)
     sys.stdout.buffer.flush()
 
 
-def _give_up_stdout() -> None:
+def _close_stdout() -> None:
     """Keep Python from writing once more at exit what could not be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -158,7 +158,7 @@ def _describe(contract: Contract) -> list[str]:
         f"  trained on {contract.training_data_digest}",
     ]
     if contract.simulated:
-        lines.append("  SIMULATED: learnt from a simulated theatre; its scores say nothing of a real one")
+        lines.append("  SIMULATED: learnt from a simulated theatre; its scores mean nothing for a real one")
     lines += [f"  alarm at {point:.4g} ({name})" for name, point in contract.operating_points.items()]
     width = max(len(entry.name) for entry in contract.inputs)
     for entry in contract.inputs:

@@ -1,4 +1,4 @@
-"""The errors that callers of the scorer meet: a bundle, a record, a score or a configuration that cannot be used."""
+"""The errors that the scorer raises for its callers: of a bundle, a record, a score or a configuration."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The marking that a model and a bundle carry: who owns it, who may have it, how far it may travel."""
+"""The marking of a model or a bundle: its originator, the partners that may have it, and its TLP colour."""
 
 from dataclasses import dataclass
 

@@ -26,7 +26,7 @@ from threat_scorer.bundle import archive, signed, trust
 from threat_scorer.bundle.archive import ArchiveError
 from threat_scorer.bundle.dsse import Envelope, EnvelopeError
 from threat_scorer.bundle.manifest import Manifest, ManifestError
-from threat_scorer.bundle.signed import Demands
+from threat_scorer.bundle.signed import Requirements
 from threat_scorer.errors import ConfigError, Refused
 from threat_scorer.run.clock import EARLIEST, Moment
 from threat_scorer.run.config.peers import CotOutput, SapientOutput
@@ -89,7 +89,7 @@ def readers(folder: Path) -> dict[str, tuple[bytes, Callable[[bytes], object]]]:
     def install(data: bytes) -> None:
         path = folder / "changed.bundle"
         path.write_bytes(data)
-        signed.read(path, keys, Demands(NOW, None))
+        signed.read(path, keys, Requirements(NOW, None))
         assert data == bundle, "a changed bundle was loaded"
 
     return {

@@ -18,7 +18,7 @@ from pipeline.sign import prior as priors
 from threat_scorer.bundle.manifest import PriorTerms
 from threat_scorer.bundle.prior import Prior, PriorError
 from threat_scorer.device import slots
-from threat_scorer.device.provisioning import commission
+from threat_scorer.device.provisioning import provision
 from threat_scorer.errors import RecordError
 from threat_scorer.scoring.decision import fuse
 from threat_scorer.scoring.scorer import Scorer
@@ -31,7 +31,7 @@ def scorer(tmp_path_factory):
     """Return the scorer of a device on which a bundle was installed."""
     folder = tmp_path_factory.mktemp("headquarters")
     office = Headquarters(folder)
-    commission(folder / "state", office.trust_file(), partner=None, now=NOW)
+    provision(folder / "state", office.trust_file(), partner=None, now=NOW)
     slots.install(folder / "state", office.bundle(1), now=NOW)
     return slots.load(folder / "state", now=NOW).scorer
 

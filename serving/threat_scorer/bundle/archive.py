@@ -1,8 +1,8 @@
 """A bundle's file <-> its members: an uncompressed tar (POSIX ustar) in one canonical form.
 
 A header holds a name and a size; every other byte of it follows from those two. A reader makes the header again and
-compares, so there is nothing in it to be hostile with: no path, link, owner, date, sparse map or extension. Members
-start on 512 bytes, so that numbers in them can be memory-mapped. ``tar xf`` opens it too.
+compares. So a header can carry nothing hostile: no path, link, owner, date, sparse map or extension. Members start on
+512 bytes, so that numbers in them can be memory-mapped. ``tar xf`` opens it too.
 """
 
 import re
@@ -18,12 +18,12 @@ CHUNK_BYTES = 2**20
 
 
 class ArchiveError(ValueError):
-    """Bytes that are no archive in the canonical form."""
+    """A file that is no archive in the canonical form."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """Where one member stands."""
+    """The position of one member."""
 
     name: str
     offset: int

@@ -1,7 +1,7 @@
 """DSSE envelopes (Dead Simple Signing Envelope 1.0.2): bytes and who signed them, with Ed25519 signatures.
 
-A signature covers the payload's type and its bytes, never a re-encoding of them: what was signed is what is parsed.
-Read here more strictly than the specification asks: no unknown field, and a key id on every signature.
+A signature covers the payload's type and its bytes, never a re-encoding of them: a reader parses the signed bytes.
+This reader is stricter than the specification: no unknown field, and a key id on every signature.
 """
 
 import base64
@@ -25,12 +25,12 @@ MOST_SIGNATURES = 8
 
 
 class EnvelopeError(ValueError):
-    """Bytes that are no envelope; the message says what was got and expected."""
+    """Bytes that are no envelope; the message names what was got and expected."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """One signature and the key that is said to have made it."""
+    """One signature, and the key that it names."""
 
     keyid: str
     sig: bytes
@@ -38,7 +38,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Envelope:
-    """Signed bytes; nothing here is to be believed before `verified` names who signed."""
+    """Signed bytes; nothing here is to be believed before `signed_by` names the keys that signed."""
 
     payload_type: str
     payload: bytes
@@ -77,7 +77,7 @@ class Envelope:
         )
 
     def signed_by(self, keys: Mapping[str, bytes]) -> frozenset[str]:
-        """Return the ids of those `keys` (raw Ed25519 public keys by their id) that did sign."""
+        """Return the ids of those `keys` (raw Ed25519 public keys by their id) that signed it."""
         message = pre_authentication_encoding(self.payload_type, self.payload)
         return frozenset(
             each.keyid
@@ -103,7 +103,17 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
 
 
 def is_signature(signature: bytes, message: bytes, *, public_key: bytes) -> bool:
-    """Tell whether `signature` is that of `message` under a raw Ed25519 public key."""
+    """Return whether a signature is valid.
+
+    Parameters
+    ----------
+    signature
+        Any bytes.
+    message
+        The bytes that were signed.
+    public_key
+        A raw Ed25519 public key, 32 bytes.
+    """
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):

@@ -1,6 +1,6 @@
 """A folder of ONNX files -> their bytes, read once, and the identity that every score carries.
 
-A folder is what headquarters works with, unsigned. What goes to the field is one signed file: see `signed`.
+Headquarters works with a folder, unsigned. One signed file goes to the field: see `signed`.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ class BundleFiles:
     models: Mapping[str, bytes]
     """ONNX file by the model's name, in the order of the names."""
     release: Release | None = None
-    """What the signed manifest says; None where nobody signed."""
+    """The terms in the signed manifest; None where nobody signed."""
     prior: Prior | None = None
     """None where there is none inside."""
 
@@ -36,7 +36,7 @@ class BundleFiles:
 
 
 def read_bundle(folder: Path) -> BundleFiles:
-    """Read a bundle's files into memory, so that what was digested is what is run.
+    """Read a bundle's files into memory, so that the device runs the bytes that it digested.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a bundle says of itself <-> an in-toto statement: digests of all members, for whom it is, and when."""
+"""A bundle's manifest <-> an in-toto statement: digests of all members, recipients and validity."""
 
 import dataclasses
 import hashlib
@@ -30,19 +30,19 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class PriorTerms:
-    """What the area prior speaks of."""
+    """The period and the cells of the area prior."""
 
     cutoff: str
-    """UTC; what was known by then went in."""
+    """UTC; rows known by then went in."""
     until: str
-    """UTC; the end of the period that it speaks of."""
+    """UTC; the end of its period."""
     resolution: int
     """Of its H3 cells, 0 to 15."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """What headquarters decided when it signed."""
+    """The terms on which headquarters signed."""
 
     name: str
     version: str
@@ -72,7 +72,7 @@ class Release:
         return read_time(self.expires, "expires")
 
     def is_for(self, partner: str | None) -> bool:
-        """Tell whether a partner, or a device that belongs to nobody, may load it."""
+        """Return whether a partner may load it; None stands for a device that belongs to nobody."""
         return EVERYONE in self.recipients or partner in self.recipients
 
 

@@ -41,7 +41,16 @@ class Prior:
 
     @classmethod
     def mapped(cls, file: BinaryIO, cells: Member, log_odds: Member, terms: PriorTerms) -> "Prior":
-        """Map the two members of an open bundle; pages are read when they are asked for.
+        """Map the two members of an open bundle into memory; a look-up reads only the pages that it needs.
+
+        Parameters
+        ----------
+        file
+            The bundle, open.
+        cells, log_odds
+            Positions of the two members in it.
+        terms
+            From the bundle's manifest.
 
         Raises
         ------
@@ -58,7 +67,9 @@ class Prior:
         )
 
     def at(self, cell: int | str) -> float | None:
-        """Return the log-odds of an H3 cell, a number or H3's hexadecimal text; None where it is not in the prior.
+        """Return the log-odds of an H3 cell; None where it is not in the prior.
+
+        The cell is a number, or H3's hexadecimal text.
 
         Raises
         ------

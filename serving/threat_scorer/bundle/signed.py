@@ -1,7 +1,7 @@
-"""A signed bundle's file -> its members, if it may be loaded here and now; each refusal says which rule it broke.
+"""A signed bundle's file -> its members, if the device may load it now; a refusal names the broken rule.
 
-Before a signature is checked, one header of 512 bytes and the envelope are read, nothing else. The signed manifest then
-says which members there must be, and with which digests.
+Before it checks the signature, it reads one header of 512 bytes and the envelope, nothing else. The signed manifest
+then lists the members and their digests.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ MANIFEST = "manifest.dsse.json"
 
 
 @dataclass(frozen=True)
-class Demands:
-    """What a device asks of a bundle, beside a good signature."""
+class Requirements:
+    """A device's requirements of a bundle, beside a good signature."""
 
     now: datetime
     partner: str | None
@@ -42,8 +42,17 @@ class SignedBundle:
     files: BundleFiles
 
 
-def read(path: Path, trust: Trust, demands: Demands) -> SignedBundle:
+def read(path: Path, trust: Trust, requirements: Requirements) -> SignedBundle:
     """Read a signed bundle.
+
+    Parameters
+    ----------
+    path
+        The bundle's file.
+    trust
+        The keys to believe.
+    requirements
+        Of the device.
 
     Raises
     ------
@@ -54,18 +63,18 @@ def read(path: Path, trust: Trust, demands: Demands) -> SignedBundle:
     """
     try:
         with path.open("rb") as file:
-            return _read(file, path, trust, demands)
+            return _read(file, path, trust, requirements)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _read(file: BinaryIO, path: Path, trust: Trust, demands: Demands) -> SignedBundle:
+def _read(file: BinaryIO, path: Path, trust: Trust, requirements: Requirements) -> SignedBundle:
     entries = archive.members(file, os.fstat(file.fileno()).st_size)
     places: dict[str, Member] = {}
     content: dict[str, bytes] = {}
     try:
         manifest = _manifest(file, next(entries, None), path, trust)
-        require(manifest, demands, path)
+        check_release(manifest, requirements, path)
         for name, digest in manifest.digests.items():
             places[name] = _expected(next(entries, None), name, path)
             content[name] = _content(file, places[name], digest, path)
@@ -80,25 +89,40 @@ def _read(file: BinaryIO, path: Path, trust: Trust, demands: Demands) -> SignedB
     return SignedBundle(manifest, BundleFiles(path, models, manifest.release, prior))
 
 
-def require(manifest: Manifest, demands: Demands, path: Path) -> None:
-    """Raise `Refused` unless the release meets the demands."""
+def check_release(manifest: Manifest, requirements: Requirements, path: Path) -> None:
+    """Check a release against the requirements of the device.
+
+    Parameters
+    ----------
+    manifest
+        Signed.
+    requirements
+        Of the device.
+    path
+        Names the bundle in messages.
+
+    Raises
+    ------
+    Refused
+        ``older``, ``not-for-us``, ``not-yet-valid`` or ``expired``.
+    """
     release = manifest.release
-    if release.counter < demands.least_counter:
-        raise Refused("older", f"{path}: counter {release.counter}; expected {demands.least_counter} or higher")
-    if not release.is_for(demands.partner):
-        us = demands.partner or "a device of no partner"
+    if release.counter < requirements.least_counter:
+        raise Refused("older", f"{path}: counter {release.counter}; expected {requirements.least_counter} or higher")
+    if not release.is_for(requirements.partner):
+        us = requirements.partner or "a device of no partner"
         raise Refused("not-for-us", f"{path}: marked for {' '.join(release.recipients)}; this is {us}")
-    if demands.now < release.starts_at:
-        now = write_time(demands.now)
+    if requirements.now < release.starts_at:
+        now = write_time(requirements.now)
         raise Refused("not-yet-valid", f"{path}: valid from {release.not_before}; the clock says {now}")
-    if demands.now >= release.ends_at:
-        raise Refused("expired", f"{path}: expired at {release.expires}; the clock says {write_time(demands.now)}")
+    if requirements.now >= release.ends_at:
+        raise Refused("expired", f"{path}: expired at {release.expires}; the clock says {write_time(requirements.now)}")
 
 
 def _manifest(file: BinaryIO, first: Member | None, path: Path, trust: Trust) -> Manifest:
     if first is None or first.name != MANIFEST:
-        found = first.name if first else "nothing"
-        raise Refused("unsigned", f"{path}: its first member is {found}; expected {MANIFEST}")
+        got = first.name if first else "nothing"
+        raise Refused("unsigned", f"{path}: its first member is {got}; expected {MANIFEST}")
     if first.size > dsse.LARGEST_ENVELOPE_BYTES:
         raise Refused("malformed", f"{path}: {MANIFEST}: {first.size} bytes; at most {dsse.LARGEST_ENVELOPE_BYTES}")
     try:

@@ -1,7 +1,7 @@
 """The trust file: which keys may sign bundles, and which may sign the next trust file. Rotation without a network.
 
-It is a DSSE envelope, signed by a root key. A device adopts a newer one when an active root key of the one it holds
-signed it and its counter is higher, as The Update Framework's root metadata is rotated.
+It is a DSSE envelope, signed by a root key. A device adopts a newer one (its counter is higher), if an active root key
+of the present one signed it. The Update Framework rotates its root metadata in the same way.
 """
 
 import base64
@@ -48,7 +48,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Trust:
-    """What a trust file says, once its signatures have been checked."""
+    """The content of a trust file, once its signatures have been checked."""
 
     version: int
     counter: int
@@ -65,6 +65,15 @@ class Trust:
 
     def require_signature(self, envelope: Envelope, role: Role, where: str) -> None:
         """Refuse the envelope unless an active key of `role` signed it.
+
+        Parameters
+        ----------
+        envelope
+            Of a bundle's manifest, or of a trust file.
+        role
+            Role of the keys that may sign it.
+        where
+            Names the file in messages.
 
         Raises
         ------
@@ -91,7 +100,7 @@ class Trust:
 def read(data: bytes, where: str) -> Trust:
     """Read a trust file that must be signed by an active root key of its own.
 
-    Whether *that* root key is to be believed is for the caller: a person at commissioning, `succeed` from then on.
+    The caller decides whether to believe *that* root key: a technician at provisioning, `succeed` from then on.
 
     Raises
     ------
@@ -105,6 +114,15 @@ def read(data: bytes, where: str) -> Trust:
 
 def succeed(current: Trust, data: bytes, where: str) -> Trust:
     """Return the trust file that takes the place of `current`.
+
+    Parameters
+    ----------
+    current
+        The trust file in use.
+    data
+        Bytes of the newer file.
+    where
+        Names the newer file in messages.
 
     Raises
     ------
@@ -146,4 +164,4 @@ def _check(trust: Trust) -> None:
         if width != PUBLIC_KEY_BYTES:
             raise EnvelopeError(f"a public key of {width} bytes; expected {PUBLIC_KEY_BYTES}")
     if len({key.public for key in trust.keys}) != len(trust.keys):
-        raise EnvelopeError("a key stands there twice")
+        raise EnvelopeError("a key is listed twice")

@@ -1,6 +1,6 @@
 """Files that survive a power cut: written whole and on the disk before they get their name.
 
-Everything that changes the state of a device goes through here, so that a test can cut the power at every step.
+Every change of a device's state goes through here: so a test can cut the power at every step.
 """
 
 import os

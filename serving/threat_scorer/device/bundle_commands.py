@@ -1,4 +1,4 @@
-"""``threat-scorer verify | trust | install | slots | rollback | wipe``: what a technician does with bundles."""
+"""``threat-scorer verify | trust | install | slots | rollback | wipe``: the commands that a technician gives."""
 
 import argparse
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 from threat_scorer.bundle import signed
 from threat_scorer.bundle import trust as trusts
 from threat_scorer.bundle.manifest import Manifest
-from threat_scorer.bundle.signed import Demands
+from threat_scorer.bundle.signed import Requirements
 from threat_scorer.device import provisioning, slots
 from threat_scorer.device import state as device_state
 from threat_scorer.device.slots import Loaded
@@ -32,7 +32,7 @@ def add_to(commands: Any) -> None:
     trust.add_argument("--as", dest="partner", metavar="PARTNER", help="whose device it is: set once, the first time")
     install = _of_state(commands, "install", "put a bundle into the spare slot, test it, switch to it")
     install.add_argument("file", type=Path)
-    _of_state(commands, "slots", "what the device holds, and whether it may be used")
+    _of_state(commands, "slots", "show what the device holds, and whether it may be used")
     _of_state(commands, "rollback", "switch to the bundle in the other slot")
     wipe = _of_state(commands, "wipe", "remove everything from the state folder")
     wipe.add_argument("--yes", action="store_true", required=True, help="there is no way back")
@@ -50,11 +50,11 @@ def _verify(options: argparse.Namespace) -> int:
         if options.partner:
             raise BundleError("--as: the state folder says whose device it is; expected --as with --trust alone")
         state, trust = device_state.read(options.state), provisioning.read_trust(options.state)
-        demands = Demands(state.no_earlier(now), state.partner, state.highest_counter)
+        requirements = Requirements(state.no_earlier(now), state.partner, state.highest_counter)
     else:
         trust = trusts.read(device_state.read_bytes(options.trust), f"{options.trust}")
-        demands = Demands(now, options.partner)
-    bundle = signed.read(options.file, trust, demands)
+        requirements = Requirements(now, options.partner)
+    bundle = signed.read(options.file, trust, requirements)
     slots.tested(bundle)
     print("\n".join(_describe(bundle.manifest)))
     print("good: signature, digests, validity, marking and golden rows")
@@ -62,8 +62,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _trust(options: argparse.Namespace) -> int:
-    trust = provisioning.commission(options.state, options.file, partner=options.partner, now=_now())
-    print(f"trust file {trust.counter} adopted; compare with what headquarters tells by another way:")
+    trust = provisioning.provision(options.state, options.file, partner=options.partner, now=_now())
+    print(f"trust file {trust.counter} adopted; compare the keys with those that headquarters gave you in another way:")
     for key in trust.keys:
         print(f"  {'revoked' if key.revoked else 'trusted'} {key.role:<6} {key.id}")
     for slot, held in slots.status(options.state, now=_now()).slots.items():
@@ -121,7 +121,7 @@ def _describe(manifest: Manifest) -> list[str]:
             f"area prior for {release.prior.cutoff} to {release.prior.until}, H3 at {release.prior.resolution}"
         )
     if release.simulated:
-        lines.append("SIMULATED: learnt from a simulated theatre; its scores say nothing of a real one")
+        lines.append("SIMULATED: learnt from a simulated theatre; its scores mean nothing for a real one")
     return lines
 
 

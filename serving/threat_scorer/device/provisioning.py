@@ -15,13 +15,15 @@ from threat_scorer.device.state import STATE, TRUST, State
 from threat_scorer.errors import BundleError
 
 
-def commission(folder: Path, trust_file: Path, *, partner: str | None, now: datetime) -> Trust:
+def provision(folder: Path, trust_file: Path, *, partner: str | None, now: datetime) -> Trust:
     """Give a device its first trust file and its partner, or a newer trust file.
 
     Parameters
     ----------
     folder
-        The state folder; it is made where it is not there.
+        The state folder; it is made where it does not exist.
+    trust_file
+        The first, or a newer one.
     partner
         Code of the partner that the device belongs to. It is set once; None later leaves it as it is.
     now
@@ -71,7 +73,7 @@ def read_trust(folder: Path) -> Trust:
 def wipe(folder: Path) -> list[str]:
     """Remove every file in the state folder, first what makes the rest useful; return their names.
 
-    Flash keeps what was removed until it is written over: keep the folder on an encrypted disk, and destroy its key.
+    Flash keeps removed bytes until it is written over. Keep the folder on an encrypted disk, and destroy its key.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises
     ------
     BundleError
-        There is no such folder, or what is done inside cannot read or write.
+        There is no such folder, or the code inside cannot read or write.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

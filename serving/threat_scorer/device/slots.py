@@ -1,8 +1,8 @@
 """Two slots for bundles, one of them active: install, load, fall back, roll back. A power cut leaves one good slot.
 
-A bundle is copied into the slot that is not in use, tested there, and becomes active by the replacement of one small
-file. What was active stays in the other slot, to fall back on. Nothing in the folder is taken on its word: every load
-checks signature, terms, digests and golden rows.
+`install` copies a bundle into the slot that is not in use, and tests it there. The replacement of one small file makes
+it active. The bundle before stays in the other slot, to fall back on. Every load checks signature, terms, digests and
+golden rows again.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from threat_scorer.bundle import archive, signed
 from threat_scorer.bundle.manifest import Manifest
-from threat_scorer.bundle.signed import Demands, SignedBundle
+from threat_scorer.bundle.signed import Requirements, SignedBundle
 from threat_scorer.bundle.trust import Trust
 from threat_scorer.device import atomic_files
 from threat_scorer.device import state as device_state
@@ -28,7 +28,7 @@ STARTS_ON_TRIAL = 3
 
 @dataclass(frozen=True)
 class Loaded:
-    """A scorer, and where it came from."""
+    """A scorer, and the slot that it came from."""
 
     scorer: Scorer
     slot: Slot
@@ -43,7 +43,9 @@ def install(folder: Path, file: Path, *, now: datetime) -> Loaded:
     Parameters
     ----------
     folder
-        The state folder, as `commission.commission` made it.
+        The state folder, as `provisioning.provision` made it.
+    file
+        The signed bundle.
     now
         UTC, by the device's clock.
 
@@ -56,20 +58,20 @@ def install(folder: Path, file: Path, *, now: datetime) -> Loaded:
     """
     with locked(folder):
         state, trust = device_state.read(folder), read_trust(folder)
-        demands = Demands(state.no_earlier(now), state.partner, least_counter=state.highest_counter)
-        manifest = signed.read(file, trust, demands).manifest
+        requirements = Requirements(state.no_earlier(now), state.partner, least_counter=state.highest_counter)
+        manifest = signed.read(file, trust, requirements).manifest
         if manifest.release.counter == state.highest_counter and manifest.digest not in state.slots.values():
             counter = state.highest_counter
             raise Refused("older", f"{file}: counter {counter}; expected over it: another bundle had it")
         try:
-            in_use: str | None = _first_that_loads(folder, state, trust, demands.now).slot
+            in_use: str | None = _first_that_loads(folder, state, trust, requirements.now).slot
         except Refused:
             in_use = state.active
         spare: Slot = "b" if in_use == "a" else "a"
         new = folder / f"{spare}.bundle.new"
         try:
             atomic_files.write(new, _pieces(file))
-            copied = signed.read(new, trust, demands)
+            copied = signed.read(new, trust, requirements)
             if copied.manifest != manifest:
                 raise Refused("altered", f"{file}: it changed while it was copied")
             scorer = tested(copied)
@@ -77,7 +79,7 @@ def install(folder: Path, file: Path, *, now: datetime) -> Loaded:
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        device_state.save(folder, state.with_active(spare, manifest, demands.now))
+        device_state.save(folder, state.with_active(spare, manifest, requirements.now))
         return Loaded(scorer, spare, manifest, None)
 
 
@@ -106,8 +108,12 @@ def open_bundle(folder: Path, *, now: datetime, warn: Callable[[str], object]) -
 
     Parameters
     ----------
+    folder
+        Of either kind.
+    now
+        UTC, by the device's clock.
     warn
-        Is told why, where the active bundle was passed over.
+        Takes the reason, where the active bundle was passed over.
 
     Raises
     ------
@@ -158,18 +164,18 @@ def tested(bundle: SignedBundle) -> Scorer:
 
 @dataclass(frozen=True)
 class Status:
-    """What a device holds."""
+    """The state, the trust file and the bundles of a device."""
 
     state: State
     trust: Trust
     slots: dict[Slot, Manifest | BundleError]
-    """For each slot in use, the active one first: what it holds, or why that is refused."""
+    """For each slot in use, the active one first: its manifest, or the reason of its refusal."""
     now: datetime
     """The device's clock, or the latest time that is known to have been."""
 
 
 def status(folder: Path, *, now: datetime) -> Status:
-    """Tell what a device holds; everything is checked but the golden rows.
+    """Return the status of a device; all is checked but the golden rows.
 
     Raises
     ------
@@ -213,7 +219,7 @@ def _failed_on_trial(state: State) -> bool:
 
 def _in_slot(folder: Path, slot: Slot, state: State, trust: Trust, now: datetime) -> SignedBundle:
     path = device_state.slot_file(folder, slot)
-    bundle = signed.read(path, trust, Demands(now, state.partner))
+    bundle = signed.read(path, trust, Requirements(now, state.partner))
     if bundle.manifest.digest != state.slots[slot]:
         raise Refused("altered", f"{path}: it holds another bundle than was installed in this slot")
     return bundle

@@ -1,4 +1,4 @@
-"""The state file of a device <-> a frozen dataclass: which slot is active, whose the device is, what was highest."""
+"""The state file of a device <-> a frozen dataclass: active slot, partner, highest counter and latest time."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ LARGEST_SMALL_FILE_BYTES = 2**18
 
 @dataclass(frozen=True)
 class State:
-    """What a device remembers of its bundles."""
+    """The record that a device keeps of its bundles."""
 
     version: int
     partner: str | None
@@ -56,7 +56,17 @@ class State:
         return max(now, read_time(self.latest_time, "latest_time"))
 
     def with_active(self, slot: Slot, manifest: Manifest, now: datetime) -> "State":
-        """Return the state once `slot` holds the bundle of `manifest` and is active, on trial."""
+        """Return the state once a slot holds a new bundle and is active, on trial.
+
+        Parameters
+        ----------
+        slot
+            It becomes the active one.
+        manifest
+            Of the bundle in it.
+        now
+            UTC, by the device's clock.
+        """
         return replace(
             self,
             active=slot,
@@ -84,7 +94,7 @@ def read(folder: Path) -> State:
     except (FieldError, ManifestError) as error:
         raise BundleError(f"{path}: {error}") from None
     if state.version != VERSION or state.active not in (None, *SLOTS) or not state.slots.keys() <= set(SLOTS):
-        raise BundleError(f"{path}: not a state of version {VERSION} with slots {SLOTS}: wipe and commission again")
+        raise BundleError(f"{path}: not a state of version {VERSION} with slots {SLOTS}: wipe it and provision again")
     return state
 
 

@@ -82,8 +82,8 @@ def read_json(kind: type[Declared], text: bytes | str, where: str) -> Declared:
 def read(kind: type[Declared], value: Any, where: str, *, folder: Path | None = None) -> Declared:
     """Read a parsed value as the dataclass `kind`.
 
-    Its fields may be dataclasses, ``tuple[T, ...]``, ``dict[str, T]``, ``T | None``, ``Literal`` of texts, Path, str,
-    bool, int and float. A field with a default may be left out.
+    Its fields may be dataclasses, tuples, dictionaries by text, optional, ``Literal`` of texts, paths, texts, numbers
+    and truth values. A field with a default may be left out.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def read(kind: type[Declared], value: Any, where: str, *, folder: Path | None = 
     where
         Names the value in messages; empty for a whole file.
     folder
-        What relative paths start from. Given for a file that a person writes: there an empty text is refused.
+        Relative paths start from it. It is given for a file that a person writes: there an empty text is refused.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The contract of one model, as it stands in its ONNX file's metadata <-> a frozen dataclass.
 
-`pipeline.export` writes it, the device reads it: what the model expects, what it was made from, who may have it.
+`pipeline.export` writes it, and the device reads it. It holds the model's inputs, its origin and its marking.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class Input:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """`low` and `high` half a float32 step outward: what float32 rounds onto a limit is within it.
+        """`low` and `high`, half a float32 step outward: a value that float32 rounds onto a limit is within it.
 
         Examples
         --------
@@ -57,7 +57,7 @@ class Input:
 
 @dataclass(frozen=True)
 class UncertaintyPolicy:
-    """What a model's outputs `interval` and `novelty` promise, and whether the model abstains by them."""
+    """The promises of a model's outputs `interval` and `novelty`, and whether the model abstains by them."""
 
     interval_level: float
     """Share of groups (soils, lanes) never seen whose probability the interval is meant to hold."""
@@ -69,7 +69,7 @@ class UncertaintyPolicy:
 
 @dataclass(frozen=True)
 class Contract:
-    """Everything a device must know of a model besides its graph."""
+    """All that a device must know of a model besides its graph."""
 
     model: str
     dataset: str
@@ -96,7 +96,7 @@ class Contract:
 
     @property
     def abstains(self) -> bool:
-        """Whether the model withholds the probability of what is unlike the training."""
+        """Whether the model withholds the probability of a record unlike the training."""
         return self.uncertainty is not None and self.uncertainty.abstains
 
     def to_json(self) -> str:

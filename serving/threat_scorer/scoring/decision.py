@@ -1,4 +1,4 @@
-"""What a model computed of a detection -> the decision: fused with its place, unlike the training or not, alarm or not.
+"""A model's output for a detection -> the decision: fused with the place, novel or not, alarm or not.
 
 `Scorer`, the stream and the running process all decide here. Each formats the result in its own way.
 """
@@ -29,7 +29,7 @@ class IntervalAndNovelty(NamedTuple, Generic[Number]):
 
 
 class ModelOutput(NamedTuple, Generic[Number]):
-    """What the graph of a model gives: numbers of one row, or arrays of shape (n,)."""
+    """The output of a model's graph: numbers of one row, or arrays of shape (n,)."""
 
     probability: Number
     log_odds: Number
@@ -54,7 +54,7 @@ class Uncertainty(NamedTuple, Generic[Number, Flag]):
     novel: Flag
     """Whether the record is unlike the training: its novelty is over `NOVELTY_LIMIT`, or a value is out of range."""
     abstained: Flag
-    """Whether the model withholds its probability, as its policy is for what is novel."""
+    """Whether the model withholds its probability, by its policy for novel records."""
 
 
 class Prediction(NamedTuple, Generic[Number, Flag]):
@@ -101,7 +101,7 @@ def predict(output: ModelOutput[Number], out_of_range: Flag, *, abstains: bool) 
     out_of_range
         Whether a value of the row lies outside the contract's range: a bool, or an array of shape (n,).
     abstains
-        Whether the contract's policy is to withhold the probability of what is novel.
+        Whether the contract's policy is to withhold the probability of a novel record.
 
     Returns
     -------

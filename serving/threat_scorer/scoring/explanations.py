@@ -1,4 +1,4 @@
-"""What each feature adds to a score -> the strongest reasons, in words."""
+"""The log-odds that each feature adds to a score -> the strongest reasons, in words."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from threat_scorer.scoring.float32 import Float32Array
 
 MOST = 3
 SIZES = ((1.5, " strongly"), (0.5, ""), (0.1, " slightly"))
-"""Least size of what is added, in log-odds, and the word for it; what is smaller is no reason."""
+"""Least log-odds that a reason adds, and the word for it; a smaller addition is no reason."""
 PLACE = "the place"
 
 
@@ -19,16 +19,16 @@ class _Group:
     """Features that a person would call one thing."""
 
     features: tuple[int, ...]
-    """Their places in the model's matrix."""
+    """Their columns in the model's matrix."""
     inputs: tuple[int, ...]
-    """What they were made from: places among the contract's inputs."""
+    """Positions, among the contract's inputs, of the inputs that they were made from."""
     name: str
 
 
 class Reasons:
     """Puts a model's contributions into words.
 
-    Features that were derived from the same inputs are one reason, and so are those of one history (``ied_log1p_...``).
+    Features that were derived from the same inputs are one reason. So are those of one history (``ied_log1p_...``).
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -47,7 +47,7 @@ class Reasons:
         contributions
             Log-odds that each feature adds to those of a typical row, shape (features,).
         place
-            Log-odds that the prior of the place adds; None where it did not speak.
+            Log-odds that the prior of the place adds; None where the prior does not know the place.
 
         Examples
         --------
@@ -61,21 +61,21 @@ class Reasons:
         ('voltage 0.4 V raises it strongly (+1.6)', 'height missing lowers it slightly (-0.3)')
         """
         added = contributions.tolist()
-        found = [(sum(added[i] for i in group.features), self._said(group, values)) for group in self._groups]
+        reasons = [(sum(added[i] for i in group.features), self._phrase(group, values)) for group in self._groups]
         if place is not None:
-            found.append((place, PLACE))
-        found.sort(key=lambda one: -abs(one[0]))
-        return tuple(_sentence(what, size) for size, what in found[:MOST] if abs(size) >= SIZES[-1][0])
+            reasons.append((place, PLACE))
+        reasons.sort(key=lambda reason: -abs(reason[0]))
+        return tuple(_sentence(phrase, size) for size, phrase in reasons[:MOST] if abs(size) >= SIZES[-1][0])
 
-    def _said(self, group: _Group, values: Sequence[float]) -> str:
+    def _phrase(self, group: _Group, values: Sequence[float]) -> str:
         if group.name:
             return group.name
-        parts = []
+        phrases = []
         for i in group.inputs:
             unit = "" if self._inputs[i].unit == "1" else f" {self._inputs[i].unit}"
             value = "missing" if isnan(values[i]) else f"{values[i]:.4g}{unit}"
-            parts.append(f"{self._inputs[i].name} {value}")
-        return " with ".join(parts)
+            phrases.append(f"{self._inputs[i].name} {value}")
+        return " with ".join(phrases)
 
 
 def _groups(contract: Contract) -> Iterator[_Group]:
@@ -92,6 +92,6 @@ def _groups(contract: Contract) -> Iterator[_Group]:
         yield _Group(tuple(features), tuple(names.index(name) for name in needs), history)
 
 
-def _sentence(what: str, size: float) -> str:
+def _sentence(phrase: str, size: float) -> str:
     word = next(word for least, word in SIZES if abs(size) >= least)
-    return f"{what} {'raises' if size > 0 else 'lowers'} it{word} ({size:+.1f})"
+    return f"{phrase} {'raises' if size > 0 else 'lowers'} it{word} ({size:+.1f})"

@@ -1,7 +1,7 @@
 """Measured inputs -> the float32 matrix that a model reads: one function for training and for the field.
 
-Every derived feature is computed in float64 by operations that IEEE 754 rounds alike on every processor (see
-`formulas`), and only then cast to float32: a laptop and a small ARM board compute the same bits.
+Derived features are computed in float64, by operations that IEEE 754 rounds alike on every processor (see `formulas`).
+Then they are cast to float32: a laptop and a small ARM board compute the same bits.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ class Derived:
     NaN in gives NaN out.
     """
     is_basis: bool = False
-    """Whether only weighted sums of them mean something: a log-linear model reads such features, trees do not."""
+    """Whether the features mean something only as a weighted sum: a log-linear model reads them, trees do not."""
 
 
 def assemble(model: str, columns: Mapping[str, npt.ArrayLike]) -> tuple[tuple[str, ...], Float32Array]:
@@ -119,15 +119,22 @@ class RowAssembler:
         row[: self._inputs] = values
         if self._derived:
             rounded = row[: self._inputs].tolist()
-            found: list[float] = []
+            derived: list[float] = []
             for compute, needs in self._derived:
-                found += compute(*[rounded[index] for index in needs])
+                derived += compute(*[rounded[index] for index in needs])
             with np.errstate(over="ignore"):  # as in `assemble`
-                row[self._inputs :] = found
+                row[self._inputs :] = derived
 
 
 def catalogue(model: str, measured: Sequence[Feature]) -> tuple[Feature, ...]:
-    """Return what each column of `assemble` is, in order, given what the measured inputs are.
+    """Return the description of each column of `assemble`, in order.
+
+    Parameters
+    ----------
+    model
+        As for `assemble`.
+    measured
+        The measured inputs, in the contract's order.
 
     Examples
     --------

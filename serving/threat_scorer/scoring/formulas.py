@@ -33,11 +33,11 @@ def voltage_dipole_compensated(voltage: Number, height: Number) -> tuple[Number]
 def voltage_splines(voltage: Number, height: Number) -> Sequence[Number]:
     """Return the quadratic B-splines of the voltage, and the same times the height.
 
-    A weighted sum of B-splines is a smooth curve (de Boor, A Practical Guide to Splines, 1978): bare soil reads
-    neither high nor low but in a band, which one weight on the voltage cannot say. With their products the curve
+    A weighted sum of B-splines is a smooth curve (de Boor, A Practical Guide to Splines, 1978). Bare soil reads neither
+    high nor low but in a band. One weight on the voltage cannot express a band. With the products, the curve
     changes with height (varying coefficients: Hastie and Tibshirani, JRSS B 55, 1993). Knots stand at tenths of the
-    scale, as many as is usual where a penalty smooths the weights (Eilers and Marx, Statistical Science 11, 1996);
-    beyond the scale the curve stays as at its end.
+    scale, as usual with penalised weights (Eilers and Marx, Statistical Science 11, 1996). Beyond the
+    scale the curve stays as at its end.
 
     Returns
     -------
@@ -54,10 +54,10 @@ def _splines_of_one(voltage: float, height: float) -> list[float]:
     place = min(max(voltage, 0.0), 1.0) * SPLINE_INTERVALS
     first = min(int(place), SPLINE_INTERVALS - 1)
     pieces = _quadratic_pieces(place - first)
-    found = [0.0] * SPLINES + [0.0 * height] * SPLINES  # a missing height is missing in each product
-    found[first : first + 3] = pieces
-    found[SPLINES + first : SPLINES + first + 3] = [piece * height for piece in pieces]
-    return found
+    values = [0.0] * SPLINES + [0.0 * height] * SPLINES  # a missing height is missing in each product
+    values[first : first + 3] = pieces
+    values[SPLINES + first : SPLINES + first + 3] = [piece * height for piece in pieces]
+    return values
 
 
 def _splines_of_many(
@@ -74,7 +74,7 @@ def _splines_of_many(
 
 
 def _quadratic_pieces(part: Number) -> tuple[Number, Number, Number]:
-    """Return the three B-splines that are not 0 in an interval, a `part` of the way (0 to 1) into it."""
+    """Return the three B-splines that are not 0 in an interval, at a `part` (0 to 1) of its length."""
     rest = 1.0 - part
     return 0.5 * (rest * rest), 0.5 + part * rest, 0.5 * (part * part)
 
@@ -82,8 +82,8 @@ def _quadratic_pieces(part: Number) -> tuple[Number, Number, Number]:
 def band_hats(*energies: Number) -> Sequence[Number]:
     """Return the linear B-splines of each band's energy, with knots at thirds of its scale.
 
-    A weighted sum of them is a curve of straight pieces (de Boor 1978): an echo may be told by a band that is neither
-    loud nor silent. Beyond the scale the curve stays as at its end.
+    A weighted sum of them is a curve of straight pieces (de Boor 1978). It can pick out a band that is neither loud
+    nor silent. Beyond the scale the curve stays as at its end.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ def _hats(energy: Number) -> Sequence[Number]:
 def window_shape(*energies: Number) -> tuple[Number, Number, Number]:
     """Return energy, centroid and spread of a signature: a window of bands, or of samples one after the other.
 
-    The mean energy, and the first two moments of how it lies along the window (spectral centroid and spread: Peeters,
-    "A large set of audio features for sound description", IRCAM 2004), as shares of the window's length. A silent
-    window has its centroid and spread at 0.
+    Centroid and spread are the first two moments of the energy along the window, as shares of the window's length. They
+    are those of Peeters, "A large set of audio features for sound description", IRCAM 2004. A silent window has its
+    centroid and spread at 0.
 
     Parameters
     ----------
@@ -130,8 +130,8 @@ def window_shape(*energies: Number) -> tuple[Number, Number, Number]:
 
 def _not_negative(value: Number) -> Number:
     # NaN stands first, to be kept
-    held: Number = max(value, 0.0) if isinstance(value, float) else np.maximum(value, 0.0)
-    return held
+    result: Number = max(value, 0.0) if isinstance(value, float) else np.maximum(value, 0.0)
+    return result
 
 
 def emi_polar(in_phase: Number, quadrature: Number) -> tuple[Number, Number]:

@@ -1,6 +1,6 @@
 """Golden rows, as they stand in an ONNX file's metadata <-> arrays: a device scores them to test itself.
 
-The rows are made, not measured: no partner's row goes to the field in them.
+The rows are made, not measured: they carry no partner's row to the field.
 """
 
 import base64
@@ -52,8 +52,8 @@ class Golden:
 
         Examples
         --------
-        >>> one = np.ones(1, np.float32)
-        >>> Golden.from_json(Golden(one[:, None], one, one).to_json()).features
+        >>> ones = np.ones(1, np.float32)
+        >>> Golden.from_json(Golden(ones[:, None], ones, ones).to_json()).features
         array([[1.]], dtype=float32)
         """
         try:

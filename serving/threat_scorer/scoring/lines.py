@@ -42,7 +42,7 @@ def read_lines(read: Callable[[int], bytes]) -> Iterator[list[bytes | TooLong]]:
 
 
 def _without_mark(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """Return what reads the same stream without the byte order mark at its head; it may come a byte at a time."""
+    """Return a reader of the same stream without the byte order mark at its head."""
     head: bytes | None = b""
 
     def reading(size: int) -> bytes:

@@ -32,8 +32,8 @@ from threat_scorer.scoring.onnx_session import (
 from threat_scorer.scoring.records import RecordReader
 
 TOLERANCE = 1e-5
-"""How far a golden row may be off: releases of onnxruntime and processors differ in the last digits of float32 sums and
-exponentials, a wrong leaf shows far above."""
+"""How far a golden row may be off. Releases of onnxruntime and processors differ in the last digits of float32 sums
+and exponentials. A wrong leaf shows far above."""
 
 _TRUE = np.array(True)
 
@@ -193,7 +193,7 @@ class Model:
         return arrays
 
     def _test(self, golden: Golden, where: str) -> None:
-        """Score the golden rows: this device must come to what the maker of the model came to."""
+        """Score the golden rows: this device must compute the numbers that stand beside them."""
         if golden.features.shape[1] != len(self.contract.features):
             raise BundleError(
                 f"{where}: golden rows have {golden.features.shape[1]} features; expected {len(self.contract.features)}"
@@ -224,7 +224,7 @@ class Model:
             )
 
     def _bind_row(self) -> None:
-        """Give the session fixed buffers for one row, so that a score allocates nothing."""
+        """Give the session fixed buffers for one row: a score then allocates nothing."""
         self._lock = threading.Lock()
         width = len(self.contract.features)
         matrix = np.zeros((1, width), dtype=np.float32)
@@ -239,11 +239,11 @@ class Model:
         """By whether the graph gives uncertainty, and whether it gives contributions."""
         for assess in (False, True)[: 1 + self.has_uncertainty]:
             for explain in (False, True)[: 1 + self._explains]:
-                asked = {**prior, ASSESS: _TRUE} if assess else {}
-                asked |= {EXPLAIN: _TRUE} if explain else {}
+                options = {**prior, ASSESS: _TRUE} if assess else {}
+                options |= {EXPLAIN: _TRUE} if explain else {}
                 outputs = (*OUTPUTS, *(UNCERTAINTY if assess else ()), *((CONTRIBUTIONS,) if explain else ()))
                 buffers = {name: self._buffers[name] for name in outputs}
-                self._bindings[assess, explain] = self._bound({**inputs, **asked}, buffers)
+                self._bindings[assess, explain] = self._bound({**inputs, **options}, buffers)
 
     def _bound(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Mapping[str, Float32Array]) -> Any:
         binding = self._session.io_binding()

@@ -1,4 +1,4 @@
-"""Bytes of an ONNX file -> a session, its contract and its golden rows; or a `BundleError` that names the fault."""
+"""Bytes of an ONNX file -> a session, its contract and its golden rows, or a `BundleError`."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def open_session(onnx: bytes, where: str) -> Any:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = 4  # faults come as exceptions; nothing is written to the user's stderr
     try:
-        # with the fallback on, onnxruntime prints its failures on stdout, where our answers go
+        # with the fallback on, onnxruntime prints its failures on stdout, among our scores
         return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions share no base of their own
         raise BundleError(f"{where}: onnxruntime {ort.__version__} cannot load it: {one_line(error)}") from None

@@ -1,4 +1,4 @@
-"""One record as a partner sends it -> the inputs of a model as float64, or a message that says what is wrong."""
+"""One record as a partner sends it -> the inputs of a model as float64, or a `RecordError`."""
 
 import difflib
 import reprlib
@@ -57,7 +57,7 @@ class RecordReader:
         """
         if not self._harmless.issuperset(record):
             self._check_keys(record)
-        # most records are whole and within range: seen to in C, as a Python loop over 200 inputs outlasts the trees
+        # most records are whole and within range: checked in C, as a Python loop over 200 inputs outlasts the trees
         whole: list[Any] = list(map(record.get, self._order))
         if _FLOAT.issuperset(map(type, whole)) and all(map(_le, self._low, whole)) and all(map(_le, whole, self._high)):
             return whole, ()

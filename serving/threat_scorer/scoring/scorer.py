@@ -26,7 +26,7 @@ class Scores:
     model: str
     bundle: str
     simulated: bool
-    """True where the model knows only a simulated theatre: its scores say nothing of a real one."""
+    """True where the model knows only a simulated theatre: its scores mean nothing for a real one."""
     probability: Float32Array
     """Shape (n,), 0 to 1."""
     log_odds: Float32Array
@@ -72,13 +72,13 @@ class Scorer:
         self.bundle = bundle
         """Identity of the bundle: its dataset, or name and version where it was signed, and the start of its digest."""
         self.release = release
-        """What was signed; None where the bundle is a folder of headquarters."""
+        """The signed terms; None where the bundle is a folder of headquarters."""
         self.prior = prior
         """The area prior; None where the bundle holds none."""
 
     @classmethod
     def load(cls, folder: str | Path) -> "Scorer":
-        """Load a bundle that nobody signed, as headquarters does; a device loads by `slots.load`.
+        """Load a bundle without a signature, as headquarters does; a device loads by `slots.load`.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Scorer:
 
     @classmethod
     def of(cls, files: BundleFiles) -> "Scorer":
-        """Make a scorer of a bundle's files: every model is loaded and tested on its golden rows.
+        """Make a scorer of a bundle's files; it loads every model and tests it on its golden rows.
 
         Raises
         ------
@@ -253,7 +253,7 @@ def _complete(inputs: tuple[Input, ...], columns: Mapping[str, npt.ArrayLike]) -
     for name, values in columns.items():
         if name not in names:
             raise RecordError(f"unknown column {name!r}{near_miss(name, names)}; expected some of {names}")
-        to_float32(name, values)  # refuses what is no number before numpy can make one of it
+        to_float32(name, values)  # refuses text and the like before numpy can make numbers of it
     given = {name: np.asarray(unmasked(values), dtype=np.float64) for name, values in columns.items()}
     rows = max((len(values) for values in given.values()), default=0)
     for entry in inputs:

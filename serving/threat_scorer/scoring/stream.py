@@ -1,6 +1,6 @@
-"""JSON Lines in -> JSON Lines out: one answer a record, in order, each as soon as its line is there.
+"""JSON Lines in -> JSON Lines out: one score a record, in order, as soon as its line is there.
 
-A live feed gets its answer at once; a file is scored in batches, because whatever is ready is read together.
+A live feed gets its score at once. A file is scored in batches, because all lines that are ready are read together.
 """
 
 import json
@@ -34,75 +34,78 @@ def score_stream(
     bundle: str,
     counts: Counts,
 ) -> None:
-    """Answer every line of a stream that holds more than blanks; lines are numbered as they stand in it.
+    """Score every line of a stream that holds more than blanks; lines are numbered as they stand in it.
 
     Parameters
     ----------
     read
-        Returns at least one byte and at most so many, as soon as some are there; nothing at the end.
+        Takes a number of bytes; returns at least one and at most so many, as soon as some are there. Returns nothing at
+        the end.
     write
-        Takes the answers to the lines at hand, and passes them on at once.
-    model, bundle
-        What scores, and the identity of the bundle that it came from.
+        Takes the scores of the lines at hand, and passes them on at once.
+    model
+        The model that scores.
+    bundle
+        Identity of the bundle that it came from.
     counts
-        Counted up before answers are written, so that it holds when the stream is broken off.
+        Counted up before scores are written, so that it holds when the stream is broken off.
     """
     number = 0
     for lines in read_lines(read):
-        answers = _answer(lines, number + 1, model, bundle)
+        scores = _score_lines(lines, number + 1, model, bundle)
         number += len(lines)
-        failed = sum("error" in answer for answer in answers)
+        failed = sum("error" in score for score in scores)
         counts.failed += failed
-        counts.scored += len(answers) - failed
-        write(b"".join(json.dumps(answer).encode() + b"\n" for answer in answers))
+        counts.scored += len(scores) - failed
+        write(b"".join(json.dumps(score).encode() + b"\n" for score in scores))
 
 
-def _answer(lines: list[bytes | TooLong], first: int, model: Model, bundle: str) -> list[dict[str, Any]]:
-    """Answer the records among lines numbered from `first`: those that can be read are scored together."""
-    answers: list[dict[str, Any]] = []
+def _score_lines(lines: list[bytes | TooLong], first: int, model: Model, bundle: str) -> list[dict[str, Any]]:
+    """Score the records among lines numbered from `first`; those that can be read are scored together."""
+    results: list[dict[str, Any]] = []
     rows: list[list[float]] = []
-    scored: list[dict[str, Any]] = []
+    scores: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=first):
         if isinstance(line, bytes) and not line.strip():
             continue
         try:
-            answer, values = _read(line, number, model, bundle)
+            score, values = _read(line, number, model, bundle)
         except RecordError as error:
-            answers.append({"line": number, "error": str(error)})
+            results.append({"line": number, "error": str(error)})
         else:
-            answers.append(answer)
-            scored.append(answer)
+            results.append(score)
+            scores.append(score)
             rows.append(values)
-    for answer, prediction in zip(scored, _predictions(rows, scored, model), strict=True):
-        answer |= _formatted(prediction)
-    return answers
+    for score, prediction in zip(scores, _predictions(rows, scores, model), strict=True):
+        score |= _formatted(prediction)
+    return results
 
 
 def _read(line: bytes | TooLong, number: int, model: Model, bundle: str) -> tuple[dict[str, Any], list[float]]:
-    """Read one line as the answer that awaits its probability, and the inputs that give it."""
+    """Read one line as a score that still lacks its probability, and the values of the inputs."""
     if isinstance(line, TooLong):
         raise RecordError(f"line is longer than {LONGEST_LINE_BYTES} bytes")
     record = parse_record(line)
     values, out_of_range = model.reader.read(record)
-    answer: dict[str, Any] = {
+    score: dict[str, Any] = {
         "id": record_id(record, number),
         "model": model.contract.model,
         "probability": None,
         "bundle": bundle,
     }
     if out_of_range:
-        answer["out_of_range"] = out_of_range
+        score["out_of_range"] = out_of_range
     if model.contract.simulated:
-        answer["simulated"] = True
-    return answer, values
+        score["simulated"] = True
+    return score, values
 
 
 def _predictions(
-    rows: list[list[float]], answers: list[dict[str, Any]], model: Model
+    rows: list[list[float]], scores: list[dict[str, Any]], model: Model
 ) -> Iterator[Prediction[float, bool]]:
-    """Yield the prediction of each row, whose answer names the inputs that are out of range."""
-    for output, answer in zip(_outputs(rows, model), answers, strict=True):
-        yield predict(output, "out_of_range" in answer, abstains=model.contract.abstains)
+    """Yield the prediction of each row; its score names the inputs that are out of range."""
+    for output, score in zip(_outputs(rows, model), scores, strict=True):
+        yield predict(output, "out_of_range" in score, abstains=model.contract.abstains)
 
 
 def _outputs(rows: list[list[float]], model: Model) -> Iterator[ModelOutput[float]]:
@@ -123,7 +126,7 @@ def _outputs(rows: list[list[float]], model: Model) -> Iterator[ModelOutput[floa
 
 
 def _formatted(prediction: Prediction[float, bool]) -> dict[str, Any]:
-    """Return the part of an answer that holds the prediction; an abstention has neither probability nor interval."""
+    """Return the part of a score that holds the prediction; an abstention has neither probability nor interval."""
     uncertainty = prediction.uncertainty
     if uncertainty is None:
         return {"probability": shortest(prediction.probability)}

@@ -18,11 +18,11 @@ from threat_scorer.bundle import archive, signed, trust
 from threat_scorer.bundle.archive import ArchiveError
 from threat_scorer.bundle.dsse import Envelope, EnvelopeError
 from threat_scorer.bundle.manifest import PAYLOAD_TYPE, Manifest, ManifestError
-from threat_scorer.bundle.signed import MANIFEST, Demands
+from threat_scorer.bundle.signed import MANIFEST, Requirements
 from threat_scorer.errors import BundleError, Refused
 from threat_scorer.scoring.scorer import Scorer
 
-DEMANDS = Demands(NOW, None)
+REQUIREMENTS = Requirements(NOW, None)
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +46,16 @@ def packed(content):
     return file.getvalue()
 
 
-def reason(path, office, demands=DEMANDS, trusted=None):
+def reason(path, office, requirements=REQUIREMENTS, trusted=None):
     with pytest.raises(Refused) as caught:
-        signed.read(path, trusted or office.trust, demands)
+        signed.read(path, trusted or office.trust, requirements)
     assert str(caught.value).startswith(f"refused ({caught.value.reason}): ")
     assert len(str(caught.value).splitlines()) == 1
     return caught.value.reason
 
 
 def test_a_good_bundle_scores_and_says_what_it_is(office, good):
-    bundle = signed.read(good, office.trust, DEMANDS)
+    bundle = signed.read(good, office.trust, REQUIREMENTS)
     scorer = Scorer.of(bundle.files)
     assert set(scorer.contracts) == {"area_risk_28d", "sensor_threat"}
     assert scorer.bundle.startswith("tiny-1-")
@@ -81,17 +81,17 @@ def test_the_signature_is_over_an_in_toto_statement_of_every_member(good):
 
 def test_terms_are_kept_to_the_second(office, good):
     second = timedelta(seconds=1)
-    assert reason(good, office, Demands(START - second, None)) == "not-yet-valid"
-    assert reason(good, office, Demands(END, None)) == "expired"
-    assert reason(good, office, Demands(NOW, None, least_counter=2)) == "older"
+    assert reason(good, office, Requirements(START - second, None)) == "not-yet-valid"
+    assert reason(good, office, Requirements(END, None)) == "expired"
+    assert reason(good, office, Requirements(NOW, None, least_counter=2)) == "older"
     for now in (START, END - second):
-        signed.read(good, office.trust, Demands(now, "ANYBODY", least_counter=1))
+        signed.read(good, office.trust, Requirements(now, "ANYBODY", least_counter=1))
 
 
 def test_a_bundle_for_one_partner_loads_for_no_other(office):
     path = office.bundle(7, partner="ALPHA")
-    signed.read(path, office.trust, Demands(NOW, "ALPHA"))
-    assert {reason(path, office, Demands(NOW, partner)) for partner in ("BRAVO", "ALPH", None)} == {"not-for-us"}
+    signed.read(path, office.trust, Requirements(NOW, "ALPHA"))
+    assert {reason(path, office, Requirements(NOW, partner)) for partner in ("BRAVO", "ALPH", None)} == {"not-for-us"}
 
 
 def test_only_active_bundle_keys_count(office, good):
@@ -149,7 +149,7 @@ def test_what_is_no_archive_is_refused(office, good, tmp_path):
     path.write_bytes(archive.END)
     assert reason(path, office) == "unsigned"
     with pytest.raises(BundleError, match="cannot be read"):
-        signed.read(tmp_path / "absent", office.trust, DEMANDS)
+        signed.read(tmp_path / "absent", office.trust, REQUIREMENTS)
 
 
 def test_a_header_is_that_of_tar_and_stays_what_it_is():
@@ -181,7 +181,7 @@ def test_no_change_of_any_byte_is_loaded(office, good, tmp_path, data):
     path.write_bytes(content)
     if bytes(content) != good.read_bytes():
         with pytest.raises(Refused):
-            signed.read(path, office.trust, DEMANDS)
+            signed.read(path, office.trust, REQUIREMENTS)
 
 
 @settings(deadline=None)
@@ -226,7 +226,7 @@ def test_a_signed_manifest_with_any_value_in_any_place_is_refused_or_kept(office
     path = tmp_path / "odd.bundle"
     path.write_bytes(packed(content))
     try:
-        bundle = signed.read(path, office.trust, DEMANDS)
+        bundle = signed.read(path, office.trust, REQUIREMENTS)
     except Refused:
         return
     assert Manifest.from_json(bundle.manifest.to_json()) == bundle.manifest

@@ -19,7 +19,7 @@ from pipeline.storage.paths import DatasetPaths
 from threat_scorer import cli
 from threat_scorer.bundle import signed
 from threat_scorer.bundle import trust as trusts
-from threat_scorer.bundle.signed import Demands
+from threat_scorer.bundle.signed import Requirements
 from threat_scorer.marking import Marking
 from threat_scorer.scoring.scorer import Scorer
 
@@ -273,4 +273,4 @@ def test_with_several_horizons_the_priors_must_be_named(office):
 
 def loaded(path):
     trusted = trusts.read(Path(trust()).read_bytes(), "trust")
-    return Scorer.of(signed.read(Path(path), trusted, Demands(datetime.now(UTC), None)).files)
+    return Scorer.of(signed.read(Path(path), trusted, Requirements(datetime.now(UTC), None)).files)

@@ -14,7 +14,7 @@ from support.power_cut import Recorder, bring_back
 from support.signed_bundle import END, NOW, START, Headquarters, listed, new_signer, trust_file
 
 from threat_scorer.device import slots
-from threat_scorer.device.provisioning import commission, wipe
+from threat_scorer.device.provisioning import provision, wipe
 from threat_scorer.errors import BundleError, Refused
 from threat_scorer.scoring.scorer import Scorer
 
@@ -32,7 +32,7 @@ def bundles(office):
 @pytest.fixture
 def device(office, tmp_path):
     folder = tmp_path / "state"
-    commission(folder, office.trust_file(), partner=None, now=NOW)
+    provision(folder, office.trust_file(), partner=None, now=NOW)
     return folder
 
 
@@ -174,11 +174,11 @@ def test_an_expired_bundle_is_not_loaded_and_a_clock_set_back_does_not_help(offi
 
 def test_a_device_belongs_to_one_partner(office, tmp_path):
     folder = tmp_path / "state"
-    commission(folder, office.trust_file(), partner="ALPHA", now=NOW)
+    provision(folder, office.trust_file(), partner="ALPHA", now=NOW)
     slots.install(folder, office.bundle(6, partner="ALPHA"), now=NOW)
     assert refusal(slots.install, folder, office.bundle(7, partner="BRAVO"), now=NOW) == "not-for-us"
     with pytest.raises(BundleError, match="wipe it first"):
-        commission(folder, office.trust_file(2), partner="BRAVO", now=NOW)
+        provision(folder, office.trust_file(2), partner="BRAVO", now=NOW)
 
 
 def test_keys_rotate_and_are_revoked_without_a_network(office, device, bundles, tmp_path):
@@ -188,13 +188,13 @@ def test_keys_rotate_and_are_revoked_without_a_network(office, device, bundles, 
     fresh = theirs.bundle(2)
     assert refusal(slots.install, device, fresh, now=NOW) == "unknown-key"
     keys_listed = listed(office.root, "root"), listed(office.signer, "bundle"), listed(successor, "bundle")
-    commission(device, trust_file(tmp_path / "2", 2, *keys_listed, signers=[office.root]), partner=None, now=NOW)
+    provision(device, trust_file(tmp_path / "2", 2, *keys_listed, signers=[office.root]), partner=None, now=NOW)
     slots.install(device, fresh, now=NOW)
     keys_listed = keys_listed[0], listed(office.signer, "bundle", revoked=True), keys_listed[2]
-    commission(device, trust_file(tmp_path / "3", 3, *keys_listed, signers=[office.root]), partner=None, now=NOW)
+    provision(device, trust_file(tmp_path / "3", 3, *keys_listed, signers=[office.root]), partner=None, now=NOW)
     assert version(device) == 2
     assert refusal(slots.roll_back, device, now=NOW) == "revoked-key"
-    assert refusal(commission, device, office.trust_file(1), partner=None, now=NOW) == "older"
+    assert refusal(provision, device, office.trust_file(1), partner=None, now=NOW) == "older"
     held = slots.status(device, now=NOW).slots
     assert held["b"].release.version == "2"
     assert held["a"].reason == "revoked-key"
@@ -268,7 +268,7 @@ def test_a_power_cut_in_the_first_start_or_a_rollback_leaves_a_bundle(device, bu
 def test_a_power_cut_while_keys_rotate_leaves_the_old_keys_or_the_new(office, device, bundles, tmp_path):
     slots.install(device, bundles[1], now=NOW)
     newer = office.trust_file(2)
-    states = recorded(device, lambda: commission(device, newer, partner=None, now=NOW)).states
+    states = recorded(device, lambda: provision(device, newer, partner=None, now=NOW)).states
     counters = set()
     for number, state in enumerate(states):
         folder = bring_back(state, tmp_path / f"{number}")
@@ -277,14 +277,14 @@ def test_a_power_cut_while_keys_rotate_leaves_the_old_keys_or_the_new(office, de
     assert counters == {1, 2}
 
 
-def test_a_power_cut_while_a_device_is_commissioned_can_be_made_good(office, tmp_path):
+def test_a_power_cut_while_a_device_is_provisioned_can_be_made_good(office, tmp_path):
     folder = tmp_path / "state"
     folder.mkdir()
-    states = recorded(folder, lambda: commission(folder, office.trust_file(), partner="ALPHA", now=NOW)).states
+    states = recorded(folder, lambda: provision(folder, office.trust_file(), partner="ALPHA", now=NOW)).states
     for number, state in enumerate(states):
         left = bring_back(state, tmp_path / f"{number}")
         if not (left / "state.json").exists():
-            commission(left, office.trust_file(), partner="ALPHA", now=NOW)
+            provision(left, office.trust_file(), partner="ALPHA", now=NOW)
         assert slots.status(left, now=NOW).state.partner == "ALPHA"
 
 

@@ -19,7 +19,7 @@ from support.tiny_bundle import write_bundle
 from support.waiting import until
 
 from threat_scorer import Scorer
-from threat_scorer.device.provisioning import commission
+from threat_scorer.device.provisioning import provision
 from threat_scorer.device.slots import install
 
 COMMAND = [sys.executable, "-m", "threat_scorer.cli"]
@@ -190,7 +190,7 @@ def test_without_a_bundle_to_practise_with_it_runs_the_one_that_was_installed_an
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "state.json" in refused.stderr
     now = datetime.now(UTC)
-    commission(folder / "device", office.trust_file(), partner=None, now=now)
+    provision(folder / "device", office.trust_file(), partner=None, now=now)
     signed = office.bundle(1, not_before=now - timedelta(days=1), expires=now + timedelta(days=2))
     install(folder / "device", signed, now=now)
     done = run(config, GOOD)
