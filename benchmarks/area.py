@@ -52,14 +52,14 @@ def incidents(cells: list[str], days: int) -> pa.Table:
     }
     plain = {"occurred_precision": "minute", "event_type": "explosion", "hazard": "mine", "tlp": "CLEAR"}
     columns = []
-    for field in schemas.INCIDENTS:
+    for field in schemas.INCIDENTS.schema:
         if field.name in said:
             columns.append(pa.array(said[field.name]).cast(field.type))
         elif field.nullable:
             columns.append(pa.nulls(count, field.type))
         else:
             columns.append(pa.repeat(plain.get(field.name, "benchmark"), count).cast(field.type))
-    return pa.table(columns, schema=schemas.INCIDENTS)
+    return pa.table(columns, schema=schemas.INCIDENTS.schema)
 
 
 def places(cells: list[str]) -> pa.Table:
@@ -68,10 +68,10 @@ def places(cells: list[str]) -> pa.Table:
     rows = []
     for name in cells:
         latitude, longitude = h3.cell_to_latlng(name)
-        row = {field.name: None if field.nullable else "benchmark" for field in schemas.PLACES}
+        row = {field.name: None if field.nullable else "benchmark" for field in schemas.PLACES.schema}
         row |= {"kind": "settlement", "available_at": known, "latitude_deg": latitude, "longitude_deg": longitude}
         rows.append(row | {"place_id": name, "releasable_to": ["ALL"], "tlp": "CLEAR", "simulated": True, "raw_row": 1})
-    return pa.Table.from_pylist(rows, schema=schemas.PLACES)
+    return pa.Table.from_pylist(rows, schema=schemas.PLACES.schema)
 
 
 def main() -> None:
@@ -96,7 +96,7 @@ def main() -> None:
         test_until=last,
     )
     happened, ground = incidents(cells, given.days), places(cells)
-    nothing = schemas.OBSERVATIONS.empty_table()
+    nothing = schemas.OBSERVATIONS.schema.empty_table()
     settings = declared.train.area_risk["area_risk_28d"]
     steps: dict[str, float] = {}
 

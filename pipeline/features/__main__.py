@@ -1,7 +1,6 @@
 """``python -m pipeline.features --dataset NAME --model NAME``: data/tables -> data/features."""
 
 from collections.abc import Collection
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -11,10 +10,10 @@ from pipeline.features.area_risk import AreaRows
 from pipeline.features.sensor_threat import SensorRows
 from pipeline.model.catalogue import document
 from pipeline.runtime import cli
-from pipeline.runtime.errors import StageError
 from pipeline.storage import store
 from pipeline.storage.marking import Marking, most_restrictive
 from pipeline.storage.paths import DatasetPaths
+from pipeline.storage.read import open_tables
 from pipeline.storage.schemas import ROW_KEYS
 from threat_scorer.scoring.kinds import kind_of
 
@@ -28,33 +27,23 @@ def main() -> None:
 
 
 def _area_risk(declared: params.Params, paths: DatasetPaths, model: str) -> None:
-    incidents, observations, places = (
-        _table(paths.tables / f"{name}.parquet") for name in ("incidents", "observations", "places")
-    )
+    tables = open_tables(paths.dataset, ("incidents", "observations", "places"))
     rows = area_risk.build(
-        incidents,
-        observations,
-        places,
+        **tables,
         theatre=declared.theatre(paths.dataset),
         task=declared.area_task(paths.dataset, model),
         features=declared.features.area_risk,
         admiralty=declared.admiralty,
     )
-    _write(rows, rows.table.schema, most_restrictive(incidents, observations, places), paths, model)
+    _write(rows, rows.table.schema, most_restrictive(*tables.values()), paths, model)
 
 
 def _sensor_threat(declared: params.Params, paths: DatasetPaths, model: str) -> None:
-    detections = _table(paths.tables / "detections.parquet")
+    detections = open_tables(paths.dataset, ["detections"])["detections"]
     random_groups = declared.sensor_task(paths.dataset).random_groups
     rows = sensor_threat.build(detections, declared.measured(paths.dataset), random_groups=random_groups)
     schema, marking = sensor_threat.schema(rows.features), most_restrictive(detections)
     _write(rows, schema, marking, paths, model, only_linear=rows.only_linear)
-
-
-def _table(path: Path) -> pa.Table:
-    if not path.exists():
-        raise StageError(f"{path}: no such file; run `python -m pipeline.ingest` of this dataset first")
-    return store.read_table(path)
 
 
 def _write(

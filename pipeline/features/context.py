@@ -1,15 +1,16 @@
 """Places -> what is known of the ground of each cell: people, and how far the nearest town, river or road is."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.features.theatre import is_known, known_positions
+from pipeline.features.theatre import known_positions
 from pipeline.model.cells import Cells, centres, index_of, locate, nearest_m, resolution_of
 from pipeline.runtime import portable_math
+from pipeline.storage.versions import known_at
 from threat_scorer.scoring.features import Feature
 
 Floats = npt.NDArray[np.float64]
@@ -45,16 +46,8 @@ def columns(places: pa.Table, cells: Cells, moment: datetime) -> Floats:
     return np.column_stack(result) if result else np.empty((len(cells), 0))
 
 
-def changes(places: pa.Table) -> list[datetime]:
-    """Return the moments at which what is known of the places changes, ascending."""
-    moments = pa.chunked_array(
-        [*places["available_at"].chunks, *places["superseded_at"].chunks], pa.timestamp("us", "UTC")
-    )
-    return sorted(moment.astimezone(UTC) for moment in pc.unique(moments.drop_null()).to_pylist())
-
-
 def _population(places: pa.Table, cells: Cells, moment: datetime) -> Floats:
-    counted = places.filter(pc.and_(pc.equal(places["kind"], "population"), is_known(places, moment)))
+    counted = known_at(places.filter(pc.equal(places["kind"], "population")), moment)
     counted = counted.filter(pc.and_(pc.is_valid(counted["latitude_deg"]), pc.is_valid(counted["value"])))
     if counted.num_rows == 0:
         return np.full(len(cells), np.nan)

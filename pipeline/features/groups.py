@@ -20,6 +20,7 @@ from pipeline.features.history import LN_2, days_since_last, decayed_counts, rec
 from pipeline.features.labels import LabelEvents
 from pipeline.model.cells import Cells
 from pipeline.runtime.portable_math import direction, expm1, log, log1p
+from pipeline.storage import versions
 from threat_scorer.scoring.features import Feature
 
 Floats = npt.NDArray[np.float64]
@@ -208,12 +209,12 @@ def calendar(cutoffs: Floats, *, cells: int) -> Family:
 
 def ground(places: pa.Table, cells: Cells, cutoffs: npt.NDArray[np.datetime64]) -> Family:
     """Return what `context` knows of each cell at each cutoff, computed anew only where the knowledge changes."""
-    changes = np.array([moment.replace(tzinfo=None) for moment in context.changes(places)], dtype="datetime64[us]")
+    changed_at = np.array([moment.replace(tzinfo=None) for moment in versions.changes(places)], dtype="datetime64[us]")
 
     def blocks() -> Iterator[Floats]:
         version, block = -1, np.empty((len(cells), 0))
         for cutoff in cutoffs:
-            known = int(np.searchsorted(changes, cutoff, side="right"))
+            known = int(np.searchsorted(changed_at, cutoff, side="right"))
             if known != version:
                 moment = cutoff.astype(object).replace(tzinfo=UTC)
                 version, block = known, context.columns(places, cells, moment)

@@ -12,6 +12,7 @@ from pipeline.features.admiralty import trust
 from pipeline.features.events import are_dated, label_known_from, moments
 from pipeline.model.cells import Cells, index_of, locate
 from pipeline.params import Admiralty, Label
+from pipeline.storage.versions import latest
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,7 +38,7 @@ def label_events(
 ) -> LabelEvents:
     """Select the events to be predicted among the latest versions of the incidents; what was withdrawn is none."""
     final = incidents.filter(pa.array(np.isfinite(label_known_from(incidents, label))))
-    final = final.filter(pc.is_null(final["superseded_at"]))
+    final = latest(final)
     dated = are_dated(final)
     placed = pc.is_valid(final["latitude_deg"]).to_numpy()
     usable = final.filter(pa.array(dated & placed))

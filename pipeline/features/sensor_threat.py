@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.params import Measured
 from pipeline.storage.schemas import UTC
+from pipeline.storage.versions import latest
 from threat_scorer.scoring.features import Feature, assemble, catalogue, derived_of
 
 
@@ -39,21 +40,21 @@ def build(detections: pa.Table, measured: Mapping[str, Measured], *, random_grou
         Into how many groups that mean nothing the rows are parted, each with its part of every outcome; None where the
         detections have groups of their own.
     """
-    latest = detections.filter(pc.is_null(detections["superseded_at"]))
-    names, matrix = assemble("sensor_threat", {name: latest[name].to_numpy() for name in measured})
+    standing = latest(detections)
+    names, matrix = assemble("sensor_threat", {name: standing[name].to_numpy() for name in measured})
     inputs = [Feature(name, entry.unit, entry.meaning, "measured") for name, entry in measured.items()]
     features = catalogue("sensor_threat", inputs)
-    outcome = latest["outcome"]
+    outcome = standing["outcome"]
     label = pc.if_else(pc.equal(outcome, "unknown"), None, pc.equal(outcome, "hazard").cast(pa.int8()))
     rows = {
-        "detection_id": latest["detection_id"],
-        "record_id": latest["record_id"],
-        "group_id": latest["group_id"] if random_groups is None else _at_random(outcome, random_groups),
-        "observed_at": latest["observed_at"],
+        "detection_id": standing["detection_id"],
+        "record_id": standing["record_id"],
+        "group_id": standing["group_id"] if random_groups is None else _at_random(outcome, random_groups),
+        "observed_at": standing["observed_at"],
         "label": label,
         **{name: np.ascontiguousarray(matrix[:, j]) for j, name in enumerate(names)},
     }
-    counts = {"detections": latest.num_rows, "outcome_unknown": label.null_count}
+    counts = {"detections": standing.num_rows, "outcome_unknown": label.null_count}
     basis = (entry.features for entry in derived_of("sensor_threat", measured) if entry.is_basis)
     return SensorRows(
         table=pa.table(rows, schema=schema(features)),

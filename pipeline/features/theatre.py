@@ -10,6 +10,7 @@ from pipeline.features.events import are_dated, days, moments
 from pipeline.model.cells import Cells, locate, within
 from pipeline.params import Theatre
 from pipeline.runtime.errors import StageError
+from pipeline.storage import versions
 
 INHABITED = ("settlement", "town")
 
@@ -72,12 +73,6 @@ def refuse_days_without_zone(theatre: Theatre, **tables: pa.Table) -> None:
 
 def known_positions(rows: pa.Table, moment: datetime) -> tuple[np.ndarray, np.ndarray]:
     """Return latitude and longitude, degrees, of the rows that were known at a moment and have a position."""
-    some = rows.filter(pc.and_(is_known(rows, moment), pc.is_valid(rows["latitude_deg"])))
-    return some["latitude_deg"].to_numpy(), some["longitude_deg"].to_numpy()
-
-
-def is_known(rows: pa.Table, moment: datetime) -> pa.ChunkedArray:
-    """Return which versions are known at a moment: available by then, and not yet superseded."""
-    at = pa.scalar(moment, pa.timestamp("us", tz="UTC"))
-    open_still = pc.fill_null(pc.greater(rows["superseded_at"], at), True)
-    return pc.and_(pc.less_equal(rows["available_at"], at), open_still)
+    known = versions.known_at(rows, moment)
+    placed = known.filter(pc.is_valid(known["latitude_deg"]))
+    return placed["latitude_deg"].to_numpy(), placed["longitude_deg"].to_numpy()

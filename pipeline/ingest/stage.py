@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.ingest import report
 from pipeline.ingest.linking import decisions
 from pipeline.ingest.linking.decisions import Decisions
 from pipeline.ingest.linking.linkage import mark_of
 from pipeline.ingest.linking.merging import merge
-from pipeline.ingest.mapping.sources import TABLES, Source, as_gazetteer, read_sources, table_schema
+from pipeline.ingest.mapping.sources import Source, as_gazetteer, read_sources
 from pipeline.ingest.rules.borders import border_of
 from pipeline.ingest.rules.positions import Gazetteer
 from pipeline.ingest.staging import Staged, stage
@@ -22,6 +21,7 @@ from pipeline.params import Linkage, Params
 from pipeline.runtime.errors import DeclarationError, StageError
 from pipeline.storage import schemas, store
 from pipeline.storage.paths import DatasetPaths
+from pipeline.storage.versions import latest
 
 
 def in_place(
@@ -104,15 +104,13 @@ def write(
     """Write the tables, all at once, then the refused records and the counts; return the counts."""
     linked: dict[str, int] | None = None
     with store.replacing_folder(where.tables) as new:
-        for table in TABLES:
-            parts = [part.rows for part in done.values() if part.counts["table"] == table and part.counts["kept"]]
-            _concatenate(parts, new / f"{table}.parquet", schema=table_schema(table, measured))
-        merges = schemas.MERGES.empty_table()
+        for name, table in schemas.tables(measured).items():
+            parts = [part.rows for part in done.values() if part.counts["table"] == name and part.counts["kept"]]
+            _concatenate(parts, new / f"{name}.parquet", schema=table.schema)
+        merges = schemas.MERGES.schema.empty_table()
         if linking is not None:
             merges, linked = _link(new / "incidents.parquet", linking)
-        store.write_table(
-            merges, new / "merges.parquet", schema=schemas.MERGES, sort_by=("incident_id", "report_id", "other_id")
-        )
+        store.write_table(merges, new / "merges.parquet", schema=schemas.MERGES.schema, sort_by=schemas.MERGES.sort_by)
     refused = [part.quarantine for part in done.values() if part.counts["quarantined"]]
     _concatenate(refused, where.quarantine / "quarantine.parquet", schema=schemas.QUARANTINE)
     summary = report.summary({name: staged.counts for name, staged in done.items()}, linked)
@@ -123,11 +121,11 @@ def write(
 def _link(path: Path, linking: Linking) -> tuple[pa.Table, dict[str, int]]:
     incidents = store.read_table(path)
     if linking.decisions != Decisions():
-        standing = incidents.filter(pc.is_null(incidents["superseded_at"]))
+        standing = latest(incidents)
         standing = standing.select(["incident_id", "originator", "releasable_to"]).to_pylist()
         decisions.check(linking.decisions, {row["incident_id"]: mark_of(row) for row in standing}, linking.path)
     merged = merge(incidents, linking.rule, linking.decisions)
-    with store.writing_table(path, schema=schemas.INCIDENTS) as write:
+    with store.writing_table(path, schema=schemas.INCIDENTS.schema) as write:
         write(merged.incidents)
     return merged.merges, merged.counts
 

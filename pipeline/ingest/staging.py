@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest import versions
-from pipeline.ingest.mapping.sources import ID_OF, Source
+from pipeline.ingest.mapping.sources import Source
 from pipeline.ingest.reading import readers
 from pipeline.ingest.reading.chunk import Chunk, Refusal
 from pipeline.ingest.rules import keys
@@ -110,8 +110,8 @@ class Writing(ExitStack):
         self._source = source
         staged.folder.mkdir(parents=True, exist_ok=True)
         staged.facts.unlink(missing_ok=True)  # from here on the folder is not whole
-        plain = (ID_OF[source.mapping.table], *_SELDOM_REPEATS, *source.measured)
-        self._rows = self.enter_context(store.writing_table(staged.mapped, schema=source.schema, plain=plain))
+        plain = (source.table.id_column, *_SELDOM_REPEATS, *source.measured)
+        self._rows = self.enter_context(store.writing_table(staged.mapped, schema=source.table.schema, plain=plain))
         self._withdrawals = self.enter_context(store.writing_table(staged.withdrawals, schema=WITHDRAWALS))
         self._quarantine = self.enter_context(
             store.writing_table(staged.quarantine, schema=schemas.QUARANTINE, plain=("raw_row", "row"))
@@ -156,10 +156,10 @@ def finish(staged: Staged, source: Source, *, rows_in: int, made_from: str) -> N
     repeats = corrections = 0
     if len(suspects):
         several = [rows.filter(_among(rows, suspects)) for rows in store.read_batches(staged.mapped)]
-        resolved = versions.resolve(pa.concat_tables([source.schema.empty_table(), *several]), withdrawals)
+        resolved = versions.resolve(pa.concat_tables([source.table.schema.empty_table(), *several]), withdrawals)
         repeats, corrections = resolved.repeats, resolved.corrections
         others = (rows.filter(pc.invert(_among(rows, suspects))) for rows in store.read_batches(staged.mapped))
-        with store.writing_table(staged.versions, schema=source.schema, plain=_SELDOM_REPEATS) as write:
+        with store.writing_table(staged.versions, schema=source.table.schema, plain=_SELDOM_REPEATS) as write:
             for rows in in_file_order(others, resolved.rows):
                 write(rows)
     rules: Counter[str] = Counter()

@@ -14,6 +14,7 @@ import yaml
 from pipeline import params
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
+from pipeline.storage.read import table_files
 
 SHIPPED = "lightgbm"
 """Name, in every comparison, of the model that goes to the field."""
@@ -63,14 +64,14 @@ def inputs(paths: DatasetPaths, model: str, fit: Mapping[str, Any]) -> list[Inpu
     rows = {"rows": fit["rows"], "positives": fit["positives"], "features": len(fit["features"])}
     found = [Input(f"{paths.dataset}/{model}", paths.features(model), fit["features_digest"], "training", rows)]
     sources = store.read_json(paths.ingested)["sources"] if paths.ingested.exists() else {}
-    for table in sorted(paths.tables.glob("*.parquet")):
+    for name, table in table_files(paths.dataset).items():
         counted = {
             source: {key: counts[key] for key in ("rows_in", "kept", "merged", "quarantined") if key in counts}
             for source, counts in sources.items()
-            if counts.get("table") == table.stem
+            if counts.get("table") == name
         }
         profile = {"rows": store.count_rows(table), "sources": counted}
-        found.append(Input(f"{paths.dataset}/{table.stem}", table, store.digest(table), "source", profile))
+        found.append(Input(f"{paths.dataset}/{name}", table, store.digest(table), "source", profile))
     return found
 
 

@@ -126,9 +126,8 @@ def gather(dataset: str, declared: Params) -> Facts:
     entry = declared.dataset(dataset)
     mapped = declared.planners_model(dataset) if entry.area_risk else None
     models = tuple(_model(dataset, name, declared, mapped=name == mapped) for name in entry.models)
-    tables = DatasetPaths(dataset).tables
     last = _last_cutoff(models)
-    cutoff = newest(tables) if last is None else last
+    cutoff = newest(dataset) if last is None else last
     return Facts(
         dataset=dataset,
         simulated=entry.simulated,
@@ -137,7 +136,7 @@ def gather(dataset: str, declared: Params) -> Facts:
         sources={name: _about(SOURCES / f"{name}.yaml") for name in entry.sources},
         cutoff=cutoff,
         known_by=_moment(cutoff, None if last is None else (entry.theatre and entry.theatre.zone) or NO_ZONE),
-        freshness=tuple(freshness(tables, cutoff)),
+        freshness=tuple(freshness(dataset, cutoff)),
     )
 
 

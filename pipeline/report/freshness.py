@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from pipeline.storage import store
-
-HAPPENED = {"incidents": "occurred_at", "observations": "occurred_at", "detections": "observed_at"}
-"""Tables of what happened, and the column that says when; a row of `places` does not happen."""
+from pipeline.storage import schemas
+from pipeline.storage.read import open_tables, table_files
+from pipeline.storage.versions import as_it_stood
 
 DAY = np.timedelta64(1, "D")
 
@@ -35,47 +32,41 @@ class Freshness:
     """The delay that nine reports of ten keep."""
 
 
-def freshness(tables: Path, cutoff: np.datetime64) -> list[Freshness]:
-    """Return each source's freshness, by table and source.
-
-    Parameters
-    ----------
-    tables
-        Folder of the canonical tables.
-    cutoff
-        UTC; what became known later is not looked at.
-    """
+def freshness(dataset: str, cutoff: np.datetime64) -> list[Freshness]:
+    """Return each source's freshness by what was known at the cutoff, UTC; in the order of tables and sources."""
     return [
-        found
-        for name, occurred in HAPPENED.items()
-        if (file := tables / f"{name}.parquet").exists()
-        for found in _of_table(file, occurred, cutoff)
+        of_source
+        for name, occurred in _tables_of_events(dataset).items()
+        for of_source in _of_table(dataset, name, occurred, cutoff)
     ]
 
 
-def newest(tables: Path) -> np.datetime64:
+def newest(dataset: str) -> np.datetime64:
     """Return when the last row of what happened became known, UTC: the cutoff of a dataset that has no other."""
-    known = [
-        store.read_table(file, columns=["available_at"])["available_at"].to_numpy()
-        for name in HAPPENED
-        if (file := tables / f"{name}.parquet").exists()
-    ]
-    return np.datetime64(max(times.max() for times in known if len(times)), "us")
+    tables = open_tables(dataset, _tables_of_events(dataset), columns=["available_at"])
+    known = [table["available_at"].to_numpy() for table in tables.values() if table.num_rows]
+    return np.datetime64(max(times.max() for times in known), "us")
 
 
-def _of_table(file: Path, occurred: str, cutoff: np.datetime64) -> Iterator[Freshness]:
-    rows = store.read_table(file, columns=["source_id", "record_id", occurred, "available_at"])
-    rows = rows.filter(pa.array(rows["available_at"].to_numpy() <= cutoff))
+def _tables_of_events(dataset: str) -> dict[str, str]:
+    """Return the dataset's tables of what happened, and the column that says when; a row of `places` does not."""
+    files = table_files(dataset)
+    return {name: spec.occurred for name, spec in schemas.tables().items() if spec.occurred and name in files}
+
+
+def _of_table(dataset: str, name: str, occurred: str, cutoff: np.datetime64) -> Iterator[Freshness]:
+    columns = ["source_id", "record_id", occurred, "available_at", "superseded_at"]
+    rows = as_it_stood(open_tables(dataset, [name], columns=columns)[name], cutoff)
     times = [(occurred, "min"), ("available_at", "min"), ("available_at", "max")]
     records = rows.group_by(["source_id", "record_id"]).aggregate(times)
     source = records["source_id"].to_numpy()
     happened, first, last = (records[f"{column}_{how}"].to_numpy() for column, how in times)
-    for name in np.unique(source).tolist():
-        ours = source == name
+    for partner in np.unique(source).tolist():
+        ours = source == partner
         delay = (first[ours] - happened[ours]) / DAY
         yield Freshness(
-            source=name,
-            table=file.stem,
+            source=partner,
+            table=name,
             records=int(ours.sum()),
             newest_occurred=str(happened[ours].max().astype("datetime64[D]")),
             newest_available=str(last[ours].max().astype("datetime64[D]")),

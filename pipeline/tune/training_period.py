@@ -7,20 +7,19 @@ was corrected later still stands. Which reports are of one event is as `ingest` 
 import dataclasses
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.features import area_risk
 from pipeline.model.fitted import Columns
 from pipeline.params import AreaTask, Params
 from pipeline.runtime.errors import StageError
 from pipeline.runtime.local_days import midnight
-from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
-from pipeline.storage.schemas import UTC
+from pipeline.storage.read import open_tables
+from pipeline.storage.versions import as_it_stood
 
 TABLES = ("incidents", "observations", "places")
 
@@ -62,7 +61,8 @@ def read(declared: Params, paths: DatasetPaths, model: str, *, retrain_periods: 
     """
     task = declared.area_task(paths.dataset, model)
     shifted, end = shift(task, retrain_periods=retrain_periods), midnight(task.test_from, task.zone)
-    incidents, observations, places = (as_known(_table(paths, name), end) for name in TABLES)
+    tables = open_tables(paths.dataset, TABLES)
+    incidents, observations, places = (as_it_stood(tables[name], end) for name in TABLES)
     rows = area_risk.build(
         incidents,
         observations,
@@ -91,18 +91,3 @@ def shift(task: AreaTask, *, retrain_periods: int) -> AreaTask:
             f"{task.test_from} begin on {start}; expected a day after train_from, {task.train_from}: fewer periods"
         )
     return dataclasses.replace(task, test_from=start, test_until=task.test_from)
-
-
-def as_known(rows: pa.Table, moment: datetime) -> pa.Table:
-    """Return a table as it stood at a moment: the versions that were known, those not yet superseded still open."""
-    at = pa.scalar(moment, UTC)
-    known = rows.filter(pc.less_equal(rows["available_at"], at))
-    closed = pc.if_else(pc.less_equal(known["superseded_at"], at), known["superseded_at"], pa.scalar(None, UTC))
-    return known.set_column(known.column_names.index("superseded_at"), "superseded_at", closed)
-
-
-def _table(paths: DatasetPaths, name: str) -> pa.Table:
-    path = paths.tables / f"{name}.parquet"
-    if not path.exists():
-        raise StageError(f"{path}: no such file; run `make DATASET={paths.dataset}` or its ingest first")
-    return store.read_table(path)

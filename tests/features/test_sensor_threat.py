@@ -23,7 +23,7 @@ def detection(name: str, outcome: str, **more) -> dict:
 
 
 def build(*rows: dict) -> sensor_threat.SensorRows:
-    return sensor_threat.build(table(schemas.detections(MEASURED), rows), MEASURED)
+    return sensor_threat.build(table(schemas.detections(MEASURED).schema, rows), MEASURED)
 
 
 def test_the_matrix_is_the_one_that_the_field_computes() -> None:

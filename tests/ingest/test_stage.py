@@ -15,7 +15,7 @@ from pipeline.ingest import stage
 from pipeline.ingest.__main__ import main
 from pipeline.runtime import code_closure
 from pipeline.runtime.errors import DeclarationError
-from pipeline.storage import store
+from pipeline.storage import schemas, store
 from pipeline.storage.paths import DatasetPaths
 
 TOWNS = "code,name,lat,lon\nA,Alfa,10.5,20.5\nB,Bravo,10.6,20.6\n"
@@ -111,7 +111,7 @@ def test_files_nobody_wrote_code_for_become_tables(project, monkeypatch, capsys)
         ("unknown_place", "AMBER", ["Q"]),
         ("unmapped_value", "AMBER", ["Q"]),
     ]
-    assert sorted(path.stem for path in Path("data/tables/third").iterdir()) == sorted([*stage.TABLES, "merges"])
+    assert sorted(path.stem for path in Path("data/tables/third").iterdir()) == sorted([*schemas.tables(), "merges"])
     report = store.read_json(Path("reports/third/ingest.json"))
     assert report["total"] == {"rows_in": 6, "kept": 4, "merged": 0, "quarantined": 2}
     printed = capsys.readouterr().out

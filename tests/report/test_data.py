@@ -1,6 +1,8 @@
 """What the page says of the data: how fresh it was, how far it has shifted, and where a model was measured on it."""
 
 import dataclasses
+from datetime import UTC as UTC_ZONE
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +11,7 @@ import pytest
 from pipeline.report import drift, facts, freshness, render
 from pipeline.report.drift import Split
 from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.schemas import UTC
 
 
@@ -17,17 +20,20 @@ def moments(*days: str) -> pa.Array:
 
 
 @pytest.fixture
-def tables(tmp_path):
+def tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     rows = pa.table(
         {
             "source_id": ["a", "a", "a", "b", "a"],
             "record_id": ["1", "1", "2", "1", "3"],
             "occurred_at": moments("2022-01-01", "2022-01-01", "2022-01-05", "2022-01-02", "2022-01-09"),
             "available_at": moments("2022-01-03", "2022-01-08", "2022-01-06", "2022-01-02", "2022-01-11"),
+            "superseded_at": pa.array([datetime(2022, 1, 8, tzinfo=UTC_ZONE), None, None, None, None], UTC),
         }
     )
-    store.write_table(rows, tmp_path / "incidents.parquet", schema=rows.schema, sort_by=("source_id", "available_at"))
-    return tmp_path
+    file = DatasetPaths("made").tables / "incidents.parquet"
+    store.write_table(rows, file, schema=rows.schema, sort_by=("source_id", "available_at"))
+    return "made"
 
 
 def test_freshness_counts_a_record_once_and_its_delay_to_the_first_report(tables) -> None:

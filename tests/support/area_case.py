@@ -68,11 +68,11 @@ def incident(name: str, occurred: str, *, cell: str = CENTRE, known: str | None 
 
 
 def incidents(*rows: dict[str, Any]) -> pa.Table:
-    return table(schemas.INCIDENTS, rows)
+    return table(schemas.INCIDENTS.schema, rows)
 
 
 def observations(*rows: dict[str, Any]) -> pa.Table:
-    return table(schemas.OBSERVATIONS, rows)
+    return table(schemas.OBSERVATIONS.schema, rows)
 
 
 def settlement(
@@ -90,7 +90,7 @@ def settlement(
 
 
 def places(*rows: dict[str, Any]) -> pa.Table:
-    return table(schemas.PLACES, rows or [settlement()])
+    return table(schemas.PLACES.schema, rows or [settlement()])
 
 
 def rows_of(

@@ -47,4 +47,4 @@ def pairs(*rows, **rule):
 
 
 def table_of(*rows):
-    return pa.Table.from_pylist(list(rows), schema=schemas.INCIDENTS)
+    return pa.Table.from_pylist(list(rows), schema=schemas.INCIDENTS.schema)

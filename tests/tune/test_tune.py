@@ -24,6 +24,7 @@ from pipeline import params
 from pipeline.params import Bound
 from pipeline.runtime.errors import DeclarationError, StageError
 from pipeline.storage.paths import DatasetPaths
+from pipeline.storage.versions import as_it_stood
 from pipeline.train import area_risk
 from pipeline.tune import __main__ as command
 from pipeline.tune import search, summary, training_period, trials
@@ -281,13 +282,13 @@ def test_a_table_as_it_stood_has_the_versions_of_that_day() -> None:
                 f"{row['occurred_at']:%m-%d}",
                 row["superseded_at"] and f"{row['superseded_at']:%m-%d}",
             )
-            for row in training_period.as_known(table, day(moment)).to_pylist()
+            for row in as_it_stood(table, day(moment)).to_pylist()
         ]
 
     assert at("2020-03-01") == []
     assert at("2020-05-01") == [("i", "03-01", None), ("j", "03-01", "04-01")]
     assert at("2020-06-01") == [("i", "03-01", "06-01"), ("i", "03-03", None), ("j", "03-01", "04-01")]
-    assert training_period.as_known(table, day("2020-05-01")).schema == table.schema
+    assert as_it_stood(table, day("2020-05-01")).schema == table.schema
 
 
 def test_what_cannot_be_searched_for_is_named(tune: Callable[..., dict[str, bytes]]) -> None:

@@ -52,7 +52,7 @@ def check(source: Source, path: Path) -> Checked:
     rows_in = mapped_rows = withdrawals = 0
     examples: dict[str, list[str]] = defaultdict(list)
     refused: Counter[str] = Counter()
-    first = source.schema.empty_table()
+    first = source.table.schema.empty_table()
     names: dict[str, None] = {}
     idle = _Idle(source)
     for chunk in readers.read(path, mapping.format, mapping.columns, serials=mapping.serials):

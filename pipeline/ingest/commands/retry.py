@@ -42,7 +42,7 @@ def retry(source: Source, staged: Staged) -> Retried:
         return Retried(0, 0)
     rows_in = staged.counts["rows_in"]
     again = list(_map_again(quarantine.to_pylist(), source, staged))
-    rows = pa.concat_tables([source.schema.empty_table(), *(mapped.rows for mapped in again)])
+    rows = pa.concat_tables([source.table.schema.empty_table(), *(mapped.rows for mapped in again)])
     withdrawals = [store.read_table(staged.withdrawals), *(mapped.withdrawals for mapped in again)]
     refused = [refusal for mapped in again for refusal in mapped.refused]
     # the old rows are read while the new file is written beside them
@@ -50,7 +50,7 @@ def retry(source: Source, staged: Staged) -> Retried:
     with Writing(staged, source) as writing:
         for part in in_file_order(before, rows):
             writing.append(Mapped(part, withdrawals[0].slice(0, 0), []), hashes_of(part, source))
-        nothing = source.schema.empty_table()
+        nothing = source.table.schema.empty_table()
         writing.append(
             Mapped(nothing, pa.concat_tables(withdrawals).sort_by("raw_row"), refused), hashes_of(nothing, source)
         )

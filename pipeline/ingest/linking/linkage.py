@@ -18,6 +18,7 @@ from pipeline.params import Linkage
 from pipeline.runtime import portable_math
 from pipeline.storage.marking import ALL, audience, owners
 from pipeline.storage.schemas import OCCURRED_PRECISIONS
+from pipeline.storage.versions import latest
 
 PAIRS = pa.schema(
     [
@@ -62,7 +63,7 @@ def link(incidents: pa.Table, rule: Linkage, *, apart: Collection[frozenset[str]
     -------
     Of `PAIRS`, sorted by its two first columns.
     """
-    incidents = incidents.filter(pc.is_null(incidents["superseded_at"]))
+    incidents = latest(incidents)
     incidents = incidents.filter(pc.is_valid(incidents["latitude_deg"]))
     incidents = incidents.filter(pc.not_equal(incidents["occurred_precision"], "year"))
     parts = [PAIRS.empty_table()]

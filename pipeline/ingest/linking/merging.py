@@ -17,6 +17,7 @@ from pipeline.ingest.linking.linkage import link, mark_of, may_share
 from pipeline.params import Linkage
 from pipeline.storage import schemas
 from pipeline.storage.marking import Marking, combined
+from pipeline.storage.versions import latest
 
 Row = dict[str, Any]
 
@@ -82,13 +83,13 @@ def merge(incidents: pa.Table, rule: Linkage, decisions: Decisions) -> Merged:
         "events": len({event[name] for name in joined}),
         "versions_completed": len(completed),
     }
-    return Merged(pa.concat_tables(rows), pa.Table.from_pylist(pairs, schema=schemas.MERGES), counts)
+    return Merged(pa.concat_tables(rows), pa.Table.from_pylist(pairs, schema=schemas.MERGES.schema), counts)
 
 
 def _standing(incidents: pa.Table, names: set[str]) -> dict[str, Row]:
     """Return some reports by name, each as it stands."""
     some = pc.is_in(incidents["incident_id"], value_set=pa.array(sorted(names), pa.string()))
-    rows = incidents.filter(pc.and_(some, pc.is_null(incidents["superseded_at"]))).to_pylist()
+    rows = latest(incidents.filter(some)).to_pylist()
     return {row["incident_id"]: row for row in rows}
 
 

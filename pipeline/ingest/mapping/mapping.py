@@ -18,9 +18,8 @@ from pipeline.ingest.mapping.fields import Field, Format, Known, Moment, Name, O
 from pipeline.params.declarations import STRICT, nearest, read_declaration
 from pipeline.runtime.errors import DeclarationError
 from pipeline.storage.marking import ALL
-from pipeline.storage.schemas import INCIDENTS, OBSERVATIONS, OCCURRED_PRECISIONS, PLACES, VOCABULARIES
+from pipeline.storage.schemas import OCCURRED_PRECISIONS, TableName, tables
 
-TableName = Literal["incidents", "detections", "observations", "places"]
 Colour = Literal["CLEAR", "GREEN", "AMBER", "AMBER+STRICT", "RED"]
 STATUSES = ("report", "correction", "withdrawal")
 
@@ -126,7 +125,8 @@ class Mapping:
 
     @model_validator(mode="after")
     def _fits_its_table(self) -> "Mapping":
-        clock = {"incidents": "occurred_at", "observations": "occurred_at", "detections": "observed_at"}.get(self.table)
+        table = tables()[self.table]
+        clock = table.occurred
         for name in ("occurred_at", "observed_at"):
             if (getattr(self, name) is not None) != (name == clock):
                 raise ValueError(f"table {self.table} {'needs' if name == clock else 'has no'} {name}")
@@ -137,23 +137,14 @@ class Mapping:
         _check_vocabulary("status", self.status, STATUSES)
         if self.status is not None and (not self.key or self.available_at.at is None):
             raise ValueError("status: a correction needs a key, and available_at.at for the time of the report")
-        for name, entry in self.fields.items():
-            if name in VOCABULARIES:
-                _check_vocabulary(name, entry, (*VOCABULARIES[name], *_CANNOT_BE_JUDGED.get(name, ())))
+        for column in table.columns:
+            if column.words and column.name in self.fields:
+                words = column.words if column.unjudged is None else (*column.words, column.unjudged)
+                _check_vocabulary(column.name, self.fields[column.name], words)
         precision = self.happened.precision if self.happened else None
         if isinstance(precision, Field):
             _check_vocabulary("precision", precision, OCCURRED_PRECISIONS)
         return self
-
-
-_CANNOT_BE_JUDGED = {"source_reliability": ("F",), "information_credibility": ("6",)}
-_FIELDS: dict[str, tuple[list[str], list[str]]] = {
-    # table -> what a mapping must give, what it may give
-    "incidents": (["event_type", "hazard"], ["victim_count", "source_reliability", "information_credibility"]),
-    "observations": (["kind", "value", "unit"], ["source_reliability", "information_credibility"]),
-    "places": (["kind"], ["name", "value", "unit"]),
-    "detections": (["sensor_id", "modality", "outcome", "group_id"], []),
-}
 
 
 def read_mapping(path: Path, *, measured: Iterable[str]) -> Mapping:
@@ -170,8 +161,8 @@ def read_mapping(path: Path, *, measured: Iterable[str]) -> Mapping:
         An unknown key or column, a value outside a vocabulary, a format that cannot be; every line names file and key.
     """
     mapping = read_declaration(path, Mapping)
-    required, optional = _FIELDS[mapping.table]
-    known = [*required, *optional, *(measured if mapping.table == "detections" else [])]
+    table = tables(measured)[mapping.table]
+    known = [*table.required, *table.optional]
     faults = [
         f"{path}: fields.{name}: table {mapping.table} has no such column{nearest(name, known)} "
         f"(known: {', '.join(known)})"
@@ -180,20 +171,12 @@ def read_mapping(path: Path, *, measured: Iterable[str]) -> Mapping:
     ]
     faults += [
         f"{path}: fields.{name}: missing; table {mapping.table} needs it"
-        for name in required
+        for name in table.required
         if name not in mapping.fields
     ]
     if faults:
         raise DeclarationError("\n".join(faults))
     return mapping
-
-
-def column_type(table: TableName, name: str) -> str:
-    """Return what a mapped column of a table holds: ``text`` or ``number``."""
-    schema = {"incidents": INCIDENTS, "observations": OBSERVATIONS, "places": PLACES}.get(table)
-    if schema is None:  # detections: everything that is not one of its own texts is measured
-        return "text" if name in _FIELDS["detections"][0] else "number"
-    return "text" if str(schema.field(name).type) == "string" else "number"
 
 
 def _check_vocabulary(name: str, entry: Field | None, words: tuple[str, ...]) -> None:

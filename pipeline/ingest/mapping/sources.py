@@ -2,26 +2,19 @@
 
 from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.ingest.mapping.mapping import Mapping, TableName, read_mapping
+from pipeline.ingest.mapping.mapping import Mapping, read_mapping
 from pipeline.ingest.rules.borders import Border
 from pipeline.ingest.rules.positions import Gazetteer
 from pipeline.params import ANY_YEARS, Bounds, Measured, Years
 from pipeline.params.declarations import nearest
 from pipeline.runtime.errors import DeclarationError
-from pipeline.storage import schemas
-
-TABLES: tuple[TableName, ...] = ("incidents", "detections", "observations", "places")
-ID_OF = {
-    "incidents": "incident_id",
-    "detections": "detection_id",
-    "observations": "observation_id",
-    "places": "place_id",
-}
+from pipeline.storage.schemas import TableSpec, tables
+from pipeline.storage.versions import latest
 
 
 @dataclass(frozen=True)
@@ -38,17 +31,10 @@ class Source:
     years: Years = ANY_YEARS
     """In which every date of a record must lie."""
 
-    @property
-    def schema(self) -> pa.Schema:
-        """The schema of the canonical table that the rows go to."""
-        return table_schema(self.mapping.table, self.measured)
-
-
-def table_schema(table: TableName, measured: Lookup[str, Measured]) -> pa.Schema:
-    """Return the schema of a canonical table."""
-    if table == "detections":
-        return schemas.detections(measured)
-    return {"incidents": schemas.INCIDENTS, "observations": schemas.OBSERVATIONS, "places": schemas.PLACES}[table]
+    @cached_property
+    def table(self) -> TableSpec:
+        """The canonical table that the rows go to."""
+        return tables(self.measured)[self.mapping.table]
 
 
 def read_sources(names: list[str], folder: Path, *, measured: Lookup[str, Measured]) -> dict[str, Mapping]:
@@ -78,7 +64,7 @@ def read_sources(names: list[str], folder: Path, *, measured: Lookup[str, Measur
 
 def as_gazetteer(places: pa.Table) -> Gazetteer:
     """Return the positions of places by the key of their record; of several versions the last."""
-    places = places.filter(pc.is_null(places.column("superseded_at")))
+    places = latest(places)
     return Gazetteer(
         places.column("record_id").combine_chunks(),
         places.column("latitude_deg").to_numpy(),

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest.mapping.fields import Field, Known, Moment, Occurred
-from pipeline.ingest.mapping.mapping import STATUSES, Mapping, column_type
-from pipeline.ingest.mapping.sources import ID_OF, Source
+from pipeline.ingest.mapping.mapping import STATUSES, Mapping
+from pipeline.ingest.mapping.sources import Source
 from pipeline.ingest.reading.chunk import Chunk, Refusal
 from pipeline.ingest.rules import calendars, timestamps
 from pipeline.ingest.rules.positions import place
@@ -25,7 +25,6 @@ WITHDRAWALS = pa.schema(
 )
 
 KEYS_BETWEEN = "|"
-_RANGES = {"victim_count": (0.0, 1e5), "information_credibility": (1.0, 6.0)}
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Mapped:
     """What became of one chunk."""
 
     rows: pa.Table
-    """Of `Source.schema`, in the file's order."""
+    """Of `Source.table`, in the file's order."""
     withdrawals: pa.Table
     """Of `WITHDRAWALS`."""
     refused: list[Refusal]
@@ -58,7 +57,7 @@ def map_chunk(chunk: Chunk, source: Source) -> Mapped:
 
 
 def _rows(chunk: Chunk, columns: Columns, refusals: Refusals, source: Source) -> pa.Table:
-    mapping, schema = source.mapping, source.schema
+    mapping, schema = source.mapping, source.table.schema
     count = len(columns)
     for exclusion in mapping.exclude:
         text = columns.text(exclusion.column)
@@ -69,7 +68,7 @@ def _rows(chunk: Chunk, columns: Columns, refusals: Refusals, source: Source) ->
         columns.words(mapping.status, target="status", allowed=STATUSES, required=True)
     record_id = _record_ids(chunk, columns, refusals, mapping)
     made: dict[str, pa.Array] = {
-        ID_OF[mapping.table]: pc.binary_join_element_wise(source.name, record_id, ":"),
+        source.table.id_column: pc.binary_join_element_wise(source.name, record_id, ":"),
         "source_id": _constant(source.name, count),
         "record_id": record_id,
         "superseded_at": pa.nulls(count, schemas.UTC),
@@ -87,7 +86,7 @@ def _rows(chunk: Chunk, columns: Columns, refusals: Refusals, source: Source) ->
     made |= {"latitude_deg": placed.latitude_deg, "longitude_deg": placed.longitude_deg}
     made["location_precision_m"] = placed.precision_m
     for name, entry in mapping.fields.items():
-        made[name] = _column(name, entry, columns, refusals, source, schema.field(name))
+        made[name] = _column(name, entry, columns, refusals, source, source.table.column(name))
     for column in schema:
         if column.name not in made:
             made[column.name] = _constant("1", count) if column.name == "unit" else pa.nulls(count, column.type)
@@ -99,15 +98,15 @@ def _rows(chunk: Chunk, columns: Columns, refusals: Refusals, source: Source) ->
 
 
 def _column(
-    name: str, entry: Field, columns: Columns, refusals: Refusals, source: Source, column: pa.Field
+    name: str, entry: Field, columns: Columns, refusals: Refusals, source: Source, column: schemas.Column
 ) -> pa.Array:
-    if column_type(source.mapping.table, name) == "text":
-        words = columns.words(entry, target=name, allowed=schemas.VOCABULARIES.get(name), required=not column.nullable)
-        return _unless_unjudged(words, name, "F")
+    if pa.types.is_string(column.type):
+        words = columns.words(entry, target=name, allowed=column.words or None, required=not column.nullable)
+        return _unless_unjudged(words, column)
     measured = source.measured.get(name) if source.mapping.table == "detections" else None
     required = measured.required if measured else not column.nullable
     numbers = columns.numbers(entry, target=name, required=required)
-    low, high = (measured.low, measured.high) if measured else _RANGES.get(name, (-np.inf, np.inf))
+    low, high = (measured.low, measured.high) if measured else (column.low, column.high)
     outside = pc.or_(pc.less(numbers, low), pc.greater(numbers, high)).fill_null(False)
     mask = outside.to_numpy(zero_copy_only=False)
     if mask.any():
@@ -126,10 +125,10 @@ def _column(
     return numbers.cast(column.type, safe=False)
 
 
-def _unless_unjudged(words: pa.Array, name: str, code: str) -> pa.Array:
-    if name != "source_reliability":
+def _unless_unjudged(words: pa.Array, column: schemas.Column) -> pa.Array:
+    if column.unjudged is None:
         return words
-    return pc.if_else(pc.equal(words, code), pa.scalar(None, pa.string()), words)
+    return pc.if_else(pc.equal(words, column.unjudged), pa.scalar(None, pa.string()), words)
 
 
 def _times(columns: Columns, refusals: Refusals, source: Source) -> dict[str, pa.Array]:
