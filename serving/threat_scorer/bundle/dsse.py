@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing import strict_json
 from threat_scorer.parsing.typed_fields import FieldError
 
 PUBLIC_KEY_BYTES = 32
@@ -65,7 +65,7 @@ class Envelope:
         if len(data) > LARGEST_ENVELOPE_BYTES:
             raise EnvelopeError(f"envelope: {len(data)} bytes; expected at most {LARGEST_ENVELOPE_BYTES}")
         try:
-            written = typed_fields.read_json(_Written, data, "envelope")
+            written = strict_json.read(_Written, data, "envelope")
         except FieldError as error:
             raise EnvelopeError(f"{error}") from None
         if len(written.signatures) > MOST_SIGNATURES:

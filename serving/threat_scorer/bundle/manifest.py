@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from threat_scorer.marking import EVERYONE, TLP, Marking
-from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing import strict_json
 from threat_scorer.parsing.typed_fields import FieldError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -103,7 +103,7 @@ class Manifest:
             Not a statement of this version, or a field has a value that it cannot have; the message names it.
         """
         try:
-            statement = typed_fields.read_json(_Statement, data, "manifest")
+            statement = strict_json.read(_Statement, data, "manifest")
         except FieldError as error:
             raise ManifestError(f"{error}") from None
         _expect(statement._type == STATEMENT_TYPE, "_type", statement._type, STATEMENT_TYPE)

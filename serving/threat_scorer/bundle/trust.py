@@ -14,7 +14,7 @@ from typing import Literal
 from threat_scorer.bundle.dsse import PUBLIC_KEY_BYTES, Envelope, EnvelopeError, key_id
 from threat_scorer.bundle.manifest import LARGEST_COUNTER
 from threat_scorer.errors import Refused
-from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing import strict_json
 from threat_scorer.parsing.typed_fields import FieldError
 
 PAYLOAD_TYPE = "application/vnd.threat-scorer.trust+json"
@@ -142,7 +142,7 @@ def _parse(data: bytes, where: str) -> tuple[Envelope, Trust]:
         envelope = Envelope.from_json(data)
         if envelope.payload_type != PAYLOAD_TYPE:
             raise EnvelopeError(f"payload type {envelope.payload_type[:80]!r}; expected {PAYLOAD_TYPE!r}")
-        trust = typed_fields.read_json(Trust, envelope.payload, "trust")
+        trust = strict_json.read(Trust, envelope.payload, "trust")
         _check(trust)
     except (EnvelopeError, FieldError) as error:
         raise Refused("malformed", f"{where}: not a trust file: {error}") from None

@@ -10,7 +10,7 @@ from typing import Literal
 from threat_scorer.bundle.manifest import Manifest, ManifestError, read_time, write_time
 from threat_scorer.device import atomic_files
 from threat_scorer.errors import BundleError
-from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing import strict_json
 from threat_scorer.parsing.typed_fields import FieldError
 
 STATE = "state.json"
@@ -89,7 +89,7 @@ def read(folder: Path) -> State:
     if not path.exists():
         raise BundleError(f"{folder}: no {STATE}; expected a state folder made by `threat-scorer trust`")
     try:
-        state = typed_fields.read_json(State, read_bytes(path), "state")
+        state = strict_json.read(State, read_bytes(path), "state")
         read_time(state.latest_time, "latest_time")
     except (FieldError, ManifestError) as error:
         raise BundleError(f"{path}: {error}") from None

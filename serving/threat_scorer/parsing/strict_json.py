@@ -1,7 +1,10 @@
-"""JSON from outside -> plain Python values, read strictly: what other readers guess at is refused here."""
+"""JSON from outside -> plain values or declared dataclasses, read strictly: a text that others guess at is refused."""
 
 import json
 from typing import Any
+
+from threat_scorer.parsing import typed_fields
+from threat_scorer.parsing.typed_fields import Declared, FieldError
 
 
 class JSONError(ValueError):
@@ -39,6 +42,30 @@ def parse(text: bytes | str) -> Any:
         raise JSONError("a number has too many digits") from None
     except RecursionError:
         raise JSONError("nested too deeply") from None
+
+
+def read(kind: type[Declared], text: bytes | str, where: str) -> Declared:
+    """Parse one JSON value, and read it as the dataclass `kind`.
+
+    Parameters
+    ----------
+    kind
+        As for `typed_fields.read`.
+    text
+        JSON, in UTF-8 where it is bytes.
+    where
+        Names the text in messages.
+
+    Raises
+    ------
+    FieldError
+        The text is not strict JSON, as `parse` reads it, or does not fit `kind`.
+    """
+    try:
+        value = parse(text)
+    except JSONError as error:
+        raise FieldError(f"{where}: {error}") from None
+    return typed_fields.read(kind, value, where)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,9 +7,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from threat_scorer.parsing import strict_json
-from threat_scorer.parsing.strict_json import JSONError
-
 Declared = TypeVar("Declared")
 
 LARGEST_INTEGER_AS_FLOAT = 2**53
@@ -53,30 +50,6 @@ def renamed(old: str, default: Any) -> Any:
 def one_of(*kinds: type) -> Any:
     """Declare an array of tables, each of the dataclass that its ``kind`` names; empty where there are none."""
     return dataclasses.field(default=(), metadata={"kinds": {kind.kind: kind for kind in kinds}})  # type: ignore[attr-defined]
-
-
-def read_json(kind: type[Declared], text: bytes | str, where: str) -> Declared:
-    """Parse JSON strictly, and read it as the dataclass `kind`.
-
-    Parameters
-    ----------
-    kind
-        As for `read`.
-    text
-        JSON, in UTF-8 where it is bytes.
-    where
-        Names the text in messages.
-
-    Raises
-    ------
-    FieldError
-        The text is not strict JSON (see `strict_json.parse`), or does not fit `kind`.
-    """
-    try:
-        value = strict_json.parse(text)
-    except JSONError as error:
-        raise FieldError(f"{where}: {error}") from None
-    return read(kind, value, where)
 
 
 def read(kind: type[Declared], value: Any, where: str, *, folder: Path | None = None) -> Declared:

@@ -60,7 +60,7 @@ VALUES = st.recursive(
 
 @given(LINES)
 def test_a_value_comes_back_as_it_was_written(line: Line) -> None:
-    assert typed_fields.read_json(Line, json.dumps(dataclasses.asdict(line)), "line") == line
+    assert strict_json.read(Line, json.dumps(dataclasses.asdict(line)), "line") == line
 
 
 @given(VALUES)
@@ -123,7 +123,7 @@ def test_a_value_that_does_not_fit_is_refused_by_its_field(changed: dict[str, An
 )
 def test_text_that_two_readers_could_read_differently_is_refused(text: str | bytes) -> None:
     with pytest.raises(FieldError, match="point"):
-        typed_fields.read_json(Point, text, "point")
+        strict_json.read(Point, text, "point")
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | FLOATS | st.text(), st.lists))
