@@ -122,7 +122,7 @@ def main() -> None:
     columns = Columns(names, tuple(name for name in names if name in rows.linear))
     cutoffs = rows.table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = rows.table["label"].to_numpy(zero_copy_only=False) == 1
-    origin = origins.origins(cutoffs, task, rehearsals=0)[-1]
+    origin = origins.rolling_origins(cutoffs, task, calibration_blocks=0)[-1]
     learned, count = rolling.thinned(origin.train, outcome, most_negatives=settings.most_negatives, seed=settings.seed)
     matrix = columns.of(rows.table.take(pa.array(learned)))
     model = timed(

@@ -18,9 +18,8 @@ from pipeline.evaluate.subgroups import masks, measurable
 from pipeline.model import cells as h3cells
 from pipeline.params import AreaTask, Evaluate
 from pipeline.runtime.errors import StageError
-from pipeline.validation import origins as splits
 from pipeline.validation.metrics import Floats, Mask, skill
-from pipeline.validation.origins import Instants
+from pipeline.validation.origins import Instants, blocks, labels_until, refuse_overlap, rolling_origins
 
 FLAGGED_SHARE = 0.01
 """Share of the cells that the operating point flags."""
@@ -58,8 +57,7 @@ def evaluate(
     horizon = task.horizon_days
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
-    rehearsals = int(fit["params"]["rehearsals"])
-    origins = splits.origins(cutoffs, task, rehearsals=rehearsals)
+    origins = rolling_origins(cutoffs, task, calibration_blocks=int(fit["params"]["calibration_blocks"]))
     in_test = np.any([origin.block for origin in origins if origin.tested], axis=0)
     tested = table.filter(pa.array(in_test))
     _refuse_other_rows(held_out, tested)
@@ -70,7 +68,7 @@ def evaluate(
         **baselines.probabilities(
             table,
             outcome,
-            splits.labels_until(cutoffs, task),
+            labels_until(cutoffs, task),
             origins,
             horizon_days=horizon,
             ridge=settings.logistic_ridge,
@@ -113,8 +111,7 @@ def _compared(
         }
         for name, values in probability.items()
     }
-    blocks = splits.blocks(cutoffs, horizon_days=horizon_days)
-    return compare(outcome, probability, measured, blocks, settings)
+    return compare(outcome, probability, measured, blocks(cutoffs, horizon_days=horizon_days), settings)
 
 
 def _refuse_other_rows(held_out: pa.Table, tested: pa.Table) -> None:
@@ -131,8 +128,8 @@ def _refuse_leaks(held_out: pa.Table, cutoffs: Instants, origins: list[Mapping[s
     """Refuse held-out rows that stand before the end of the labels from which their origin's model learned."""
     fold = np.asarray(held_out["fold"].to_pylist())
     for origin in origins:
-        spoken_of = cutoffs[fold == origin["day"]]
-        splits.refuse_overlap(spoken_of, labels_until=_instant(origin["labels_until"]), where="evaluate")
+        predicted = cutoffs[fold == origin["day"]]
+        refuse_overlap(predicted, labels_until=_instant(origin["labels_until"]), where="evaluate")
 
 
 def _instant(text: str) -> np.datetime64:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from scipy.special import expit
 
 from pipeline.model import loglinear
+from pipeline.model.log_odds import LogLinear
 from pipeline.validation import rolling
 from pipeline.validation.metrics import Floats, Mask
 from pipeline.validation.origins import Instants, Origin
@@ -42,11 +43,11 @@ def probabilities(
     table
         Features of all rows.
     outcome, labels_until
-        Of all rows, shape (n,); the second as `splits.labels_until` returns it.
+        Of all rows, shape (n,); the second as `origins.labels_until` returns it.
     ridge
         Penalty of `logistic_regression`, as in `loglinear.fit`: its columns overlap.
     fitted
-        How the shipped model was fitted, and the baselines are: ``rehearsals``, ``most_negatives`` and ``seed``.
+        How the shipped model and the baselines are fitted: ``calibration_blocks``, ``most_negatives``, ``seed``.
 
     Returns
     -------
@@ -79,19 +80,28 @@ def probabilities(
         columns = [_columns(table, names) for names in choices]
         penalty = ridge if name == "logistic_regression" else 0.0
 
-        def speak(origin: Origin, columns: list[Floats] = columns, penalty: float = penalty) -> Floats:
+        def fit_and_predict(
+            origin: Origin, columns: list[Floats] = columns, penalty: float = penalty
+        ) -> tuple[Floats, list[LogLinear]]:
             rows, stands_for = rolling.thinned(
                 origin.train, outcome, most_negatives=fitted["most_negatives"], seed=fitted["seed"]
             )
-            said = []
-            for some in columns:
-                names = [str(j) for j in range(some.shape[1])]
-                line = loglinear.fit(names, some[rows], outcome[rows], ridge=penalty, weights=stands_for)
-                said.append(line.log_odds(some[origin.block]))
-            return np.column_stack(said)
+            lines = []
+            for candidate in columns:
+                names = [str(j) for j in range(candidate.shape[1])]
+                lines.append(loglinear.fit(names, candidate[rows], outcome[rows], ridge=penalty, weights=stands_for))
+            predicted = [line.log_odds(x[origin.block]) for line, x in zip(lines, columns, strict=True)]
+            return np.column_stack(predicted), lines
 
-        said = rolling.forecast(outcome, labels_until, origins, speak, rehearsals=fitted["rehearsals"])
-        found[name] = np.asarray(expit(said.log_odds[tested]))
+        forecast = rolling.forecast(
+            outcome,
+            labels_until,
+            origins,
+            fit_and_predict,
+            calibration_blocks=fitted["calibration_blocks"],
+            name=name,
+        )
+        found[name] = np.asarray(expit(forecast.log_odds[tested]))
     return found
 
 

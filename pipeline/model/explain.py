@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.model.feature_groups import by_family
+from pipeline.model.fitted import ONE_THREAD
 from pipeline.model.log_odds import CalibratedLogOdds, LogLinear
 from pipeline.validation.metrics import Floats
 
@@ -51,7 +52,8 @@ def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, A
     baseline = LogLinear(**fit["baseline"])
     linear = [names.index(name) for name in baseline.weights]
     # the last column is the trees' own mean: the same for all rows
-    added = np.asarray(booster.predict(matrix, pred_contrib=True, num_iteration=-1), dtype=np.float64)[:, :-1]
+    trees = booster.predict(matrix, pred_contrib=True, num_iteration=-1, **ONE_THREAD)
+    added = np.asarray(trees, dtype=np.float64)[:, :-1]
     added[:, linear] += matrix[:, linear].astype(np.float64) * baseline.vector
     return np.asarray(fit["calibration"]["slope"] * (added - added.mean(axis=0)))
 
@@ -60,7 +62,7 @@ def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) 
     """Return the model's calibrated log-odds of rows, shape (n,); the arguments are those of `score`."""
     names: list[str] = fit["features"]
     matrix = _matrix(rows, names)
-    trees = np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1))
+    trees = np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1, **ONE_THREAD))
     columns = matrix[:, [names.index(name) for name in fit["baseline"]["weights"]]]
     return CalibratedLogOdds.of_fit(fit).own_log_odds(trees, columns)
 

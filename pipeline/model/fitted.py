@@ -1,4 +1,4 @@
-"""What a fitted model is, how it scores, and how it is written down."""
+"""Rows of features -> the log-odds of a fitted model; a fit -> its record as JSON data."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,11 +12,14 @@ import pyarrow as pa
 
 from pipeline.model import loglinear
 from pipeline.model.log_odds import UNCALIBRATED, CalibratedLogOdds, Calibration, LogLinear
-from pipeline.params import Boosting
+from pipeline.params.stages import Boosting
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+
+ONE_THREAD: dict[str, Any] = {"num_threads": 1}
+"""For every call of LightGBM: see `train.boosting`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Columns:
 class Model:
     """Baseline, trees and calibration, which `CalibratedLogOdds` puts together.
 
-    The trees are boosted from the baseline's log-odds: what grows smoothly the baseline says, the trees add the rest.
+    The trees are boosted from the baseline's log-odds: the baseline gives what grows smoothly, the trees add the rest.
     """
 
     columns: Columns
@@ -59,20 +62,22 @@ class Model:
         The matrix has the model's features in order.
         """
         # -1 is all: without it LightGBM stops at the best iteration that it remembers
-        trees = self.booster.predict(matrix, raw_score=True, num_iteration=-1 if rounds is None else rounds)
+        trees = self.booster.predict(matrix, raw_score=True, num_iteration=rounds or -1, **ONE_THREAD)
         formula = CalibratedLogOdds(self.baseline, self.calibration)
         return formula.own_log_odds(np.asarray(trees), self.columns.of_baseline(matrix))
 
     def log_odds_by_rounds(self, matrix: Matrix, rounds: Sequence[int]) -> Floats:
         """Return uncalibrated log-odds after each number of trees, ascending, shape (n, len(rounds))."""
-        found = np.empty((len(matrix), len(rounds)))
-        said, first = self.baseline.log_odds(self.columns.of_baseline(matrix)), 0
+        result = np.empty((len(matrix), len(rounds)))
+        log_odds, first = self.baseline.log_odds(self.columns.of_baseline(matrix)), 0
         for k, last in enumerate(rounds):
-            # every tree is asked once, however many numbers of trees there are
-            trees = self.booster.predict(matrix, raw_score=True, start_iteration=first, num_iteration=last - first)
-            said, first = said + np.asarray(trees), last
-            found[:, k] = said
-        return found
+            # each tree is evaluated once, however many numbers of trees there are
+            trees = self.booster.predict(
+                matrix, raw_score=True, start_iteration=first, num_iteration=last - first, **ONE_THREAD
+            )
+            log_odds, first = log_odds + np.asarray(trees), last
+            result[:, k] = log_odds
+        return result
 
     def of_first(self, rounds: int) -> "Model":
         """Return the model of the first trees alone."""
@@ -93,7 +98,7 @@ class Fit:
     rows: int
     positives: int
     details: dict[str, Any]
-    """What is particular to one model's fit, such as the period that it learned from."""
+    """Particular to one kind of model, such as the period that it learned from."""
 
 
 def record(fit: Fit, *, settings: Boosting, features_digest: str, marking: dict[str, Any]) -> dict[str, Any]:

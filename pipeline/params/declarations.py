@@ -17,6 +17,9 @@ STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 """For ``@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)``: an unknown key is an error."""
 
 
+RENAMED = {"rehearsals": "calibration_blocks"}
+"""New names of keys, by the old ones; a release after the change they go."""
+
 _TRIED = re.compile(r"^((literal|list|dict|tuple|function-\w+)\[.*|constrained-\w+)$")
 
 
@@ -75,6 +78,8 @@ def _fault(fault: dict[str, Any], kind: Any) -> str:
     key = ".".join(path)
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = _keys_at(kind, path[:-1])
+        if (new := RENAMED.get(path[-1])) in known:
+            return f"{key}: renamed {new}; expected it under that name"
         return f"{key}: unknown key{nearest(path[-1], known)} (known: {', '.join(known)})"
     if fault["type"] in ("missing", "missing_argument"):
         return f"{key}: missing; expected a value"

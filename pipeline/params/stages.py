@@ -42,7 +42,6 @@ class Boosting:
     lambda_l2: Annotated[float, Ge(0)]
     feature_fraction: Fraction
     seed: int
-    num_threads: Count
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -51,8 +50,8 @@ class AreaBoosting(Boosting):
 
     rounds: Annotated[list[Count], MinLen(1)]
     """Numbers of trees to choose from, ascending."""
-    rehearsals: Count
-    """Blocks before each origin."""
+    calibration_blocks: Count
+    """Blocks before each origin that choose and calibrate."""
     most_negatives: Count
     """Rows without an event that a fit learns from; they stand for the others."""
 
@@ -128,8 +127,8 @@ class Tune:
     @model_validator(mode="after")
     def _bounds_are_of_the_fit(self) -> "Tune":
         kinds = get_type_hints(AreaBoosting, include_extras=True)
-        # another seed is no better model, only a luckier one; threads change nothing
-        names = [name for name in kinds if name not in ("rounds", "seed", "num_threads")]
+        # another seed is no better model, only a luckier one
+        names = [name for name in kinds if name not in ("rounds", "seed")]
         for name, bound in self.area_risk.items():
             if name not in names:
                 raise ValueError(

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 
 from pipeline.params import Evaluate
 from pipeline.review.evidence import Evidence
@@ -13,6 +13,7 @@ from pipeline.runtime.errors import StageError
 from pipeline.storage.schemas import ROW_KEYS
 from pipeline.validation import origins
 from pipeline.validation.bootstrap import mean_difference
+from pipeline.validation.metrics import row_log_loss
 from threat_scorer.scoring.kinds import kind_of
 
 
@@ -34,9 +35,10 @@ def rival(challenger: Evidence, champion: Evidence, settings: Evaluate) -> Rival
             f"{challenger.model}: the challenger {challenger.digest[7:15]} and the champion {champion.digest[7:15]} "
             f"hold out no row in common; expected the same {' and '.join(keys)} in both"
         )
+    outcome = shared["label"].to_numpy() == 1
     difference = mean_difference(
-        _log_loss(shared["label"], shared["log_odds_ours"]),
-        _log_loss(shared["label"], shared["log_odds_theirs"]),
+        row_log_loss(outcome, expit(shared["log_odds_ours"].to_numpy())),
+        row_log_loss(outcome, expit(shared["log_odds_theirs"].to_numpy())),
         _blocks(challenger, shared),
         samples=settings.bootstrap_samples,
         seed=settings.seed,
@@ -49,8 +51,3 @@ def _blocks(challenger: Evidence, shared: pd.DataFrame) -> npt.NDArray[Any]:
     if "cutoff" not in shared:
         return shared["group_id"].to_numpy()
     return origins.blocks(shared["cutoff"].to_numpy("datetime64[us]"), horizon_days=int(challenger.fit["horizon_days"]))
-
-
-def _log_loss(label: "pd.Series[int]", log_odds: "pd.Series[float]") -> npt.NDArray[np.float64]:
-    """Return each row's logarithmic loss in nats: log(1 + exp(-log-odds)) where it happened."""
-    return np.asarray(np.logaddexp(0.0, np.where(label.to_numpy() == 1, -1.0, 1.0) * log_odds.to_numpy()))

@@ -1,7 +1,7 @@
 """A function and items -> its results in the items' order, worked out in threads: the same for any number of them.
 
 For work that leaves Python's lock: LightGBM, onnxruntime, numpy and scipy on large arrays. Each item's work must depend
-on that item alone, and have one thread inside.
+on that item alone. OpenMP has one thread inside of a worker.
 """
 
 import os
@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
 
 from pipeline.runtime.errors import StageError
 
@@ -78,6 +80,8 @@ def map_in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 
 def _begin() -> None:
     _here.working = True
+    # OpenMP keeps this number for each thread: LightGBM and scikit-learn then start none of their own
+    threadpool_limits(1, user_api="openmp")
 
 
 def _processors() -> int:

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 Trained: TypeAlias = tuple[Fit, params.Boosting, dict[str, pa.Table]]
-"""The fit, how it was fitted, and what was said of rows that no fit had seen, by the file's name."""
+"""The fit, its settings, and the predictions of rows that no fit had seen, by the file's name."""
 
 
 def _area_risk(declared: params.Params, dataset: str, model: str, table: pa.Table, columns: Columns) -> Trained:

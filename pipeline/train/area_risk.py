@@ -8,14 +8,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.model.fitted import Columns, Fit, Floats, Mask, Model
-from pipeline.params import AreaBoosting, AreaTask
+from pipeline.params.datasets import AreaTask
+from pipeline.params.stages import AreaBoosting
 from pipeline.runtime.local_days import day_of
 from pipeline.storage.schemas import UTC
 from pipeline.train import boosting
-from pipeline.validation import origins as splits
 from pipeline.validation import rolling
-from pipeline.validation.origins import Instants, Origin
-from pipeline.validation.rolling import Chosen
+from pipeline.validation.origins import Instants, Origin, labels_until, rolling_origins
+from pipeline.validation.rolling import Choice
 
 Strings = npt.NDArray[np.str_]
 
@@ -31,24 +31,28 @@ HELD_OUT = pa.schema(
 
 
 def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoosting) -> tuple[Fit, pa.Table, pa.Table]:
-    """Fit the model at each origin on what was known then, and let it speak of the rows until the next.
+    """Fit the model at each origin on what was known then, and predict the rows until the next.
 
-    At each origin of the test the blocks before it, of which models fitted earlier have spoken, choose the number of
-    trees and calibrate. There every row counts alike; in the fits, as `sample_weights` says.
+    At each origin of the test, the blocks before it choose the number of trees and calibrate: models fitted earlier
+    have predicted them. There every row counts alike; in the fits, as `sample_weights` says.
 
     Parameters
     ----------
     table
-        What `features` wrote.
+        The rows that `features` wrote, with `cutoff`, `cell`, `label` and `trust`.
+    columns
+        The model's features.
     task
         Of the horizon that the rows were made for.
+    settings
+        How each model is fitted.
 
     Returns
     -------
     fit : Fit
         The model of the last origin.
     held_out : Table
-        `HELD_OUT`, every row of the test: the fold is the day of the origin whose model speaks.
+        `HELD_OUT`, every row of the test: the fold is the day of the origin whose model predicts it.
     calibration : Table
         `HELD_OUT`, of the rows that calibrate the first origin of the test.
 
@@ -60,12 +64,11 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
     trust = table["trust"].to_numpy()
-    origins = splits.origins(cutoffs, task, rehearsals=settings.rehearsals)
-    labels_until = splits.labels_until(cutoffs, task)
+    origins = rolling_origins(cutoffs, task, calibration_blocks=settings.calibration_blocks)
+    until = labels_until(cutoffs, task)
     matrix = columns.of(table)
-    last: list[Model] = []
 
-    def speak(origin: Origin) -> Floats:
+    def fit_and_predict(origin: Origin) -> tuple[Floats, Model]:
         rows, stands_for = rolling.thinned(
             origin.train, outcome, most_negatives=settings.most_negatives, seed=settings.seed
         )
@@ -73,60 +76,66 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
         model = boosting.fit(
             matrix[rows], outcome[rows], columns, settings, rounds=settings.rounds[-1], weights=weights
         )
-        last[:] = [model]
-        return model.log_odds_by_rounds(matrix[origin.block], settings.rounds)
+        return model.log_odds_by_rounds(matrix[origin.block], settings.rounds), model
 
-    found = rolling.forecast(outcome, labels_until, origins, speak, rehearsals=settings.rehearsals)
-    chosen = found.chosen[-1]
-    rounds, learned = settings.rounds[chosen.candidate], chosen.origin.train
+    forecast = rolling.forecast(
+        outcome,
+        until,
+        origins,
+        fit_and_predict,
+        calibration_blocks=settings.calibration_blocks,
+        name=f"area_risk_{task.horizon_days}d",
+    )
+    last = forecast.choices[-1]
+    rounds, learned = settings.rounds[last.candidate], last.origin.train
     fit = Fit(
-        model=dataclasses.replace(last[0].of_first(rounds), calibration=chosen.calibration),
+        model=dataclasses.replace(forecast.model.of_first(rounds), calibration=last.calibration),
         best_iteration=rounds,
         rows=int(learned.sum()),
         positives=int(outcome[learned].sum()),
         details={
             "horizon_days": task.horizon_days,
             "train_from": f"{cutoffs[learned].min()}Z",
-            "labels_until": f"{labels_until[learned].max()}Z",
-            "origins": [_told(one, labels_until, outcome, settings, task) for one in found.chosen],
+            "labels_until": f"{until[learned].max()}Z",
+            "origins": [_origin_record(choice, until, outcome, settings, task) for choice in forecast.choices],
         },
     )
     fold = np.full(len(cutoffs), "", dtype="U11")
-    for one in found.chosen:
-        fold[one.origin.block] = _day(one, task)
-    tested, before = ~np.isnan(found.log_odds), ~np.isnan(found.rehearsed_log_odds)
+    for choice in forecast.choices:
+        fold[choice.origin.block] = _day(choice, task)
+    tested, before = ~np.isnan(forecast.log_odds), ~np.isnan(forecast.calibration_log_odds)
     fold[before] = "calibration"
     return (
         fit,
-        _predictions(table, tested, outcome, found.log_odds, fold),
-        _predictions(table, before, outcome, found.rehearsed_log_odds, fold),
+        _predictions(table, tested, outcome, forecast.log_odds, fold),
+        _predictions(table, before, outcome, forecast.calibration_log_odds, fold),
     )
 
 
-def _told(
-    chosen: Chosen, labels_until: Instants, outcome: Mask, settings: AreaBoosting, task: AreaTask
+def _origin_record(
+    choice: Choice, until: Instants, outcome: Mask, settings: AreaBoosting, task: AreaTask
 ) -> dict[str, Any]:
-    learned = chosen.origin.train
+    learned = choice.origin.train
     return {
-        "at": f"{chosen.origin.at}Z",
-        "day": _day(chosen, task),
-        "labels_until": f"{labels_until[learned].max()}Z",
+        "at": f"{choice.origin.at}Z",
+        "day": _day(choice, task),
+        "labels_until": f"{until[learned].max()}Z",
         "rows": int(learned.sum()),
         "positives": int(outcome[learned].sum()),
-        "rounds": settings.rounds[chosen.candidate],
-        "calibration": dataclasses.asdict(chosen.calibration),
-        "calibration_rows": int(chosen.rehearsed.sum()),
+        "rounds": settings.rounds[choice.candidate],
+        "calibration": dataclasses.asdict(choice.calibration),
+        "calibration_rows": int(choice.calibration_rows.sum()),
     }
 
 
-def _day(chosen: Chosen, task: AreaTask) -> str:
+def _day(choice: Choice, task: AreaTask) -> str:
     """Return the theatre's day that begins at an origin: it names the fold."""
-    return str(day_of(chosen.origin.at, task.zone))
+    return str(day_of(choice.origin.at, task.zone))
 
 
-def _predictions(table: pa.Table, some: Mask, outcome: Mask, log_odds: Floats, fold: Strings) -> pa.Table:
-    rows = table.select(["cutoff", "cell"]).filter(pa.array(some))
-    columns = [*rows.columns, pa.array(fold[some]), pa.array(outcome[some].astype(np.int8)), pa.array(log_odds[some])]
+def _predictions(table: pa.Table, rows: Mask, outcome: Mask, log_odds: Floats, fold: Strings) -> pa.Table:
+    keys = table.select(["cutoff", "cell"]).filter(pa.array(rows))
+    columns = [*keys.columns, pa.array(fold[rows]), pa.array(outcome[rows].astype(np.int8)), pa.array(log_odds[rows])]
     return pa.table(columns, schema=HELD_OUT)
 
 

@@ -1,10 +1,14 @@
-"""Rows -> a log-linear baseline and LightGBM trees boosted from its log-odds; same rows and parameters, same bytes."""
+"""Rows -> a log-linear baseline and LightGBM trees boosted from its log-odds; same rows and parameters, same bytes.
+
+Every call of LightGBM is told to have one thread. Its number of threads is one for the whole process: a call with
+another number, while a fit goes on beside it in `runtime.workers`, would change that fit's too, and crash.
+"""
 
 import lightgbm
 import numpy as np
 
 from pipeline.model import loglinear
-from pipeline.model.fitted import Columns, Floats, Mask, Matrix, Model
+from pipeline.model.fitted import ONE_THREAD, Columns, Floats, Mask, Matrix, Model
 from pipeline.model.log_odds import LogLinear
 from pipeline.params import Boosting, SensorBoosting
 
@@ -79,12 +83,12 @@ def _dataset(
         weight=weights,
         init_score=baseline.log_odds(columns.of_baseline(matrix)),
         feature_name=list(columns.names),
-        params={"verbosity": -1},
+        params={"verbosity": -1, **ONE_THREAD},
     )
 
 
 def _parameters(settings: Boosting, columns: Columns) -> dict[str, object]:
-    # a split that is said to gain nothing is never made
+    # LightGBM makes no split whose gain it multiplies by 0
     gains = [0.0 if name in columns.only_linear else 1.0 for name in columns.names]
     return {
         **({"feature_contri": gains} if columns.only_linear else {}),
@@ -96,7 +100,7 @@ def _parameters(settings: Boosting, columns: Columns) -> dict[str, object]:
         "lambda_l2": settings.lambda_l2,
         "feature_fraction": settings.feature_fraction,
         "seed": settings.seed,
-        "num_threads": settings.num_threads,
+        **ONE_THREAD,
         "deterministic": True,
         "force_col_wise": True,  # the faster one where a tree looks at some of many columns
         "verbosity": -1,

@@ -38,12 +38,12 @@ Where groups mean nothing, ``log_odds_repeat_<n>`` as well.
 """
 
 REPEATS, REPEAT_FOLDS = 10, 5
-"""How often, where there are no groups, the rows are parted anew, and in how many parts: as is usual on small sets."""
+"""How often rows without groups are divided anew, and into how many folds: as is usual on small sets."""
 
 
 @dataclass(frozen=True)
 class SensorFit(Fit):
-    """A fitted sensor model and the interval around what it says."""
+    """A fitted sensor model, and the interval around its log-odds."""
 
     interval: IntervalTable
 
@@ -82,7 +82,7 @@ def train(
     matrix, outcome = columns.of(known), known["label"].to_numpy() == 1
     groups = known["group_id"].to_numpy(zero_copy_only=False).astype(np.str_)
     random_groups, rounds = (task.random_groups, task.rounds) if task else (None, None)
-    found = fit(matrix, outcome, groups, columns, settings, rounds=rounds)
+    final = fit(matrix, outcome, groups, columns, settings, rounds=rounds)
     usual = novelty.fit(
         np.column_stack([known[name].to_numpy().astype(np.float64) for name in measured]),
         measured,
@@ -114,9 +114,9 @@ def train(
     schema = HELD_OUT
     for name in (*(f"log_odds_without_{modality}" for modality in optional), *repeats):
         schema = schema.append(pa.field(name, pa.float64(), nullable=False))
-    details = {**found.details, "interval": found.interval.to_json(), "novelty": usual.to_json()}
+    details = {**final.details, "interval": final.interval.to_json(), "novelty": usual.to_json()}
     scored = {name: scored[name] for name in schema.names if name not in rows}
-    return dataclasses.replace(found, details=details), pa.table({**rows, **scored}, schema=schema)
+    return dataclasses.replace(final, details=details), pa.table({**rows, **scored}, schema=schema)
 
 
 def fit(
@@ -207,11 +207,11 @@ def held_out(
     fold = np.empty(len(outcome), dtype=np.object_)
     log_odds = {name: np.empty(len(outcome)) for name in (*as_seen, "interval_low", "interval_high")}
     for seen, held in _folds(outcome, groups, settings.folds):
-        found = fit(matrix[seen], outcome[seen], groups[seen], columns, settings, rounds=rounds)
+        fitted = fit(matrix[seen], outcome[seen], groups[seen], columns, settings, rounds=rounds)
         fold[held] = "+".join(np.unique(groups[held]))
         for name, rows in as_seen.items():
-            log_odds[name][held] = found.model.log_odds(rows[held])
-        low, high = found.interval.of(found.model.log_odds(matrix[held]))
+            log_odds[name][held] = fitted.model.log_odds(rows[held])
+        low, high = fitted.interval.of(fitted.model.log_odds(matrix[held]))
         log_odds["interval_low"][held], log_odds["interval_high"][held] = low, high
     return fold.tolist(), log_odds
 
@@ -234,10 +234,11 @@ def _repeat(
     seed: int,
     rounds: int | None,
 ) -> Floats:
-    """Return what is said of each row when the rows are parted at random into `REPEAT_FOLDS`."""
-    parted = _at_random(outcome, groups or REPEAT_FOLDS, seed)
-    some = dataclasses.replace(settings, folds=REPEAT_FOLDS)
-    return held_out(matrix, outcome, parted, columns, some, as_seen={"log_odds": matrix}, rounds=rounds)[1]["log_odds"]
+    """Return the log-odds of each row, shape (n,), where the rows are divided at random into `REPEAT_FOLDS`."""
+    divided = _at_random(outcome, groups or REPEAT_FOLDS, seed)
+    settings = dataclasses.replace(settings, folds=REPEAT_FOLDS)
+    _, scored = held_out(matrix, outcome, divided, columns, settings, as_seen={"log_odds": matrix}, rounds=rounds)
+    return scored["log_odds"]
 
 
 def _at_random(outcome: Mask, count: int, seed: int) -> Strings:

@@ -11,14 +11,14 @@ from pipeline.tune import search, summary, training_period, trials
 
 
 def main() -> None:
-    """Search, remember each try, print what came of it; params.yaml is left as it is."""
+    """Search, remember each try, and print the result; params.yaml is left as it is."""
     parser = cli.parser("pipeline.tune", "Search for better values of `train`, inside the training period.", model=True)
     parser.add_argument("--trials", type=int, help="candidates besides the present values; default: tune.trials")
     parser.add_argument("--seed", type=int, help="another one draws others; default: tune.seed")
     given = parser.parse_args()
     paths, declared = DatasetPaths(given.dataset), params.load()
-    chosen = {name: value for name in ("trials", "seed") if (value := getattr(given, name)) is not None}
-    tune = declare({**dataclasses.asdict(declared.tune), **chosen}, params.Tune, where="the search")
+    overrides = {name: value for name in ("trials", "seed") if (value := getattr(given, name)) is not None}
+    tune = declare({**dataclasses.asdict(declared.tune), **overrides}, params.Tune, where="the search")
     rows = training_period.read(declared, paths, given.model, retrain_periods=tune.retrain_periods)
     evaluate, digest = declared.evaluate, rows.digest()
     file = paths.tuning(given.model)
@@ -35,9 +35,9 @@ def main() -> None:
             print(f"trial {trial} of {tune.trials}: log-loss {known[key].log_loss:.6f}", flush=True)
         scores.append(known[key])
     searched = list(tune.area_risk)
-    found = summary.table(candidates, scores, searched, evaluate)
-    store.write_csv(found, file)
-    for line in summary.lines(found, searched, rows.task, dataset=given.dataset, model=given.model):
+    result = summary.table(candidates, scores, searched, evaluate)
+    store.write_csv(result, file)
+    for line in summary.lines(result, searched, rows.task, dataset=given.dataset, model=given.model):
         print(line)
 
 

@@ -6,20 +6,23 @@ seed begin with the same ones.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from scipy import stats
 from scipy.special import expit
 from sklearn.model_selection import ParameterSampler
 
-from pipeline.params import AreaBoosting, Bound
+from pipeline.model.fitted import Columns
+from pipeline.params.datasets import AreaTask
+from pipeline.params.stages import AreaBoosting, Bound
 from pipeline.train import area_risk
-from pipeline.tune.training_period import Inside
-from pipeline.validation import origins
 from pipeline.validation.metrics import row_log_loss, skill
+from pipeline.validation.origins import blocks
 from pipeline.validation.rolling import Floats, Indices
 
 DIGITS = 3
@@ -27,8 +30,26 @@ DIGITS = 3
 
 
 @dataclass(frozen=True)
+class TrainingPeriod:
+    """The rows on which a search fits and scores."""
+
+    task: AreaTask
+    """Its test is the tuned period: the last periods of the training, which end where the real test begins."""
+    table: pa.Table
+    columns: Columns
+
+    def digest(self) -> str:
+        """Return ``sha256:<hex>`` of all that a fit reads of the rows, and of the task."""
+        state = hashlib.sha256(repr((self.task, self.columns)).encode())
+        for name in self.table.column_names:
+            if name not in ("cell", "reported_by"):
+                state.update(np.ascontiguousarray(self.table[name].to_numpy()).tobytes())
+        return f"sha256:{state.hexdigest()}"
+
+
+@dataclass(frozen=True)
 class Score:
-    """Skill on the tuned period, of which every model spoke before it was fitted to it."""
+    """Skill on the tuned period: each model predicted its rows before any was fitted to them."""
 
     log_loss: float
     """Mean over rows, nats."""
@@ -42,35 +63,57 @@ class Score:
 def candidates(present: AreaBoosting, bounds: Mapping[str, Bound], *, trials: int, seed: int) -> list[AreaBoosting]:
     """Return the present values, and so many others.
 
+    Parameters
+    ----------
+    present
+        The values now in params.yaml.
+    bounds
+        By the name of a value, the ends between which it is drawn.
+    trials
+        How many others.
+    seed
+        Of the draw.
+
     Examples
     --------
     >>> present = AreaBoosting(
     ...     baseline_ridge=1.0, num_leaves=4, learning_rate=0.04, min_data_in_leaf=200, lambda_l2=10.0,
-    ...     feature_fraction=0.4, seed=7, num_threads=1, rounds=[50], rehearsals=4, most_negatives=200000)
-    >>> found = candidates(present, {"num_leaves": Bound(2, 32, "log")}, trials=4, seed=7)
-    >>> [one.num_leaves for one in found]
+    ...     feature_fraction=0.4, seed=7, rounds=[50], calibration_blocks=4, most_negatives=200000)
+    >>> drawn = candidates(present, {"num_leaves": Bound(2, 32, "log")}, trials=4, seed=7)
+    >>> [candidate.num_leaves for candidate in drawn]
     [4, 2, 17, 6, 14]
     """
     whole = {name: isinstance(getattr(present, name), int) for name in bounds}
     spread = {name: _distribution(bound, whole=whole[name]) for name, bound in bounds.items()}
-    found = [present]
+    result = [present]
     for drawn in ParameterSampler(spread, n_iter=trials, random_state=seed):
         values: dict[str, Any] = {
             name: _readable(value, bounds[name], whole=whole[name]) for name, value in drawn.items()
         }
-        found.append(dataclasses.replace(present, **values))
-    return found
+        result.append(dataclasses.replace(present, **values))
+    return result
 
 
-def score(inside: Inside, settings: AreaBoosting, *, bins: int) -> Score:
-    """Fit at each origin of the tuned period, and score what was said before it was known."""
-    _, held_out, _ = area_risk.train(inside.table, inside.columns, inside.task, settings)
+def score(rows: TrainingPeriod, settings: AreaBoosting, *, bins: int) -> Score:
+    """Fit at each origin of the tuned period, and score the predictions that were made before the outcome was known.
+
+    Parameters
+    ----------
+    rows
+        All that the search may see.
+    settings
+        The candidate.
+    bins
+        Of the calibration error.
+    """
+    _, held_out, _ = area_risk.train(rows.table, rows.columns, rows.task, settings)
     outcome, probability = held_out["label"].to_numpy() == 1, expit(held_out["log_odds"].to_numpy())
     cutoffs, row = np.unique(held_out["cutoff"].to_numpy(), return_inverse=True)
-    found = skill(outcome, probability, bins=bins)
+    measured = skill(outcome, probability, bins=bins)
     by_cutoff = np.bincount(row, weights=row_log_loss(outcome, probability)) / np.bincount(row)
-    blocks = origins.blocks(cutoffs, horizon_days=inside.task.horizon_days)
-    return Score(found["log_loss"], found["pr_auc"], by_cutoff, blocks)
+    return Score(
+        measured["log_loss"], measured["pr_auc"], by_cutoff, blocks(cutoffs, horizon_days=rows.task.horizon_days)
+    )
 
 
 def _distribution(bound: Bound, *, whole: bool) -> Any:

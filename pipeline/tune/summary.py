@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipeline.params import AreaBoosting, AreaTask, Evaluate
+from pipeline.params.datasets import AreaTask
+from pipeline.params.stages import AreaBoosting, Evaluate
 from pipeline.tune.search import Score
 from pipeline.validation.bootstrap import Difference, mean_difference
 
@@ -17,9 +18,11 @@ def table(
     Parameters
     ----------
     candidates, scores
-        The present values first.
+        Of each try, the present values first.
     searched
         Names of the values that differ.
+    settings
+        Samples and seed of the bootstrap.
 
     Returns
     -------
@@ -43,31 +46,43 @@ def table(
     return pa.Table.from_pylist(rows).sort_by([("log_loss", "ascending"), ("trial", "ascending")])
 
 
-def lines(found: pa.Table, searched: Sequence[str], task: AreaTask, *, dataset: str, model: str) -> list[str]:
-    """Return what came of a search, for people: the tries, what to make of them, and how to go on."""
-    rows = found.to_pylist()
+def lines(result: pa.Table, searched: Sequence[str], task: AreaTask, *, dataset: str, model: str) -> list[str]:
+    """Return the result of a search for people: the tries, what to make of them, and how to go on.
+
+    Parameters
+    ----------
+    result
+        As `table` returns it.
+    searched
+        Names of the values that differ.
+    task
+        Of the tuned period.
+    dataset, model
+        Their names in params.yaml.
+    """
+    rows = result.to_pylist()
     others = [row for row in rows if row["trial"]]
     best = others[0]
-    said = [
+    text = [
         f"{model} of {dataset}, tuned on {task.test_from} to {task.test_until}: {len(rows)} tries, best first",
         "trial  log-loss  difference to trial 0, 95 %      PR-AUC  " + "  ".join(searched),
     ]
     for row in rows:
         values = "  ".join(f"{row[name]:>{len(name)}g}" for name in searched)
         against = f"{row['difference']:+.6f} [{row['low']:+.6f}, {row['high']:+.6f}]" if row["trial"] else "params.yaml"
-        said.append(f"{row['trial']:>5}  {row['log_loss']:.6f}  {against:<33}  {row['pr_auc']:.4f}  {values}")
+        text.append(f"{row['trial']:>5}  {row['log_loss']:.6f}  {against:<33}  {row['pr_auc']:.4f}  {values}")
     if best["high"] < 0:
-        word = f"Trial {best['trial']} is better than params.yaml on this period, by the whole of its interval."
+        verdict = f"Trial {best['trial']} is better than params.yaml on this period, by the whole of its interval."
     elif best["difference"] < 0:
-        word = (
+        verdict = (
             f"Trial {best['trial']} leads, but its interval holds 0: nothing says that it is better than params.yaml."
         )
     else:
-        word = "No try beats params.yaml."
+        verdict = "No try beats params.yaml."
     flags = " ".join(f"-S 'train.{model}.{name}={best[name]}'" for name in searched)
     return [
-        *said,
-        word,
+        *text,
+        verdict,
         f"The best of {len(others)} flatters: some of its lead is luck, of which the interval does not know.",
         f"To see trial {best['trial']} on the real test, in MLflow beside the others, with this folder left as it is:",
         f"  python -m pipeline.select_dataset {dataset} && dvc exp run --temp {flags}",

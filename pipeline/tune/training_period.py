@@ -1,58 +1,42 @@
 """Tables and an area task -> the rows of the training period alone, as they were known on the day the test began.
 
-What no search may see is cut away before anything is computed: a report that came later is not there, a version that
-was corrected later still stands. Which reports are of one event is as `ingest` has judged it, on all that it read.
+All that no search may see is cut away first: a report that came later is not there, and a version that was corrected
+later still stands. Which reports are of one event is as `ingest` has judged it, on all that it read.
 """
 
 import dataclasses
-import hashlib
-from dataclasses import dataclass
 from datetime import timedelta
-
-import numpy as np
-import pyarrow as pa
 
 from pipeline.features import area_risk
 from pipeline.model.fitted import Columns
-from pipeline.params import AreaTask, Params
+from pipeline.params import Params
+from pipeline.params.datasets import AreaTask
 from pipeline.runtime.errors import StageError
 from pipeline.runtime.local_days import midnight
 from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.read import open_tables
 from pipeline.storage.versions import as_it_stood
+from pipeline.tune.search import TrainingPeriod
 
 TABLES = ("incidents", "observations", "places")
 
 
-@dataclass(frozen=True)
-class Inside:
-    """What a search learns from and is scored on."""
-
-    task: AreaTask
-    """Its test is the tuned period: the last periods of the training, which end where the real test begins."""
-    table: pa.Table
-    columns: Columns
-
-    def digest(self) -> str:
-        """Return ``sha256:<hex>`` of all that a fit reads of the rows, and of the task."""
-        state = hashlib.sha256(repr((self.task, self.columns)).encode())
-        for name in self.table.column_names:
-            if name not in ("cell", "reported_by"):
-                state.update(np.ascontiguousarray(self.table[name].to_numpy()).tobytes())
-        return f"sha256:{state.hexdigest()}"
-
-
-def read(declared: Params, paths: DatasetPaths, model: str, *, retrain_periods: int) -> Inside:
+def read(declared: Params, paths: DatasetPaths, model: str, *, retrain_periods: int) -> TrainingPeriod:
     """Read the tables of a dataset, and build the rows of a task whose test is the tuned period.
 
-    They are built anew, not taken from data/features: there the self-exciting process has been fitted, and the cells
-    have been chosen, by all that was known when the real test began.
+    They are built anew. In data/features all that was known when the real test began has fitted the self-exciting
+    process and chosen the cells.
 
     Parameters
     ----------
+    declared
+        All of params.yaml.
+    paths
+        Of the dataset, whose tables are read.
+    model
+        Name of a model of area risk.
     retrain_periods
-        Length of the tuned period. What happened from the task's `test_from` on, or became known then, is not looked
-        at.
+        Length of the tuned period. Nothing that happened or became known from the task's `test_from` on is read.
 
     Raises
     ------
@@ -73,7 +57,8 @@ def read(declared: Params, paths: DatasetPaths, model: str, *, retrain_periods: 
         admiralty=declared.admiralty,
     )
     names = tuple(feature.name for feature in rows.features)
-    return Inside(shifted, rows.table, Columns(names, linear=tuple(name for name in names if name in rows.linear)))
+    columns = Columns(names, linear=tuple(name for name in names if name in rows.linear))
+    return TrainingPeriod(shifted, rows.table, columns)
 
 
 def shift(task: AreaTask, *, retrain_periods: int) -> AreaTask:

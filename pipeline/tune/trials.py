@@ -1,8 +1,7 @@
-"""What has been tried <-> a Parquet file, so that nothing is tried twice: a row for each data and candidate."""
+"""Tries and their scores <-> a Parquet file, so that nothing is tried twice: a row for each data and candidate."""
 
 import dataclasses
 import hashlib
-import inspect
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -10,15 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.model import fitted, loglinear
-from pipeline.params import AreaBoosting
+from pipeline.params.stages import AreaBoosting
+from pipeline.runtime import code_closure
 from pipeline.storage import store
-from pipeline.train import area_risk, boosting
 from pipeline.tune.search import Score
-from pipeline.validation import origins, rolling
-
-FIT = (area_risk, boosting, loglinear, fitted, rolling, origins)
-"""The modules that make a score of rows and a candidate."""
 
 SCHEMA = pa.schema(
     [
@@ -33,14 +27,14 @@ SCHEMA = pa.schema(
 
 
 def key(rows_digest: str, settings: AreaBoosting) -> str:
-    """Return ``sha256:<hex>`` of what a try's score depends on: the rows, the candidate, LightGBM and our own code."""
-    code = store.digest(*(Path(inspect.getfile(module)) for module in FIT))
-    told = [rows_digest, dataclasses.asdict(settings), version("lightgbm"), code]
-    return f"sha256:{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()}"
+    """Return ``sha256:<hex>`` of all that a score depends on: the rows, the candidate, LightGBM and our own code."""
+    code = code_closure.digest("pipeline.tune.search")
+    inputs = [rows_digest, dataclasses.asdict(settings), version("lightgbm"), code]
+    return f"sha256:{hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()}"
 
 
 def read(path: Path) -> dict[str, Score]:
-    """Return the scores of what has been tried, by key; none where there is no file yet."""
+    """Return the score of each try, by its key; none where there is no file yet."""
     if not path.exists():
         return {}
     return {
@@ -52,7 +46,19 @@ def read(path: Path) -> dict[str, Score]:
 
 
 def add(path: Path, name: str, settings: AreaBoosting, score: Score) -> None:
-    """Add a try to the file, which is replaced in one step: a killed search leaves all that it has finished."""
+    """Add a try to the file, which is replaced in one step: a killed search leaves all that it has finished.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Key of the try.
+    settings
+        The candidate that was tried.
+    score
+        Its score.
+    """
     row = {
         "key": name,
         "settings": json.dumps(dataclasses.asdict(settings), sort_keys=True),

@@ -51,7 +51,10 @@ def skill(outcome: Mask, probability: Floats, *, bins: int) -> dict[str, float]:
 
 
 def row_log_loss(outcome: Mask, probability: Floats) -> Floats:
-    """Return each row's logarithmic loss in nats, shape (n,); its mean is ``log_loss``."""
+    """Return each row's logarithmic loss in nats, of the probability's shape; its mean is ``log_loss``.
+
+    A probability of 0 or 1 counts as one that is float64's epsilon away from it.
+    """
     smallest = np.finfo(np.float64).eps
     clipped = np.clip(probability, smallest, 1 - smallest)
     return np.asarray(-np.where(outcome, np.log(clipped), np.log1p(-clipped)))

@@ -1,4 +1,4 @@
-"""Cutoffs of an area task -> rolling origins: what each model learns from and what it speaks of, a horizon apart."""
+"""Cutoffs of an area task -> rolling origins: the rows that a model learns from, and those that it predicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,15 +30,14 @@ class Origin:
     block: Mask
     """Rows from then until the next origin, whose labels are known: the model has not seen them."""
     tested: bool
-    """Whether it stands in the test; the others rehearse in the training period."""
+    """Whether it stands in the test. The blocks of the others, in the training period, calibrate."""
 
 
 def cutoffs_of(task: AreaTask) -> Instants:
     """Return every cutoff of a task, datetime64[us], from the start of training to the end of the data.
 
     Each is the instant at which a day of the theatre begins, so many calendar days after the one before.
-    What follows the last ones is not known yet: nothing learns from them and nothing is measured by them. They are
-    what planners ask for.
+    The labels of the last ones are not known yet. No fit and no metric reads them; planners ask for them.
     """
     first, last = np.datetime64(task.train_from, "D"), np.datetime64(task.test_until, "D")
     # each once: a day that a calendar skipped, as Samoa's did, begins when the next one does
@@ -50,11 +49,21 @@ def labels_until(cutoffs: Instants, task: AreaTask) -> Instants:
     return later(cutoffs, task.horizon_days, task.zone)
 
 
-def origins(cutoffs: Instants, task: AreaTask, *, rehearsals: int) -> list[Origin]:
-    """Return the rolling origins of a task in order: some that rehearse before the test, then those of the test.
+def rolling_origins(cutoffs: Instants, task: AreaTask, *, calibration_blocks: int) -> list[Origin]:
+    """Return the rolling origins of a task in order: those of the calibration blocks, then those of the test.
 
     Origins stand ``retrain_every_days`` apart, so that one stands at ``test_from`` (Tashman, International Journal of
-    Forecasting 2000). Each model is fitted on all rows whose labels end by its origin and speaks until the next one.
+    Forecasting 2000). The model of an origin learns from all rows whose labels end by it. It predicts the rows from
+    there until the next origin.
+
+    Parameters
+    ----------
+    cutoffs
+        Of all rows, datetime64[us], shape (n,).
+    task
+        Says where training and test begin and end, and how often the model is fitted anew.
+    calibration_blocks
+        Number of origins before the test.
 
     Raises
     ------
@@ -66,10 +75,10 @@ def origins(cutoffs: Instants, task: AreaTask, *, rehearsals: int) -> list[Origi
     label_until = labels_until(cutoffs, task)
     known = label_until <= instant(midnight(task.test_until, task.zone))
     last = max(test_from, *days_of(cutoffs[known][-1:], task.zone))
-    first = test_from - rehearsals * step
+    first = test_from - calibration_blocks * step
     # one more than there are: where the last block ends
     starts = midnights(np.arange(first, last + 1 + step, step), task.zone)
-    found = [
+    origins = [
         Origin(
             at=start,
             train=label_until <= start,
@@ -78,33 +87,44 @@ def origins(cutoffs: Instants, task: AreaTask, *, rehearsals: int) -> list[Origi
         )
         for start, following in pairwise(starts)
     ]
-    for origin in found:
+    for origin in origins:
         if not (origin.train.any() and origin.block.any()):
             raise StageError(
                 f"origin {origin.at}: {int(origin.train.sum())} rows to learn from and {int(origin.block.sum())} to "
-                f"speak of; expected both: an earlier train_from than {task.train_from}, fewer than {rehearsals} "
-                f"rehearsals, or a retrain_every_days of at least cutoff_every_days"
+                f"predict; expected both: an earlier train_from than {task.train_from}, fewer than "
+                f"{calibration_blocks} calibration_blocks, or a retrain_every_days of at least cutoff_every_days"
             )
-    return found
+    return origins
 
 
-def rehearsed(labels_until: Instants, origins: Sequence[Origin], k: int, *, rehearsals: int) -> Mask:
+def calibration_rows(labels_until: Instants, origins: Sequence[Origin], k: int, *, calibration_blocks: int) -> Mask:
     """Return the rows of the blocks before origin `k` whose labels had ended by it, shape (n,).
 
-    Models fitted at earlier origins spoke of them without having seen them: by these rows the model of origin `k`
-    is chosen and calibrated.
+    Models fitted at earlier origins predicted these rows without having seen them. The rows choose and calibrate the
+    model of origin `k`.
+
+    Parameters
+    ----------
+    labels_until
+        Of all rows, shape (n,), as the function of that name returns it.
+    origins
+        As `rolling_origins` returns them.
+    k
+        Index of an origin, at least `calibration_blocks`.
+    calibration_blocks
+        Number of blocks before it.
     """
-    earlier = origins[k - rehearsals : k]
-    spoken_of = np.any([origin.block for origin in earlier], axis=0)
-    return np.asarray(spoken_of & (labels_until <= origins[k].at))
+    earlier = origins[k - calibration_blocks : k]
+    predicted = np.any([origin.block for origin in earlier], axis=0)
+    return np.asarray(predicted & (labels_until <= origins[k].at))
 
 
 def blocks(cutoffs: Instants, *, horizon_days: int) -> npt.NDArray[np.int64]:
     """Return the block of each cutoff, shape (n,): blocks are a horizon long, from the first cutoff on.
 
     Cutoffs are midnights of one zone: whole days apart but for an hour or two where the clocks changed.
-    Labels of cutoffs nearer to each other than that overlap and say the same thing twice. A bootstrap that drew such
-    cutoffs one by one would call a difference surer than it is.
+    Labels of cutoffs that are less than a horizon apart overlap. A bootstrap that drew such cutoffs one by one would
+    give intervals that are too narrow.
 
     Examples
     --------

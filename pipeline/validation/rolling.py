@@ -1,4 +1,4 @@
-"""A way to fit and to speak -> calibrated log-odds of rows that no fit had seen, origin by origin.
+"""A way to fit and to predict -> calibrated log-odds of rows that no fit had seen, origin by origin.
 
 The area model and every baseline go through this, so that each has the same rows, the same choices and the same
 calibration: what differs is the skill.
@@ -6,7 +6,7 @@ calibration: what differs is the skill.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,91 +14,122 @@ from scipy.special import expit
 
 from pipeline.model import loglinear
 from pipeline.model.log_odds import Calibration
+from pipeline.runtime import workers
 from pipeline.runtime.errors import StageError
-from pipeline.validation.origins import Instants, Mask, Origin, rehearsed
+from pipeline.runtime.progress import shown
+from pipeline.validation.metrics import row_log_loss
+from pipeline.validation.origins import Instants, Mask, Origin, calibration_rows
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.int64]
+Fitted = TypeVar("Fitted")
 
-Speak: TypeAlias = Callable[[Origin], Floats]
-"""Fits on an origin's training rows and returns log-odds of its block, shape (rows of the block, candidates)."""
+FitAndPredict: TypeAlias = Callable[[Origin], tuple[Floats, Fitted]]
+"""Fits on an origin's training rows; returns log-odds of its block, (rows of the block, candidates), and the model.
+
+Origins are fitted in threads side by side, so it must write nothing that another call reads.
+"""
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What the blocks before one origin have chosen for it."""
+class Choice:
+    """The candidate and the calibration that the blocks before one origin give it."""
 
     origin: Origin
     candidate: int
-    """Index of the candidate with the lowest log-loss on the rehearsed rows."""
+    """Index of the candidate with the lowest log-loss on the calibration rows."""
     calibration: Calibration
-    """Fitted to that candidate's log-odds of the rehearsed rows."""
-    rehearsed: Mask
-    """Those rows, shape (n,)."""
+    """Fitted to that candidate's log-odds of the calibration rows."""
+    calibration_rows: Mask
+    """Shape (n,)."""
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What was said before it was known."""
+class Forecast(Generic[Fitted]):
+    """Predictions made before the outcome was known, and the model that is shipped."""
 
     log_odds: Floats
     """Calibrated, shape (n,); NaN where no tested block is."""
-    rehearsed_log_odds: Floats
-    """Of the rows that the first tested origin was calibrated by, calibrated; shape (n,), NaN elsewhere."""
-    chosen: list[Chosen]
+    calibration_log_odds: Floats
+    """Calibrated log-odds of the first tested origin's calibration rows; shape (n,), NaN elsewhere."""
+    choices: list[Choice]
     """One for each tested origin, in order."""
+    model: Fitted
+    """Fitted at the last origin."""
 
 
 def forecast(
-    outcome: Mask, labels_until: Instants, origins: Sequence[Origin], speak: Speak, *, rehearsals: int
-) -> Forecast:
-    """Let models fitted at each origin speak of its block, chosen and calibrated by the blocks before it.
+    outcome: Mask,
+    labels_until: Instants,
+    origins: Sequence[Origin],
+    fit_and_predict: FitAndPredict[Fitted],
+    *,
+    calibration_blocks: int,
+    name: str = "rolling origins",
+) -> Forecast[Fitted]:
+    """Fit a model at each origin and predict its block; the blocks before it choose a candidate and calibrate it.
 
     Parameters
     ----------
-    outcome, labels_until
-        Of all rows, shape (n,); the second as `splits.labels_until` returns it. The outcomes of a block are looked at
-        only by origins at which they were known.
+    outcome
+        Of all rows, shape (n,). An origin reads the outcomes of a block only where they were known at it.
+    labels_until
+        Of all rows, datetime64[us] of shape (n,), as `origins.labels_until` returns it.
     origins
-        As `splits.origins` returns them, with `rehearsals` before the test.
-    speak
+        At least one, as `rolling_origins` returns them, with `calibration_blocks` before the test.
+    fit_and_predict
         Returns as many candidates at each origin.
+    calibration_blocks
+        Number of blocks before each tested origin that choose and calibrate.
+    name
+        Opens each line of progress.
 
     Raises
     ------
     StageError
-        The rehearsed rows of an origin are of one class.
+        The calibration rows of an origin are of one class.
     """
-    said: dict[int, Floats] = {}
+    fits = shown(workers.map_in_order(fit_and_predict, origins), name, total=len(origins), unit="fit")
+    predicted: dict[int, Floats] = {}
     log_odds, before = np.full(len(outcome), np.nan), np.full(len(outcome), np.nan)
-    chosen: list[Chosen] = []
-    for k, origin in enumerate(origins):
-        said[k] = speak(origin)
+    choices: list[Choice] = []
+    for k, (origin, (prediction, fitted)) in enumerate(zip(origins, fits, strict=True)):
+        predicted[k], model = prediction, fitted
         if not origin.tested:
             continue
-        rows = rehearsed(labels_until, origins, k, rehearsals=rehearsals)
+        rows = calibration_rows(labels_until, origins, k, calibration_blocks=calibration_blocks)
         known = outcome[rows]
         if known.all() or not known.any():
             raise StageError(
-                f"origin {origin.at}: {int(known.sum())} of the {len(known)} rows of the {rehearsals} blocks before it "
-                "are positive; expected some, and not all. Do they hold events?"
+                f"origin {origin.at}: {int(known.sum())} of the {len(known)} rows of the {calibration_blocks} blocks "
+                "before it are positive; expected some, and not all. Do they hold events?"
             )
-        heard = np.concatenate([said[j][rows[origins[j].block]] for j in range(k - rehearsals, k)])
-        place = np.concatenate([np.flatnonzero(rows & origins[j].block) for j in range(k - rehearsals, k)])
-        best = int(np.argmin(_log_loss(outcome[place], heard)))
-        calibration = loglinear.calibrate(heard[:, best], outcome[place])
-        if not chosen:
-            before[place] = calibration.of(heard[:, best])
-        log_odds[origin.block] = calibration.of(said[k][:, best])
-        chosen.append(Chosen(origin, best, calibration, rows))
-    return Forecast(log_odds, before, chosen)
+        earlier = range(k - calibration_blocks, k)
+        pooled = np.concatenate([predicted[j][rows[origins[j].block]] for j in earlier])
+        place = np.concatenate([np.flatnonzero(rows & origins[j].block) for j in earlier])
+        best = int(np.argmin(_mean_log_loss(outcome[place], pooled)))
+        calibration = loglinear.calibrate(pooled[:, best], outcome[place])
+        if not choices:
+            before[place] = calibration.of(pooled[:, best])
+        log_odds[origin.block] = calibration.of(prediction[:, best])
+        choices.append(Choice(origin, best, calibration, rows))
+    return Forecast(log_odds, before, choices, model)
 
 
 def thinned(train: Mask, outcome: Mask, *, most_negatives: int, seed: int) -> tuple[Indices, Floats]:
     """Return the rows to learn from and how many rows each stands for, shape (k,) each.
 
-    All rows that an event followed are kept, and of the others no more than so many, drawn at random: where events are
+    All rows that an event followed are kept, and of the others at most so many, drawn at random. Where events are
     rare, the rest adds time and next to nothing else (King and Zeng, Political Analysis 2001).
+
+    Parameters
+    ----------
+    train, outcome
+        Whether a row may be learned from, and whether an event followed; shape (n,).
+    most_negatives
+        Rows without an event that are kept at most.
+    seed
+        Of the draw.
 
     Examples
     --------
@@ -114,7 +145,6 @@ def thinned(train: Mask, outcome: Mask, *, most_negatives: int, seed: int) -> tu
     return rows, np.where(outcome[rows], 1.0, len(negative) / max(kept, 1))
 
 
-def _log_loss(outcome: Mask, log_odds: Floats) -> Floats:
+def _mean_log_loss(outcome: Mask, log_odds: Floats) -> Floats:
     """Return the mean log-loss of each candidate, shape (candidates,)."""
-    probability = np.clip(expit(log_odds), 1e-15, 1 - 1e-15)
-    return np.asarray(-np.where(outcome[:, None], np.log(probability), np.log1p(-probability)).mean(axis=0))
+    return np.asarray(row_log_loss(outcome[:, None], expit(log_odds)).mean(axis=0))

@@ -15,7 +15,7 @@ from pipeline.evaluate.hot_spots import near_misses
 from pipeline.model.cells import ring_matrices
 from pipeline.params import Evaluate
 from pipeline.runtime.errors import StageError
-from pipeline.validation import origins as splits
+from pipeline.validation import origins
 from pipeline.validation.origins import Instants, LeakError, Origin
 
 ORIGINS = ("2021-01-01", "2021-02-26", "2021-04-23")
@@ -52,7 +52,7 @@ def fitted(**changes: Any) -> dict[str, Any]:
         "horizon_days": 28,
         "origins": [{"day": day, "labels_until": f"{day}T00:00:00.000000Z"} for day in ORIGINS],
         "baseline": {"intercept": -2.0, "weights": weights},
-        "params": {"baseline_ridge": 1.0, "rehearsals": 2, "most_negatives": 10_000, "seed": 7},
+        "params": {"baseline_ridge": 1.0, "calibration_blocks": 2, "most_negatives": 10_000, "seed": 7},
         **changes,
     }
 
@@ -70,7 +70,7 @@ def held_out(table: pa.Table, log_odds: float = -2.0) -> pa.Table:
 
 
 def origins_of(cutoffs: Instants) -> list[Origin]:
-    return splits.origins(cutoffs, ROLLING, rehearsals=2)
+    return origins.rolling_origins(cutoffs, ROLLING, calibration_blocks=2)
 
 
 def evaluate(table: pa.Table, held: pa.Table, fit: dict[str, Any], truth: pa.Table | None = None) -> dict[str, Any]:
@@ -142,14 +142,14 @@ def test_every_part_that_holds_enough_is_measured_and_the_others_are_named(table
 def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table) -> None:
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
-    origins, ends = origins_of(cutoffs), splits.labels_until(cutoffs, ROLLING)
+    rolling, ends = origins_of(cutoffs), origins.labels_until(cutoffs, ROLLING)
     arguments = {"ridge": 1.0, "horizon_days": 28, "fitted": fitted()["params"]}
-    before = baselines.probabilities(table, outcome, ends, origins, **arguments)
-    tested = [origin for origin in origins if origin.tested]
+    before = baselines.probabilities(table, outcome, ends, rolling, **arguments)
+    tested = [origin for origin in rolling if origin.tested]
     spoken_of = np.concatenate([np.full(int(origin.block.sum()), n) for n, origin in enumerate(tested)])
     for n, origin in enumerate(tested):
         later = cutoffs + np.timedelta64(28, "D") > origin.at
-        after = baselines.probabilities(table, np.where(later, ~outcome, outcome), ends, origins, **arguments)
+        after = baselines.probabilities(table, np.where(later, ~outcome, outcome), ends, rolling, **arguments)
         for name, values in before.items():
             np.testing.assert_array_equal(values[spoken_of <= n], after[name][spoken_of <= n], err_msg=name)
         assert before["base_rate"][spoken_of == n][0] == pytest.approx(outcome[origin.train].mean())

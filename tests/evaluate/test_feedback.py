@@ -44,10 +44,9 @@ SETTINGS = AreaBoosting(
     lambda_l2=10.0,
     feature_fraction=1.0,
     rounds=[60],
-    rehearsals=1,
+    calibration_blocks=1,
     most_negatives=100_000,
     seed=7,
-    num_threads=1,
 )
 
 

@@ -37,10 +37,9 @@ SETTINGS = AreaBoosting(
     lambda_l2=1.0,
     feature_fraction=0.8,
     rounds=[20, 40],
-    rehearsals=2,
+    calibration_blocks=2,
     most_negatives=10_000,
     seed=7,
-    num_threads=1,
 )
 MARKING = {"originator": "COMMAND", "releasable_to": ["COMMAND"], "tlp": "AMBER"}
 FIT = {"horizon_days": 28, "labels_until": "2020-12-30T00:00:00.000000Z"}

@@ -240,8 +240,8 @@ def test_origins_and_blocks_count_calendar_days_where_the_clocks_change() -> Non
     plain, local = (origins.cutoffs_of(one) for one in (replace(task, zone="UTC"), task))
     assert len({moment.astype("datetime64[h]").astype(int) % 24 for moment in local}) == 2  # summer and winter
     for ours, theirs in zip(
-        origins.origins(local, task, rehearsals=2),
-        origins.origins(plain, replace(task, zone="UTC"), rehearsals=2),
+        origins.rolling_origins(local, task, calibration_blocks=2),
+        origins.rolling_origins(plain, replace(task, zone="UTC"), calibration_blocks=2),
         strict=True,
     ):
         np.testing.assert_array_equal(ours.train, theirs.train)

@@ -83,6 +83,11 @@ def seed_searched_for(values: Values) -> None:
     values["tune"]["area_risk"]["seed"] = {"low": 1, "high": 100}
 
 
+def old_name(values: Values) -> None:
+    section = values["train"]["area_risk_28d"]
+    section["rehearsals"] = section.pop("calibration_blocks")
+
+
 def split_before_training(values: Values) -> None:
     values["datasets"]["colombia"]["area_risk"]["test_from"] = "2001-01-01"
 
@@ -107,6 +112,7 @@ def split_before_training(values: Values) -> None:
         (bound_between_whole_numbers, "tune: area_risk.num_leaves: got 2.5; input should be a valid integer"),
         (bound_from_high_to_low, "tune.area_risk.learning_rate: got 0.1 to 0.01, linear; expected low < high"),
         (seed_searched_for, "tune: area_risk names 'seed'"),
+        (old_name, "rehearsals: renamed calibration_blocks; expected it under that name"),
         (split_before_training, "expected history_from <= train_from < test_from < test_until"),
     ],
 )

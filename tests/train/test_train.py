@@ -27,9 +27,8 @@ BOOSTING = {
     "lambda_l2": 1.0,
     "feature_fraction": 0.8,
     "seed": 7,
-    "num_threads": 1,
 }
-AREA = AreaBoosting(**BOOSTING, rounds=[10, 40], rehearsals=2, most_negatives=10_000)
+AREA = AreaBoosting(**BOOSTING, rounds=[10, 40], calibration_blocks=2, most_negatives=10_000)
 SENSOR = SensorBoosting(
     **BOOSTING, max_rounds=60, early_stopping_rounds=10, folds=6, tuning_folds=3, interval_level=0.9, false_flags=0.05
 )
@@ -62,55 +61,55 @@ def area_table(seed: int = 1) -> pa.Table:
 
 def origins_of(table: pa.Table) -> list[origins.Origin]:
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
-    return origins.origins(cutoffs, ROLLING, rehearsals=AREA.rehearsals)
+    return origins.rolling_origins(cutoffs, ROLLING, calibration_blocks=AREA.calibration_blocks)
 
 
-def test_every_model_learns_from_labels_that_end_before_what_it_speaks_of() -> None:
+def test_every_model_learns_from_labels_that_end_before_the_rows_that_it_predicts() -> None:
     cutoffs = origins.cutoffs_of(ROLLING)
-    found = origins.origins(cutoffs, ROLLING, rehearsals=2)
+    rolled = origins.rolling_origins(cutoffs, ROLLING, calibration_blocks=2)
     horizon, until = np.timedelta64(28, "D"), np.datetime64("2021-07-01")
-    assert [str(origin.at)[:10] for origin in found] == [
+    assert [str(origin.at)[:10] for origin in rolled] == [
         "2020-09-11",
         "2020-11-06",
         "2021-01-01",
         "2021-02-26",
         "2021-04-23",
     ]
-    assert [origin.tested for origin in found] == [False, False, True, True, True]
-    for origin in found:
+    assert [origin.tested for origin in rolled] == [False, False, True, True, True]
+    for origin in rolled:
         assert (cutoffs[origin.train] + horizon).max() <= origin.at <= cutoffs[origin.block].min()
         assert (cutoffs[origin.block] + horizon).max() <= until
-    tested = np.sum([origin.block for origin in found if origin.tested], axis=0)
+    tested = np.sum([origin.block for origin in rolled if origin.tested], axis=0)
     known = cutoffs + horizon <= until
     np.testing.assert_array_equal(tested, (known & (cutoffs >= np.datetime64("2021-01-01"))).astype(int))
 
 
-def test_rehearsed_rows_were_known_at_the_origin_and_unseen_by_the_model_that_spoke() -> None:
+def test_calibration_rows_were_known_at_the_origin_and_unseen_by_the_model_that_predicted_them() -> None:
     cutoffs = origins.cutoffs_of(ROLLING)
-    found = origins.origins(cutoffs, ROLLING, rehearsals=2)
+    rolled = origins.rolling_origins(cutoffs, ROLLING, calibration_blocks=2)
     for k in (2, 3, 4):
-        rows = origins.rehearsed(origins.labels_until(cutoffs, ROLLING), found, k, rehearsals=2)
-        assert cutoffs[rows].min() >= found[k - 2].at
-        assert (cutoffs[rows] + np.timedelta64(28, "D")).max() <= found[k].at
-        assert not any((rows & origin.block & origin.train).any() for origin in found[k - 2 : k])
+        rows = origins.calibration_rows(origins.labels_until(cutoffs, ROLLING), rolled, k, calibration_blocks=2)
+        assert cutoffs[rows].min() >= rolled[k - 2].at
+        assert (cutoffs[rows] + np.timedelta64(28, "D")).max() <= rolled[k].at
+        assert not any((rows & origin.block & origin.train).any() for origin in rolled[k - 2 : k])
 
 
 def test_too_few_cutoffs_are_refused() -> None:
-    with pytest.raises(StageError, match=r"origin 2020-07-17.*0 rows to learn from and 4 to speak of"):
-        origins.origins(origins.cutoffs_of(TASK), TASK, rehearsals=3)
+    with pytest.raises(StageError, match=r"origin 2020-07-17.*0 rows to learn from and 4 to predict"):
+        origins.rolling_origins(origins.cutoffs_of(TASK), TASK, calibration_blocks=3)
 
 
 def test_blocks_without_events_are_refused() -> None:
     table = area_table()
     moments = table["cutoff"].to_numpy().astype("datetime64[us]")
-    rehearsing = (moments >= np.datetime64("2020-09-11")) & (moments < np.datetime64("2021-01-01"))
-    label = np.where(rehearsing, 0, table["label"].to_numpy()).astype(np.int8)
+    calibrating = (moments >= np.datetime64("2020-09-11")) & (moments < np.datetime64("2021-01-01"))
+    label = np.where(calibrating, 0, table["label"].to_numpy()).astype(np.int8)
     quiet = table.set_column(2, "label", pa.array(label))
     with pytest.raises(StageError, match=r"2021-01-01.*: 0 of the \d+ rows of the 2 blocks before it are positive"):
         area_risk.train(quiet, COLUMNS, ROLLING, AREA)
 
 
-def test_no_outcome_after_an_origin_changes_what_its_model_says() -> None:
+def test_no_outcome_after_an_origin_changes_the_predictions_of_its_model() -> None:
     table = area_table()
     fit, held_out, _ = area_risk.train(table, COLUMNS, ROLLING, AREA)
     for k, origin in enumerate(origins_of(table)):
@@ -128,7 +127,7 @@ def test_no_outcome_after_an_origin_changes_what_its_model_says() -> None:
     assert (fit.model.baseline, fit.model.calibration) == (other.model.baseline, other.model.calibration)
 
 
-def test_the_shipped_model_is_the_one_that_spoke_last() -> None:
+def test_the_shipped_model_is_that_of_the_last_origin() -> None:
     table = area_table()
     fit, held_out, calibration = area_risk.train(table, COLUMNS, ROLLING, AREA)
     last = origins_of(table)[-1]

@@ -54,7 +54,7 @@ def declared_text() -> str:
     horizons = {28: {"cutoff_every_days": 14}}
     dataset["area_risk"] |= {**days, "label": label, "horizons_days": horizons, "retrain_every_days": 56}
     values["features"]["area_risk"] = dataclasses.asdict(area_case.FEATURES)
-    values["train"][MODEL] |= {"rounds": [5, 15], "rehearsals": 2, "min_data_in_leaf": 5}
+    values["train"][MODEL] |= {"rounds": [5, 15], "calibration_blocks": 2, "min_data_in_leaf": 5}
     values["tune"] |= {"retrain_periods": 2, "trials": 3}
     values["tune"]["area_risk"]["min_data_in_leaf"] = {"low": 2, "high": 40, "scale": "log"}
     return str(yaml.safe_dump(values, sort_keys=False))
@@ -160,7 +160,7 @@ def test_a_search_that_was_killed_goes_on_where_it_stood(
     whole, tried, score = tune(), [], search.score
     forget()
 
-    def killed_at_the_third(rows: training_period.Inside, settings: params.AreaBoosting, *, bins: int) -> search.Score:
+    def killed_at_the_third(rows: search.TrainingPeriod, settings: params.AreaBoosting, *, bins: int) -> search.Score:
         if len(tried) == 2:
             raise KeyboardInterrupt
         tried.append(settings)
