@@ -25,7 +25,7 @@ import onnx
 import onnxruntime as ort
 
 from pipeline.export.explanations import expected_log_odds
-from pipeline.export.gate.leaf_index_graph import leaf_twin
+from pipeline.export.gate.leaf_index_graph import leaf_index_graph
 from pipeline.export.gate.parity import session
 from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import Columns, adversarial_rows, threshold_rows
@@ -117,7 +117,7 @@ def _compare(
         ratios[f"onnxmltools: export, {kind.name}"] = round(our_seconds / their_seconds, 4)
         sizes = f"{ours.ByteSize() / 1e6:.2f} / {theirs.ByteSize() / 1e6:.2f} MB"
         costs = f"{sizes} | {scoring:.2f} x | {our_seconds:.2f} / {their_seconds:.2f} s"
-    twin = leaf_twin(ours, forest)
+    twin = leaf_index_graph(ours, forest)
     for name, matrix in rows.items():
         leaves = _wrong_leaves(twin, reference, matrix)
         print(

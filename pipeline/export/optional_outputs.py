@@ -157,7 +157,7 @@ def _add_moves(branch: Graph, forest: Forest, source: str) -> str:
     """
     numbers = branch.add_trees(forest, LeafOutputs.number(forest), source, "leaf_numbers")
     number = branch.add("Cast", numbers, output="leaf_numbers_whole", to=TensorProto.INT64)
-    first = branch.constant("first_leaf", np.searchsorted(forest.leaf_tree, np.arange(forest.n_trees)), np.int64)
+    first = branch.constant("first_leaf", forest.first_leaf, np.int64)
     index = branch.add("Add", number, first, output="leaf_indices")
     table = branch.constant("moves_by_leaf", leaf_moves(forest), branch.dtype)
     by_tree = branch.add("Gather", table, index, output="moves_by_tree")  # (rows, trees, features)

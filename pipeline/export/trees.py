@@ -68,10 +68,14 @@ class Forest:
         return np.isnan(self.threshold)
 
     @property
+    def first_leaf(self) -> NDArray[np.int64]:
+        """(trees,) index of each tree's first leaf."""
+        return np.searchsorted(self.leaf_tree, np.arange(self.n_trees))
+
+    @property
     def leaf_number(self) -> NDArray[np.int32]:
         """(leaves,) number of each leaf within its tree, as `Booster.predict(pred_leaf=True)` gives it."""
-        first = np.searchsorted(self.leaf_tree, np.arange(self.n_trees))
-        return (np.arange(len(self.leaf_tree)) - first[self.leaf_tree]).astype(np.int32)
+        return (np.arange(len(self.leaf_tree)) - self.first_leaf[self.leaf_tree]).astype(np.int32)
 
     @property
     def leaf_log_odds(self) -> NDArray[np.float64]:

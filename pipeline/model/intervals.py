@@ -44,7 +44,7 @@ class IntervalTable:
 
     def of(self, log_odds: Floats) -> tuple[Floats, Floats]:
         """Return lower and upper log-odds, shape (n,) each; what the model itself says is between them."""
-        step = (log_odds[:, None] > self.edges).sum(axis=1)
+        step = np.searchsorted(self.edges, log_odds)
         return np.minimum(self.low[step], log_odds), np.maximum(self.high[step], log_odds)
 
     def to_json(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def fit(log_odds: Floats, outcome: Mask, groups: npt.NDArray[Any], *, level: flo
     """
     parts = np.array_split(np.sort(log_odds), max(1, min(BINS, len(log_odds) // LEAST_IN_BIN)))
     edges = np.unique([(before[-1] + after[0]) / 2 for before, after in pairwise(parts)])
-    step = (log_odds[:, None] > edges).sum(axis=1)
+    step = np.searchsorted(edges, log_odds)
     miss, hit = _venn_abers(*(np.bincount(step, weights).astype(np.float64) for weights in (outcome, None)))
     spread, error = _group_spread(log_odds, outcome, groups)
     count = len(np.unique(groups))

@@ -41,7 +41,13 @@ class LogLinear:
 
     def log_odds(self, columns: Columns) -> Floats:
         """Return the log-odds of rows whose columns stand in the order of `weights`, shape (n,)."""
-        return np.asarray(clipped(columns) @ self.vector + self.intercept)
+        weights = self.vector
+        if (read := weights != 0).all():
+            values = clipped(columns)
+        else:  # a column of weight 0 adds 0, whatever is in it
+            values = np.zeros_like(columns, dtype=np.float64)
+            values[:, read] = clipped(columns[:, read])
+        return np.asarray(values @ weights + self.intercept)
 
     def over(self, features: Sequence[str]) -> "LogLinear":
         """Return the same function of more features: the weight of the others is 0.

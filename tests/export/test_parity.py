@@ -9,6 +9,7 @@ import pytest
 from onnx import ModelProto, helper
 
 from pipeline.export.explanations import expected_log_odds
+from pipeline.export.gate import parity
 from pipeline.export.gate.parity import Parity, ParityError, check, check_reasons, run, session
 from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import adversarial_rows, threshold_rows
@@ -131,6 +132,35 @@ def test_a_planted_fault_ends_the_export(
     fault(model, reference)
     with pytest.raises(ParityError, match=message):
         gate(model, reference, rows)
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+@pytest.mark.parametrize("batch", [4, 128])
+def test_the_result_is_the_same_for_any_number_of_workers_and_any_batch(
+    reference: Reference, rows, monkeypatch: pytest.MonkeyPatch, workers: str, batch: int
+) -> None:
+    model = build(reference.forest, FORMULA, name="model")
+    wrong = build(reference.forest, FORMULA, name="model")
+    thresholds_to_nearest(wrong, reference)
+    monkeypatch.setattr(parity, "_PART", 500)
+    expected = gate(model, reference, rows, alarm=0.4)
+    with pytest.raises(ParityError) as refused:
+        gate(wrong, reference, rows)
+    monkeypatch.setenv("PIPELINE_WORKERS", workers)
+    monkeypatch.setattr(parity, "_BATCH", batch)
+    assert gate(model, reference, rows, alarm=0.4) == expected
+    with pytest.raises(ParityError) as again:
+        gate(wrong, reference, rows)
+    assert str(again.value) == str(refused.value)
+
+
+def test_leaves_that_do_not_add_up_to_the_boosters_score_end_the_export(reference: Reference, rows) -> None:
+    model = build(reference.forest, FORMULA, name="model")
+    values = reference.forest.leaf_value.copy()
+    values[0] = np.nextafter(values[0], np.inf)
+    apart = replace(reference, forest=replace(reference.forest, leaf_value=values))
+    with pytest.raises(ParityError, match=r"test row \d+: LightGBM's leaves add up to .* expected its raw score"):
+        gate(model, apart, rows)
 
 
 def test_test_rows_alone_would_miss_thresholds_rounded_to_nearest(reference: Reference, rows) -> None:

@@ -1,4 +1,4 @@
-"""Two leaves of one tree -> the node where the ways to them part, in words."""
+"""Two leaves of one tree -> the first node where the ways to them diverge, in words."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from pipeline.export.trees import Forest
 
 
-def parting(forest: Forest, row: NDArray[np.float32], *, tree: int, lightgbm: int, onnx: int) -> str:
+def first_divergence(forest: Forest, row: NDArray[np.float32], *, tree: int, lightgbm: int, onnx: int) -> str:
     """Say at which node LightGBM and ONNX took different turns.
 
     Parameters

@@ -1,4 +1,4 @@
-"""An exported model -> its twin: the same questions, asked by the same operator, but the leaves give their numbers."""
+"""An exported model -> its leaf-index graph: the same questions by the same operator, but leaves give their numbers."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from pipeline.export.graph import TREES
 from pipeline.export.trees import Forest
 
 
-def leaf_twin(model: ModelProto, forest: Forest) -> ModelProto:
+def leaf_index_graph(model: ModelProto, forest: Forest) -> ModelProto:
     """Return a model with one output `trees` (rows, trees): the number of the leaf that each row ends in.
 
     It is cut out of `model` itself, so that what decides where a row goes is the shipped bytes, not a second build.
     """
     trees = next(node for node in model.graph.node if node.name == TREES)
-    twin = NodeProto()
-    twin.CopyFrom(trees)
-    twin.output[0] = TREES
+    indices = NodeProto()
+    indices.CopyFrom(trees)
+    indices.output[0] = TREES
     numbers = LeafOutputs.number(forest)
     changed: dict[str, Any] = {"n_targets": numbers.n_targets}
     if trees.op_type == "TreeEnsemble":
@@ -29,12 +29,12 @@ def leaf_twin(model: ModelProto, forest: Forest) -> ModelProto:
     else:
         changed["target_ids"] = numbers.target.tolist()
         changed["target_weights"] = numbers.weight.tolist()
-    kept = [attribute for attribute in twin.attribute if attribute.name not in changed]
-    del twin.attribute[:]
-    twin.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in changed.items())])
+    kept = [attribute for attribute in indices.attribute if attribute.name not in changed]
+    del indices.attribute[:]
+    indices.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in changed.items())])
 
     before = list(model.graph.node)[: list(model.graph.node).index(trees)]  # what prepares the trees' input
-    nodes = [*before, twin]
+    nodes = [*before, indices]
     used = {name for node in nodes for name in node.input}
     features = [entry for entry in model.graph.input if entry.name in used]
     kind = features[0].type.tensor_type.elem_type

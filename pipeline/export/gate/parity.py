@@ -5,9 +5,7 @@ with a prior or without, nor any end of an interval or novelty, and no decision 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import onnxruntime as ort
@@ -16,15 +14,16 @@ from onnx import ModelProto
 from scipy.special import expit
 
 from pipeline.export.explanations import expected_log_odds
-from pipeline.export.gate.divergence import parting
-from pipeline.export.gate.leaf_index_graph import leaf_twin
+from pipeline.export.gate.divergence import first_divergence
+from pipeline.export.gate.leaf_index_graph import leaf_index_graph
 from pipeline.export.gate.outputs import ParityError, as_read, assert_close, check_outputs
 from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import Rows
 from pipeline.export.graph import TREES
+from pipeline.runtime import workers
 
-_COMPARED_AT_ONCE = 16384
-_WORKERS = 2
+_PART = 16384  # rows of one worker's turn, and of one message
+_BATCH = 1024  # rows compared at once: they and their leaves stay in the caches; a multiple of 4, as BLAS takes them
 _ROWS_WITH_ALL_OUTPUTS = 65536  # of each kind: what stands after the trees is the same for all, and slower than they
 _EXPLAINED_AT_ONCE = 256  # each takes (trees, features) in memory
 _REASONS_TOLERANCE = 1e-6
@@ -67,16 +66,13 @@ def check(
         The first row that ends in another leaf, whose probability differs by more than `tolerance`, or whose
         decision changes.
     """
-    sessions = session(model), session(leaf_twin(model, reference.forest))
+    sessions = session(model), session(leaf_index_graph(model, reference.forest))
 
-    def compared_with(kind: str, parts: Iterable[Rows]) -> Iterator[_Compared]:
-        numbered = _numbered(parts)
-        while some := list(islice(numbered, _WORKERS)):  # no more than that in memory
-            yield from workers.map(lambda part: _compare(sessions, reference, part[1], kind, part[0], tolerance), some)
+    def compare(part: _Part) -> _Compared:
+        return _compare(sessions, reference, part, tolerance)
 
-    # each part by one thread, as in the field: two parts at a time
-    with ThreadPoolExecutor(_WORKERS) as workers:
-        compared = {kind: list(compared_with(kind, parts)) for kind, parts in rows.items()}
+    # each part by one thread, as in the field: as many parts at a time as there are workers
+    compared = {kind: list(workers.map_in_order(compare, _parts(kind, of_kind))) for kind, of_kind in rows.items()}
     everything = [part for parts in compared.values() for part in parts]
     expected, got = (np.concatenate([getattr(part, side) for part in everything]) for side in ("expected", "got"))
     return Parity(
@@ -132,13 +128,29 @@ def run(model: ort.InferenceSession, rows: Rows) -> tuple[NDArray[np.float64], N
     return probability[:, 0].astype(np.float64), log_odds[:, 0].astype(np.float64)
 
 
-def _numbered(parts: Iterable[Rows]) -> Iterator[tuple[int, Rows]]:
-    """Yield the rows, a bearable number at a time, each time with the number of the first."""
+@dataclass(frozen=True)
+class _Part:
+    """Some of the rows of one kind."""
+
+    where: str
+    """Opens a message: ``random row``."""
+    start: int
+    """Number of the first."""
+    rows: Rows
+
+    def batches(self) -> Iterator[slice]:
+        """Yield where each batch lies in the part."""
+        for start in range(0, len(self.rows), _BATCH):
+            yield slice(start, start + _BATCH)
+
+
+def _parts(kind: str, matrices: Iterable[Rows]) -> Iterator[_Part]:
+    """Yield the rows of one kind, a bearable number at a time."""
     number = 0
-    for part in parts:
-        for start in range(0, len(part), _COMPARED_AT_ONCE):
-            rows = np.ascontiguousarray(part[start : start + _COMPARED_AT_ONCE])
-            yield number, rows
+    for matrix in matrices:
+        for start in range(0, len(matrix), _PART):
+            rows = np.ascontiguousarray(matrix[start : start + _PART])
+            yield _Part(f"{kind} row", number, rows)
             number += len(rows)
 
 
@@ -152,23 +164,18 @@ class _Compared:
 
 
 def _compare(
-    sessions: tuple[ort.InferenceSession, ort.InferenceSession],
-    reference: Reference,
-    rows: Rows,
-    kind: str,
-    start: int,
-    tolerance: float,
+    sessions: tuple[ort.InferenceSession, ort.InferenceSession], reference: Reference, part: _Part, tolerance: float
 ) -> _Compared:
-    model, twin = sessions
-    _compare_leaves(twin, reference, rows, where=f"{kind} row", start=start)
-    own = reference.own_log_odds(rows)
+    model, leaf_indices = sessions
+    own = _compare_leaves(leaf_indices, reference, part)
     log_odds = reference.formula.log_odds(own)
     probability = np.asarray(expit(log_odds))
-    exported, exported_log_odds = run(model, rows)
-    where = f"{kind} row"
-    assert_close(exported, probability, tolerance, what="probability", where=where, start=start)
-    if start < _ROWS_WITH_ALL_OUTPUTS:
-        check_outputs(model, reference, rows, own, tolerance=tolerance, where=where, start=start)
+    exported, exported_log_odds = (
+        np.concatenate(column) for column in zip(*(run(model, part.rows[some]) for some in part.batches()), strict=True)
+    )
+    assert_close(exported, probability, tolerance, what="probability", where=part.where, start=part.start)
+    if part.start < _ROWS_WITH_ALL_OUTPUTS:
+        check_outputs(model, reference, part.rows, own, tolerance=tolerance, where=part.where, start=part.start)
     relative = np.abs(exported_log_odds - log_odds) / np.maximum(np.abs(log_odds), 1)
     return _Compared(probability, exported, float(relative.max(initial=0)))
 
@@ -185,17 +192,43 @@ def _summary(parts: list[_Compared], n_trees: int) -> dict[str, float]:
     }
 
 
-def _compare_leaves(twin: ort.InferenceSession, reference: Reference, rows: Rows, *, where: str, start: int) -> None:
-    expected = reference.leaves(rows)
-    got = twin.run([TREES], as_read(twin, rows))[0]
-    if (wrong := got != expected).any():
-        row, tree = (int(index) for index in np.argwhere(wrong)[0])
-        place = parting(
-            reference.forest, rows[row], tree=tree, lightgbm=int(expected[row, tree]), onnx=int(got[row, tree])
-        )
+def _compare_leaves(leaf_indices: ort.InferenceSession, reference: Reference, part: _Part) -> NDArray[np.float64]:
+    """Compare every leaf of a part's rows; return (rows,) the model's own log-odds in double."""
+    raw, own = np.empty((2, len(part.rows)))
+    for batch in part.batches():
+        rows = part.rows[batch]
+        expected = reference.leaves(rows)
+        if (leaf_indices.run([TREES], as_read(leaf_indices, rows))[0] != expected).any():
+            raise _divergence(leaf_indices, reference, part)
+        raw[batch] = reference.raw_score_of_leaves(expected)
+        own[batch] = reference.own_log_odds(rows, raw[batch])
+    if part.start == 0:
+        _compare_raw_score(raw, reference.raw_score(part.rows), part.where)
+    return own
+
+
+def _compare_raw_score(of_leaves: NDArray[np.float64], lightgbm: NDArray[np.float64], where: str) -> None:
+    """Make sure that the leaves' values add up to what LightGBM gives: once for each kind of rows."""
+    if (differs := of_leaves != lightgbm).any():
+        row = int(np.argmax(differs))
         raise ParityError(
-            f"{where} {start + row}, {place} ({int(wrong.sum())} of {wrong.size} leaves differ in this part)"
+            f"{where} {row}: LightGBM's leaves add up to {float(of_leaves[row])!r}; expected its raw score, "
+            f"{float(lightgbm[row])!r}"
         )
+
+
+def _divergence(leaf_indices: ort.InferenceSession, reference: Reference, part: _Part) -> ParityError:
+    """Return the error that names the first row and tree of a part whose leaves differ, and counts them all."""
+    expected = reference.leaves(part.rows)
+    got = leaf_indices.run([TREES], as_read(leaf_indices, part.rows))[0]
+    wrong = got != expected
+    row, tree = (int(index) for index in np.argwhere(wrong)[0])
+    place = first_divergence(
+        reference.forest, part.rows[row], tree=tree, lightgbm=int(expected[row, tree]), onnx=int(got[row, tree])
+    )
+    return ParityError(
+        f"{part.where} {part.start + row}, {place} ({int(wrong.sum())} of {wrong.size} leaves differ in this part)"
+    )
 
 
 def _settled(name: str, asked: float, expected: NDArray[np.float64], got: NDArray[np.float64]) -> float:

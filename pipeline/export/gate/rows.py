@@ -10,7 +10,8 @@ from pipeline.export.trees import ZERO_THRESHOLD, Forest
 
 Rows = NDArray[np.float32]
 
-_PART = 16384  # rows made at once
+_PART = 16384  # rows made at once: another number would make other rows
+_BLOCK = 16384  # values drawn at once
 _ENOUGH = 10_000  # real rows, to draw values from
 
 _TINY = np.float32(1e-36)
@@ -33,7 +34,7 @@ class Columns:
     missing_share: NDArray[np.float64]
     whole: NDArray[np.bool_]
     """All known values are whole numbers."""
-    some: Rows
+    sample: Rows
     """(rows, features) a few of the real rows."""
 
     @classmethod
@@ -50,19 +51,59 @@ class Columns:
 
     def made(self, count: int, rng: np.random.Generator) -> Rows:
         """Return rows that hold nothing measured: any value within its column's range, as often missing as there."""
-        rows = self.low + rng.random((count, len(self.low))) * (self.high - self.low)
-        rows[:, self.whole] = np.round(rows[:, self.whole])
-        rows[rng.random(rows.shape) < self.missing_share] = np.nan
-        return rows.astype(np.float32)
+        rows = np.empty((count, len(self.low)), np.float32)
+        self._fill(rows, 0, rng)
+        return rows
 
     def random(self, count: int, rng: np.random.Generator) -> Rows:
-        """Return rows of which a third are `made`, a third mix the real columns, a third reach far outside."""
-        rows = self.made(count, rng)
-        third = count // 3
-        chosen = rng.integers(len(self.some), size=(third, rows.shape[1]))
-        rows[:third] = np.take_along_axis(self.some, chosen, axis=0)
-        rows[third : 2 * third] += 3 * self.made(third, rng)
+        """Return rows of which a third mix the real columns, a third reach far outside, and a third are `made`."""
+        third, n = count // 3, len(self.low)
+        rows = np.empty((count, n), np.float32)
+        self._fill(rows, third, rng)
+        # column after column, so that a column's values lie together
+        values, first = self.sample.T.ravel(), len(self.sample) * np.arange(n)
+        for block in _blocks(rows[:third]):
+            chosen = rng.integers(len(self.sample), size=block.shape)
+            chosen += first
+            np.take(values, chosen, out=block, mode="clip")
+        far = self.made(third, rng)
+        far *= 3
+        rows[third : 2 * third] += far
         return rows
+
+    def _fill(self, rows: Rows, first: int, rng: np.random.Generator) -> None:
+        """Make rows from the first on; for those before it, numbers are drawn all the same."""
+        skipped, rows = rows[:first].size, rows[first:]
+        _skip(rng, skipped)
+        span, whole = self.high - self.low, np.flatnonzero(self.whole)
+        for block in _blocks(rows):
+            values = rng.random(block.shape)
+            values *= span
+            values += self.low
+            values[:, whole] = np.round(values[:, whole])
+            block[:] = values
+        _skip(rng, skipped)
+        if not self.missing_share.any():
+            _skip(rng, rows.size)
+            return
+        for block in _blocks(rows):
+            block[rng.random(block.shape) < self.missing_share] = np.nan
+
+
+def _blocks(rows: Rows) -> Iterator[Rows]:
+    """Yield the rows a few at a time, so that what is drawn for them stays in a core's cache."""
+    size = max(_BLOCK // rows.shape[1], 1)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _skip(rng: np.random.Generator, doubles: int) -> None:
+    """Move a generator past so many doubles."""
+    bits = rng.bit_generator
+    before = bits.state
+    bits.advance(doubles)  # type: ignore[attr-defined]
+    # half of a 64-bit number may wait for the next small integer: `advance` throws it away, drawing doubles does not
+    bits.state = {**bits.state, "has_uint32": before["has_uint32"], "uinteger": before["uinteger"]}
 
 
 def in_parts(make: Callable[[int], Rows], count: int) -> Iterator[Rows]:
@@ -119,10 +160,9 @@ def adversarial_rows(forest: Forest, count: int, rng: np.random.Generator) -> Ro
 
 def _visitors(forest: Forest, leaves: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return (nodes,) a row that passes each node; the first row where none does."""
-    first_leaf = np.searchsorted(forest.leaf_tree, np.arange(forest.n_trees))
     visitor_of_leaf = np.full(len(forest.leaf_tree), -1, np.int64)
-    for tree in range(forest.n_trees):
-        visitor_of_leaf[first_leaf[tree] + leaves[:, tree]] = np.arange(len(leaves))
+    for tree, first in enumerate(forest.first_leaf):
+        visitor_of_leaf[first + leaves[:, tree]] = np.arange(len(leaves))
     visitor = np.full(len(forest.feature), -1, np.int64)
     for node in range(len(visitor) - 1, -1, -1):  # children come after their parents
         for child in (forest.left[node], forest.right[node]):
