@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from threat_scorer.run.bench import bench
 
-    bench(_load(options), rows=max(options.rows, 1), ticks=max(options.ticks, 0), say=print)
+    bench(_load(options), rows=max(options.rows, 1), ticks=max(options.ticks, 0), write=print)
     return ALL_SCORED
 
 

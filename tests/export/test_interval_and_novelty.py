@@ -25,7 +25,7 @@ from threat_scorer.bundle.prior import Prior
 from threat_scorer.errors import BundleError
 from threat_scorer.marking import Marking
 from threat_scorer.run.clock import Moment
-from threat_scorer.run.record_scorer import Answerer
+from threat_scorer.run.record_scorer import RecordScorer
 from threat_scorer.scoring.contract import Contract, Input, UncertaintyPolicy
 from threat_scorer.scoring.features import assemble
 from threat_scorer.scoring.float32 import FeatureError
@@ -307,11 +307,11 @@ def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bun
     )
     for abstains, scorer in bundles.items():
         model = scorer.model("sensor_threat")
-        answerer = Answerer(model, bundle=scorer.bundle, device="d", source="s", prior=prior)
+        record_scorer = RecordScorer(model, bundle=scorer.bundle, device="d", source="s", prior=prior)
 
-        def said(record: dict, answerer: Answerer = answerer) -> dict:
+        def said(record: dict, record_scorer: RecordScorer = record_scorer) -> dict:
             line = json.dumps(record).encode()
-            return json.loads(answerer.answer(line, number=1, moment=Moment(1767700000.0, False), place="1").body)
+            return json.loads(record_scorer.score(line, number=1, moment=Moment(1767700000.0, False), place="1").body)
 
         usual, here = said(USUAL), said({**USUAL, "cell": cell})
         for answer in (usual, here):
@@ -321,7 +321,7 @@ def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bun
         assert here["parts"]["sensor_log_odds"] == usual["parts"]["sensor_log_odds"]
         unusual = said(UNUSUAL)
         if abstains:
-            assert unusual["type"] == "refusal"
+            assert unusual["type"] == "rejection"
             assert "abstained: unlike the training (novelty" in unusual["error"]
         else:
             assert unusual["novel"]

@@ -31,15 +31,15 @@ from threat_scorer.errors import ConfigError, Refused
 from threat_scorer.run.clock import EARLIEST, Moment
 from threat_scorer.run.config.peers import CotOutput, SapientOutput
 from threat_scorer.run.config.reading import read_config
-from threat_scorer.run.config.settings import Degrade
+from threat_scorer.run.config.settings import SensorLimits
 from threat_scorer.run.monitoring.health import Check, read_status, write_status
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.outputs.cot import to_event
 from threat_scorer.run.outputs.delivery import DeliveryError, Device
 from threat_scorer.run.outputs.sapient import SapientSink
 from threat_scorer.run.outputs.sparkplug_payload import BOOLEAN, STRING, Metric, PayloadError, decode, encode
-from threat_scorer.run.record_scorer import Answerer
-from threat_scorer.run.sensor_monitor import Watch, read_backgrounds
+from threat_scorer.run.record_scorer import RecordScorer
+from threat_scorer.run.sensor_monitor import SensorMonitor, read_backgrounds
 from threat_scorer.scoring.contract import Contract, ContractError
 from threat_scorer.scoring.golden import Golden, GoldenError
 
@@ -105,15 +105,16 @@ def running_readers(folder: Path) -> dict[str, tuple[bytes, Callable[[bytes], ob
     """Return the readers of the process that stays."""
     bundle = write_bundle(folder / "tiny")
     scorer = Scorer.load(bundle)
-    watch = Watch([entry.name for entry in CONTRACT.inputs], Degrade(background_records=10, drift_records=10), {})
-    answerer = Answerer(
-        scorer.model("sensor_threat"), bundle="b", device="d", source="s", watch=watch, prior=scorer.prior
+    limits = SensorLimits(background_records=10, drift_records=10)
+    monitor = SensorMonitor([entry.name for entry in CONTRACT.inputs], limits, {})
+    record_scorer = RecordScorer(
+        scorer.model("sensor_threat"), bundle="b", device="d", source="s", monitor=monitor, prior=scorer.prior
     )
     line = b'{"id": "d1", "voltage": 0.4, "height": 0.3, "observed_at": "2026-01-01T00:00:00Z", "latitude_deg": 4.5}'
     moment = Moment(EARLIEST + 1000.0, False)
 
     def answer(data: bytes) -> None:
-        entry = answerer.answer(data, number=1, moment=moment)
+        entry = record_scorer.score(data, number=1, moment=moment)
         record = json.loads(entry.body)
         to_event({**RECORD, **record}, entry.key, CotOutput(port=1))
         if entry.probability is None:
@@ -182,7 +183,7 @@ def _sapient_reader() -> Callable[[bytes], object]:
 
     def read(data: bytes) -> None:
         sink._socket, sink._rest = _Peer(data), b""
-        while sink._hear(1.0):
+        while sink._receive(1.0):
             pass
 
     return read

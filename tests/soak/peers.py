@@ -34,7 +34,7 @@ class Lines:
         return json.dumps({"id": number, **self._inputs(number)}).encode()
 
     def expected(self, number: int) -> float | None:
-        """Return the probability of line `number`, None where it must be refused."""
+        """Return the probability of line `number`, None where it must be rejected."""
         if number % REFUSED_EVERY == 0:
             return None
         return shortest(self.scorer.score_record(self.model, self._inputs(number)).probability)

@@ -3,7 +3,7 @@
     python -m soak.soak --bundle FOLDER --model NAME [--cycles 500]
 
 Records enter by a Unix socket, whose sender sends again what was not acknowledged, and by a file that grows. Every
-21st line cannot be scored. Right is: every line arrives as a score or a refusal, each score is bit for bit the
+21st line cannot be scored. Right is: every line arrives as a score or a rejection, each score is bit for bit the
 one that the same bundle gives without any of this, and a line that arrives twice has the same key both times.
 """
 
@@ -39,11 +39,11 @@ class Report:
     cycles: int = 0
     sent: int = 0
     scored: int = 0
-    refused: int = 0
+    rejected: int = 0
     missing: int = 0
     """Lines of which nothing arrived."""
     changed: int = 0
-    """Lines that arrived with another score, or as a refusal where a score is right, or with two keys."""
+    """Lines that arrived with another score, or as a rejection where a score is right, or with two keys."""
     unordered: int = 0
     """Records that arrived for the first time after one that follows them."""
     repeated: int = 0
@@ -56,7 +56,7 @@ class Report:
     @property
     def right(self) -> bool:
         """True where nothing was lost or changed."""
-        return self.sent == self.scored + self.refused and not (self.missing or self.changed or self.unordered)
+        return self.sent == self.scored + self.rejected and not (self.missing or self.changed or self.unordered)
 
 
 def soak(bundle: Path, model: str, *, cycles: int, seed: int, folder: Path, say: Any) -> Report:
@@ -108,7 +108,7 @@ def _judge(lines: Lines, numbers: list[int], receiver: Receiver) -> Report:
             continue
         expected = lines.expected(number)
         report.scored += expected is not None
-        report.refused += expected is None
+        report.rejected += expected is None
         report.repeated += len(arrivals) - 1
         report.changed += {(key, probability) for _, key, probability in arrivals} != {(arrivals[0][1], expected)}
     return report

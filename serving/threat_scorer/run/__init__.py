@@ -1,11 +1,19 @@
-"""The long-running scorer: records in from sensors, scores out to whoever listens, nothing lost on the way.
+"""The running scorer: records from sensors in, scores to their receivers out, none lost on the way.
 
-A record goes: `inputs`, `listener` or `mqtt_input` (read a line) -> `queue` (bounded) -> `answer` (line to score
-record) -> `outbox` on `outbox_file` (on disk, and only then acknowledged) -> `outputs` (in order, deleted once the peer
-has it) by `sinks`, `mqtt_output`, `sparkplug` on `sparkplug_payload`, `cot` or `sapient` on `sapient_messages`.
-`process` joins them; read it first, then `worker` and `outbox`. Beside the way: `degrade` (faults of a sensor),
-`config`, `config_peers` and `config_identities` on `toml_fields` (scorer.toml), `mqtt` (a connection to a broker),
-`takeovers` (another client with our identifier), `tls` (certificates),
-`clock` (time that may be wrong), `meter` and `health`, `http_port` and `metrics`, `log` and `systemd`. `soak` with
-`soak_peers` kills it over and over and counts what arrived; `bench` measures a bundle.
+A record passes these modules, in this order:
+
+1. `inputs`: `readers` opens each input, and `files`, `listener`, `mqtt` or `http` reads lines.
+2. `queue`: a bounded queue in memory.
+3. `worker`: takes lines from the queue; `record_scorer` turns each line into a score or a rejection.
+4. `outbox`: a bounded queue on disk. Only a record on the disk is acknowledged to its sender.
+5. `outputs`: `delivery` sends records in order until the sink has stored them; `sinks` chooses the sink of an output.
+
+`process` joins them: read it first, then `worker` and `outbox`. Beside the way:
+
+- `sensor_monitor`: the faults of a sensor.
+- `clock`: a time that may be wrong.
+- `config`: scorer.toml.
+- `connections`: TLS, TCP and MQTT, for inputs and outputs.
+- `monitoring`: health, metrics and log.
+- `bench`: measures a bundle.
 """

@@ -1,4 +1,4 @@
-"""A bundle on this very device -> how long a row takes, how many a second, how much memory and, where told, energy."""
+"""A bundle on this device -> its speed, memory and, where the board counts it, energy."""
 
 import contextlib
 import random
@@ -15,19 +15,21 @@ WARM_UP_ROWS = 200
 CADENCE_S = 0.05
 
 
-def bench(scorer: Scorer, *, rows: int, ticks: int, say: Callable[[str], None]) -> None:
+def bench(scorer: Scorer, *, rows: int, ticks: int, write: Callable[[str], None]) -> None:
     """Measure every model of a bundle on rows drawn from its inputs' ranges, one thread.
 
     Parameters
     ----------
+    scorer
+        The bundle.
     rows
         Different rows to score one after the other.
     ticks
-        Rows to score at the pace of a sensor, one every 50 ms: what was in the processor's caches is gone by then.
-    say
+        Rows to score at the pace of a sensor, one every 50 ms: by then the processor's caches hold other things.
+    write
         Takes each line of the table.
     """
-    say(f"{'model':<16} {'median':>10} {'99 %':>10} {'rows/s':>10} {'every 50 ms':>12} {'energy':>12}")
+    write(f"{'model':<16} {'median':>10} {'99 %':>10} {'rows/s':>10} {'every 50 ms':>12} {'energy':>12}")
     for name, contract in scorer.contracts.items():
         records = _records(contract, rows + WARM_UP_ROWS)
         for record in records[:WARM_UP_ROWS]:
@@ -40,12 +42,12 @@ def bench(scorer: Scorer, *, rows: int, ticks: int, say: Callable[[str], None]) 
         for record in records[:ticks]:
             time.sleep(CADENCE_S)
             slow.append(_timed(scorer, name, record))
-        energy = f"{1e6 * used / rows:9.0f} uJ" if used is not None and used > 0 else "not told"
+        energy = f"{1e6 * used / rows:9.0f} uJ" if used is not None and used > 0 else "unknown"
         median, high = (1e6 * _quantile(seconds, share) for share in (0.5, 0.99))
         paced = f"{1e6 * _quantile(slow, 0.5):9.0f} us" if slow else "not measured"
-        say(f"{name:<16} {median:7.1f} us {high:7.1f} us {rows / total_s:10.0f} {paced:>12} {energy:>12}")
+        write(f"{name:<16} {median:7.1f} us {high:7.1f} us {rows / total_s:10.0f} {paced:>12} {energy:>12}")
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    say(f"memory: {peak_mib:.0f} MiB at most")
+    write(f"memory: {peak_mib:.0f} MiB at most")
 
 
 def _timed(scorer: Scorer, model: str, record: dict[str, float]) -> float:
@@ -64,7 +66,7 @@ def _quantile(values: list[float], share: float) -> float:
 
 
 def _joules() -> float | None:
-    """Return what the processor's packages have used since some time; None where the board does not tell."""
+    """Return the energy that the processor's packages have used so far; None where the board does not count it."""
     total = None
     for counter in POWER.glob("*/energy_uj"):
         if counter.parent.name.count(":") == 1:  # a package; its parts, which have one more, are within it

@@ -1,4 +1,4 @@
-"""The device's clock, which may jump or stand at 1970 -> moments that say whether they can be trusted."""
+"""The device's clock, which may jump or stand at 1970 -> timestamps, with whether they can be trusted."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-"""No score was made before this: a clock that says so is not set."""
+"""No score was made before this: a clock that shows an earlier time is not set."""
 TOLERANCE_S = 2.0
 """A step back no longer than this is a clock being steered, not set."""
 LEAP_S = 24 * 3600.0
@@ -14,10 +14,10 @@ LEAP_S = 24 * 3600.0
 
 
 class Moment(NamedTuple):
-    """A point in time."""
+    """A timestamp."""
 
     at: float
-    """Seconds since 1970, UTC, as the device's clock tells."""
+    """Seconds since 1970, UTC, as the device's clock shows."""
     uncertain: bool
     """True where the clock cannot be right."""
 
@@ -28,17 +28,21 @@ def boottime() -> float:
 
 
 def now_ms() -> int:
-    """Return what the device's clock tells, believed or not, in milliseconds since 1970, UTC."""
+    """Return the time that the device's clock shows, believed or not, in milliseconds since 1970, UTC."""
     return int(1000 * time.time())
 
 
 class Clock:
-    """Tells the time, and whether to believe it.
+    """A clock that knows whether to believe itself.
 
     Parameters
     ----------
     latest
         The latest time that was ever believed on this device, in seconds since 1970; 0 where there is none.
+    wall
+        Returns the seconds since 1970 that the device's clock shows.
+    steady
+        Returns seconds that never jump.
 
     Examples
     --------

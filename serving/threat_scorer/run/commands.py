@@ -1,4 +1,4 @@
-"""The subcommands ``run`` and ``status``: a configuration's file -> an exit status."""
+"""The subcommands ``run`` and ``status``: the path of a configuration -> an exit status."""
 
 import sys
 from pathlib import Path
@@ -9,12 +9,12 @@ from threat_scorer.run.monitoring.health import read_status
 from threat_scorer.run.outbox.outbox import OutboxError
 from threat_scorer.run.process import run as run_process
 
-WELL, DEGRADED, UNUSABLE = 0, 1, 2
-STATUSES = {"working": WELL, "quiet": WELL, "degraded": DEGRADED, "wedged": UNUSABLE, "stopped": UNUSABLE}
+GOOD, DEGRADED, UNUSABLE = 0, 1, 2
+EXIT_STATUSES = {"working": GOOD, "quiet": GOOD, "degraded": DEGRADED, "wedged": UNUSABLE, "stopped": UNUSABLE}
 
 
 def run(path: Path) -> int:
-    """Run the process that a configuration describes."""
+    """Run the process that the configuration describes."""
     try:
         return run_process(read_config(path))
     except (ConfigError, OutboxError) as error:
@@ -23,13 +23,13 @@ def run(path: Path) -> int:
 
 
 def status(path: Path) -> int:
-    """Print how the process does that a configuration describes."""
+    """Print the condition of the process that the configuration describes, and every check."""
     try:
-        seen = read_status(read_config(path).status_file)
+        result = read_status(read_config(path).status_file)
     except ValueError as error:
         print(f"threat-scorer: {error}", file=sys.stderr)
         return UNUSABLE
-    print(seen.word)
-    for check in seen.checks:
-        print(f"  {check.level:<8} {check.name:<16} {check.said}")
-    return STATUSES[seen.word]
+    print(result.condition)
+    for check in result.checks:
+        print(f"  {check.level:<8} {check.name:<16} {check.message}")
+    return EXIT_STATUSES[result.condition]

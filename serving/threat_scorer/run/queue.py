@@ -1,4 +1,4 @@
-"""Records that were read and are not yet scored: a bounded queue, and what goes when it is full."""
+"""Lines that were read -> a bounded queue that refuses lines by its policy -> lines to score."""
 
 import threading
 from collections import deque
@@ -12,16 +12,16 @@ from threat_scorer.scoring.lines import TooLong
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one line."""
+    """The outcome of one line, for its sender."""
 
     number: int
     """The line's number within its connection."""
     seq: int | None = None
-    """Its place in the stream; None where nothing was kept."""
+    """Sequence number in the outbox; None where nothing was stored."""
     entry: Entry | None = None
     """The record that was written to the disk, if one was."""
     error: str | None = None
-    """Why nothing was kept: the peer should send the line again, later."""
+    """Why nothing was stored: the peer should send the line again, later."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,17 @@ class Item:
     read_at: float
     """When it was read, in seconds of the steady clock."""
     place: str | None = None
+    """Names the line for good; see `RecordScorer.score`."""
     position: str | None = None
-    """How far the input has been read with this line, to be kept on disk with what comes of it."""
+    """How far the input has been read with this line; the outbox keeps it with the score."""
     reply: Callable[[Outcome], None] | None = None
-    """Takes the outcome, without waiting; None where nobody waits for it."""
+    """Takes the outcome, without waiting; None for a sender that gets no reply."""
     waits: bool = False
-    """True where the sender cannot be told to send it again: it is not refused, there must be room."""
+    """True where the sender cannot send it again on demand: it is not refused, but waits for room."""
 
     @property
     def refusable(self) -> bool:
-        """True where the sender gets a reply and can send it again."""
+        """Whether the sender gets a reply and can send it again."""
         return self.reply is not None and not self.waits
 
 
@@ -56,7 +57,7 @@ class IntakeQueue:
     limit
         Most items in it.
     limit_bytes
-        Most bytes of their lines, the last one not counted.
+        Most bytes of their lines, not counting the last line.
     overload
         Which item is refused when it is full; only one whose sender gets a reply, and can send it again.
     """

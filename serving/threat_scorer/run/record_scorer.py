@@ -1,4 +1,4 @@
-"""One line from an input -> the record that is delivered: a score with all that belongs to it, or why there is none."""
+"""One line of an input -> the record to deliver: a score with all its fields, or a rejection with its reason."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from typing import Any, Literal
 from threat_scorer.bundle.prior import Prior
 from threat_scorer.errors import ConfigError, RecordError, ScoringError
 from threat_scorer.run.clock import Moment, iso, parse_iso
-from threat_scorer.run.config.settings import Position
+from threat_scorer.run.config.position import Position
 from threat_scorer.run.outbox.outbox import Entry
-from threat_scorer.run.sensor_monitor import Watch
+from threat_scorer.run.sensor_monitor import SensorMonitor
 from threat_scorer.scoring.contract import Contract
 from threat_scorer.scoring.decision import Prediction, decide, logit, predict
 from threat_scorer.scoring.explanations import Reasons
@@ -69,25 +69,27 @@ def operating_point(contract: Contract, name: str | None) -> tuple[str, float] |
     raise ConfigError(f"operating_point: got {got}; expected one that {contract.model} has: {', '.join(points)}")
 
 
-class Answerer:
-    """Answers the records of one input.
+class RecordScorer:
+    """Scores the records of one input.
 
     Parameters
     ----------
-    model, bundle
-        What scores, and the identity of the bundle that it came from.
+    model
+        The model that scores.
+    bundle
+        Identity of the bundle that it came from.
     device, source
         Names of the device and of the input, for the record.
     point
-        Name of the operating point that decides; see `operating_point`.
+        Name of the operating point at which an alarm begins; see `operating_point`.
     prior
-        What was known of each cell beforehand; it speaks where a record names its ``cell``.
+        Log-odds of each cell; they are fused with the score of a record that names its ``cell``.
     reasons
-        Which scores come with reasons; ``alarms`` are those at or above the operating point.
+        Which scores have reasons; ``alarms`` are those at or above the operating point.
     position
-        Where the device stands, for records without a position; None for one that moves.
-    watch
-        Looks for faults of the sensor; None to look for none.
+        Where the device stands, for records without a position; None for a device that moves.
+    monitor
+        Finds faults of the sensor; None for none.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Answerer:
         prior: Prior | None = None,
         reasons: Literal["all", "alarms", "none"] = "all",
         position: Position | None = None,
-        watch: Watch | None = None,
+        monitor: SensorMonitor | None = None,
     ) -> None:
+        self.model_failures = 0
+        """Records for which the model gave what is no probability."""
         self._model, self._source, self._prior = model, source, prior
         self._point = operating_point(model.contract, point)
         contract = model.contract
-        self._watch = watch
+        self._monitor = monitor
         self._position = None if position is None else asdict(position)
         self._horizon_s = None if contract.horizon_days is None else contract.horizon_days * 86_400.0
         self._reasons = Reasons(contract) if reasons != "none" else None
@@ -123,8 +127,8 @@ class Answerer:
         if contract.simulated:
             self._tail["simulated"] = True
 
-    def answer(self, line: bytes | TooLong, *, number: int, moment: Moment, place: str | None = None) -> Entry:
-        """Answer one line.
+    def score(self, line: bytes | TooLong, *, number: int, moment: Moment, place: str | None = None) -> Entry:
+        """Score one line.
 
         Parameters
         ----------
@@ -135,12 +139,12 @@ class Answerer:
         moment
             When it is scored.
         place
-            Names the line for good, as inode and offset of a file do: the key of a record without ``id``.
+            Names the line for good, as inode and offset of a file do. The key of a record without ``id`` is made of it.
 
         Returns
         -------
         Entry
-            A score, or the reason why there is none. The key is the same for the same line with the same ``id``.
+            A score or a rejection. The key is the same for the same line with the same ``id``.
         """
         record: Mapping[str, Any] = {}
         try:
@@ -150,8 +154,8 @@ class Answerer:
             key = self._key(line if "id" in record else None, place)
             score, probability = self._score(record, key, moment)
         except (RecordError, ScoringError) as error:
-            refusal = {"type": "refusal", "id": _safe_id(record), "input": self._source, "line": number}
-            said = {**refusal, "error": str(error), "scored_at": iso(moment.at), **_time_doubt(moment.uncertain)}
+            rejection = {"type": "rejection", "id": _safe_id(record), "input": self._source, "line": number}
+            said = {**rejection, "error": str(error), "scored_at": iso(moment.at), **_time_doubt(moment.uncertain)}
             kept = line if isinstance(line, bytes) and "id" in record else None
             return Entry(self._key(kept, place), _json({**said, **self._of, **self._tail}), None)
         return Entry(key, _json(score), probability)
@@ -198,8 +202,8 @@ class Answerer:
             said["out_of_range"] = list(outside)
         if missing := [entry.name for entry, value in zip(contract.inputs, values, strict=True) if isnan(value)]:
             said["missing"] = missing
-        if self._watch and (faults := self._watch.see(values, outside)):
-            said["degraded"] = list(faults)
+        if self._monitor and (faults := self._monitor.update(values, outside)):
+            said["sensor_faults"] = list(faults)
         return {**said, **self._of, **self._tail}, shown
 
     def _place(self, record: Mapping[str, Any]) -> dict[str, Any]:

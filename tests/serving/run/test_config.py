@@ -128,3 +128,8 @@ def test_the_configuration_to_start_from_is_one_that_can_be_read():
 def test_a_bad_output_for_maps_is_refused_with_its_key(read, more, said):
     with pytest.raises(ConfigError, match=said):
         read(GOOD + '[[output]]\nkind = "cot"\nport = 8087\n' + more)
+
+
+def test_a_table_that_was_renamed_is_refused_with_its_new_name(read):
+    with pytest.raises(ConfigError, match=r"degrade: renamed .*sensor_monitor"):
+        read(GOOD + "[degrade]\nstuck_after = 5\n")

@@ -70,7 +70,7 @@ def test_lines_are_scored_in_order_and_each_has_its_place_in_the_stream(port):
     records = [json.loads(line) for line in text.splitlines()]
     assert status == 200
     kinds = [(record["type"], record["id"]) for record in records]
-    assert kinds == [("score", "d1"), ("refusal", None), ("score", "d2")]
+    assert kinds == [("score", "d1"), ("rejection", None), ("score", "d2")]
     assert records[0]["input"] == "http"
     assert [record["seq"] for record in records] == sorted(record["seq"] for record in records)
 

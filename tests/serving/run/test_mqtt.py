@@ -87,7 +87,7 @@ def test_a_message_is_scored_and_published_and_the_broker_says_whether_we_are_he
     for payload in (record(1), "oops", record(2)):
         peer.say(SENSOR, payload)
     until(lambda: len(scores(peer)) == 3)
-    assert [(score["type"], score["id"]) for score in scores(peer)] == [("score", 1), ("refusal", None), ("score", 2)]
+    assert [(score["type"], score["id"]) for score in scores(peer)] == [("score", 1), ("rejection", None), ("score", 2)]
     assert all(score["simulated"] for score in scores(peer))
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
@@ -196,7 +196,11 @@ def test_whatever_a_broker_sends_the_connection_ends_and_is_made_again(packet):
     hostile = Hostile(packet)
     log = io.StringIO()
     connection = Connection(
-        BrokerEntry(port=hostile.port), where="input", client_id="c", log=Log("info", 99, to=log), greet=lambda _: None
+        BrokerEntry(port=hostile.port),
+        where="input",
+        client_id="c",
+        log=Log("info", 99, to=log),
+        on_connect=lambda _: None,
     )
     connection.start()
     until(lambda: hostile.greeted >= 2)

@@ -269,11 +269,11 @@ def test_a_flood_of_one_event_does_not_fill_the_log():
     to = io.StringIO()
     log = Log("info", 3, to=to)
     for number in range(100):
-        log.info("record refused", line=number)
+        log.info("record rejected", line=number)
     log.warning("something else")
     log.detail("never shown at this level", body="secret")
     events = [json.loads(line)["event"] for line in to.getvalue().splitlines()]
-    assert events == ["record refused"] * 3 + ["something else"]
+    assert events == ["record rejected"] * 3 + ["something else"]
 
 
 OK, QUIET, STUCK = Check("model", "ok", ""), Check("input left", "warning", ""), Check("progress", "failure", "")
@@ -293,18 +293,18 @@ OK, QUIET, STUCK = Check("model", "ok", ""), Check("input left", "warning", ""),
 def test_quiet_is_told_from_wedged(tmp_path, checks, every_s, state, word):
     path = tmp_path / "status.json"
     write_status(path, checks, every_s=every_s, state=state)
-    assert read_status(path).word == word
+    assert read_status(path).condition == word
     assert read_status(path).checks == tuple(checks)
 
 
 def test_a_process_that_is_gone_is_stopped_whatever_its_last_word(tmp_path):
     path = tmp_path / "status.json"
-    assert read_status(path).word == "stopped"
+    assert read_status(path).condition == "stopped"
     write_status(path, [OK], every_s=5.0, state="running")
     for key, value in (("pid", 2**22 + 1), ("boot", "another")):
         status = json.loads(path.read_text())
         (tmp_path / "old.json").write_text(json.dumps({**status, key: value}))
-        assert read_status(tmp_path / "old.json").word == "stopped"
+        assert read_status(tmp_path / "old.json").condition == "stopped"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "running", "checks": [{"name": 1}]}'])

@@ -110,7 +110,7 @@ def test_it_ends_with_standard_input_when_all_is_delivered(config):
     assert done.returncode == 0
     assert [(record["type"], record["id"]) for record in records] == [
         ("score", "d1"),
-        ("refusal", None),
+        ("rejection", None),
         ("score", "d2"),
     ]
     assert [record["seq"] for record in records] == sorted(record["seq"] for record in records)
@@ -176,7 +176,7 @@ def test_no_position_is_in_log_or_status(live, folder):
     process.terminate()
     _, log = process.communicate(timeout=30)
     told = log.decode() + (folder / "state/status.json").read_text()
-    assert "record refused" in told
+    assert "record rejected" in told
     assert "12.34567" not in told
     assert "98.76543" not in told
 
@@ -276,9 +276,9 @@ def test_what_keeps_it_from_starting_is_said_in_one_line(config, parts, said):
 def test_killed_over_and_over_it_loses_nothing_and_changes_nothing(bundle, folder):
     report = soak(bundle, "sensor_threat", cycles=10, seed=11, folder=folder, say=lambda _: None)
     assert report.right, vars(report)
-    assert report.refused > 0
+    assert report.rejected > 0
     assert report.sent_again > 0, "some were killed before they were acknowledged"
-    assert report.scored + report.refused > 1000
+    assert report.scored + report.rejected > 1000
 
 
 def test_the_soak_sees_a_line_that_is_lost_or_changed(bundle, folder):

@@ -15,8 +15,8 @@ from threat_scorer.bundle.manifest import PriorTerms
 from threat_scorer.bundle.prior import Prior
 from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import EARLIEST, Clock, Moment, iso
-from threat_scorer.run.config.settings import Position
-from threat_scorer.run.record_scorer import Answerer, likelihood
+from threat_scorer.run.config.position import Position
+from threat_scorer.run.record_scorer import RecordScorer, likelihood
 from threat_scorer.scoring.features import assemble
 from threat_scorer.scoring.lines import TooLong
 
@@ -30,12 +30,12 @@ def scorer(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def answerer(scorer):
-    return Answerer(scorer.model("sensor_threat"), bundle=scorer.bundle, device="mast", source="left")
+def record_scorer(scorer):
+    return RecordScorer(scorer.model("sensor_threat"), bundle=scorer.bundle, device="mast", source="left")
 
 
-def body(answerer, line, moment=NOW, **options):
-    return json.loads(answerer.answer(line, number=7, moment=moment, **options).body)
+def body(record_scorer, line, moment=NOW, **options):
+    return json.loads(record_scorer.score(line, number=7, moment=moment, **options).body)
 
 
 def by_hand(voltage, height):
@@ -43,8 +43,8 @@ def by_hand(voltage, height):
     return float(log_odds(assemble("sensor_threat", columns)[1])[0])
 
 
-def test_a_score_has_all_that_belongs_to_it(answerer, scorer):
-    said = body(answerer, LINE[:-1] + b', "observed_at": "2026-01-01T01:00:00+01:00"}')
+def test_a_score_has_all_that_belongs_to_it(record_scorer, scorer):
+    said = body(record_scorer, LINE[:-1] + b', "observed_at": "2026-01-01T01:00:00+01:00"}')
     expected = by_hand(0.4, 0.3)
     assert said.pop("probability") == pytest.approx(1 / (1 + math.exp(-expected)), abs=1e-6)
     assert said.pop("parts") == {"sensor_log_odds": pytest.approx(expected)}
@@ -70,7 +70,7 @@ def test_a_score_has_all_that_belongs_to_it(answerer, scorer):
 
 
 def reasoning(scorer, monkeypatch, added, **options):
-    """Return an answerer whose model says that each feature adds what `added` says of it, the others nothing."""
+    """Return a record scorer whose model says that each feature adds what `added` says of it, the others nothing."""
     model = scorer.model("sensor_threat")
     row = np.array([added.get(name, 0.0) for name in CONTRACT.features], np.float32)
     real = model.predict_row
@@ -80,7 +80,7 @@ def reasoning(scorer, monkeypatch, added, **options):
         return output._replace(contributions=row) if contributions else output
 
     monkeypatch.setattr(model, "predict_row", explained)
-    return Answerer(model, bundle="b", device="mast", source="left", **options)
+    return RecordScorer(model, bundle="b", device="mast", source="left", **options)
 
 
 def test_the_strongest_reasons_are_said_in_words_what_comes_from_the_same_inputs_as_one(scorer, monkeypatch):
@@ -97,9 +97,9 @@ def test_the_strongest_reasons_are_said_in_words_what_comes_from_the_same_inputs
 def test_what_was_known_of_the_place_is_a_reason_too(scorer, monkeypatch):
     terms = PriorTerms("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", 5)
     prior = Prior(terms, np.array([int(CELL, 16)], np.uint64), np.array([2.5], np.float32))
-    answerer = reasoning(scorer, monkeypatch, {"voltage": 1.0}, prior=prior)
+    record_scorer = reasoning(scorer, monkeypatch, {"voltage": 1.0}, prior=prior)
     expected = 2.5 - math.log(0.25 / 0.75)
-    assert body(answerer, at_cell(CELL))["reasons"] == [
+    assert body(record_scorer, at_cell(CELL))["reasons"] == [
         f"the place raises it strongly (+{expected:.1f})",
         "voltage 0.4 raises it (+1.0)",
     ]
@@ -109,12 +109,12 @@ def test_reasons_can_be_left_to_alarms_or_out(tmp_path, monkeypatch):
     points = Scorer.load(write_bundle(tmp_path, replace(CONTRACT, operating_points={"always": 0.0, "never": 1.0})))
     for reasons, quiet, loud in (("all", True, True), ("alarms", False, True), ("none", False, False)):
         for point, expected in (("never", quiet), ("always", loud)):
-            answerer = reasoning(points, monkeypatch, {"voltage": 1.0}, reasons=reasons, point=point)
-            assert ("reasons" in body(answerer, LINE)) is expected
+            record_scorer = reasoning(points, monkeypatch, {"voltage": 1.0}, reasons=reasons, point=point)
+            assert ("reasons" in body(record_scorer, LINE)) is expected
 
 
-def test_a_model_that_cannot_say_why_gives_no_reasons(answerer):
-    assert "reasons" not in body(answerer, LINE)
+def test_a_model_that_cannot_say_why_gives_no_reasons(record_scorer):
+    assert "reasons" not in body(record_scorer, LINE)
 
 
 CELL = "85283473fffffff"
@@ -124,7 +124,7 @@ def with_prior(scorer, until="2026-02-01T00:00:00Z"):
     terms = PriorTerms("2026-01-01T00:00:00Z", until, 5)
     prior = Prior(terms, np.array([int(CELL, 16)], np.uint64), np.array([2.5], np.float32))
     model = scorer.model("sensor_threat")
-    return Answerer(model, bundle=scorer.bundle, device="mast", source="left", prior=prior)
+    return RecordScorer(model, bundle=scorer.bundle, device="mast", source="left", prior=prior)
 
 
 def at_cell(cell):
@@ -156,12 +156,12 @@ def test_a_place_that_is_lost_or_a_prior_out_of_date_is_said_and_costs_no_score(
     assert ("prior_log_odds" in told["parts"]) is (cell == CELL)
 
 
-def test_a_line_that_cannot_be_scored_is_delivered_with_the_reason(answerer):
-    said = body(answerer, b'{"id": "d1", "voltage": 0.4}')
-    assert (said["type"], said["id"], said["line"], said["input"]) == ("refusal", "d1", 7, "left")
+def test_a_line_that_cannot_be_scored_is_delivered_with_the_reason(record_scorer):
+    said = body(record_scorer, b'{"id": "d1", "voltage": 0.4}')
+    assert (said["type"], said["id"], said["line"], said["input"]) == ("rejection", "d1", 7, "left")
     assert "height" in said["error"]
-    assert "longer than" in body(answerer, TooLong())["error"]
-    assert "64 bits" in body(answerer, b'{"id": %d, "voltage": 0.4, "height": 0.3}' % 2**64)["error"]
+    assert "longer than" in body(record_scorer, TooLong())["error"]
+    assert "64 bits" in body(record_scorer, b'{"id": %d, "voltage": 0.4, "height": 0.3}' % 2**64)["error"]
 
 
 @pytest.mark.parametrize(
@@ -175,33 +175,33 @@ def test_a_line_that_cannot_be_scored_is_delivered_with_the_reason(answerer):
         ({"latitude_deg": True, "longitude_deg": 1}, {"position_doubt": "latitude_deg: not within -90 to 90"}),
     ],
 )
-def test_a_position_goes_with_the_score_and_one_that_cannot_be_costs_none(answerer, given, said):
-    told = body(answerer, json.dumps({"voltage": 0.4, "height": 0.3, **given}).encode())
+def test_a_position_goes_with_the_score_and_one_that_cannot_be_costs_none(record_scorer, given, said):
+    told = body(record_scorer, json.dumps({"voltage": 0.4, "height": 0.3, **given}).encode())
     assert {key: told[key] for key in ("position", "position_doubt") if key in told} == said
     assert "probability" in told
 
 
 def test_a_device_that_stands_still_lends_its_position_to_records_without_one(scorer):
     model, mast = scorer.model("sensor_threat"), Position(latitude_deg=1.0, longitude_deg=2.0, error_m=5.0)
-    answerer = Answerer(model, bundle="b", device="d", source="s", position=mast)
-    assert body(answerer, LINE)["position"] == {"latitude_deg": 1.0, "longitude_deg": 2.0, "error_m": 5.0}
-    elsewhere = body(answerer, LINE[:-1] + b', "latitude_deg": 3, "longitude_deg": 4}')
+    record_scorer = RecordScorer(model, bundle="b", device="d", source="s", position=mast)
+    assert body(record_scorer, LINE)["position"] == {"latitude_deg": 1.0, "longitude_deg": 2.0, "error_m": 5.0}
+    elsewhere = body(record_scorer, LINE[:-1] + b', "latitude_deg": 3, "longitude_deg": 4}')
     assert elsewhere["position"] == {"latitude_deg": 3, "longitude_deg": 4}
 
 
 def test_a_score_of_the_days_ahead_says_until_when_it_holds(tmp_path):
     model = Scorer.load(write_bundle(tmp_path, AREA)).model("area_risk_28d")
-    said = body(Answerer(model, bundle="b", device="d", source="s", point="balanced"), b'{"ied_count_decay30d": 1}')
+    said = body(RecordScorer(model, bundle="b", device="d", source="s", point="balanced"), b'{"ied_count_decay30d": 1}')
     assert said["expires_at"] == iso(NOW.at + 28 * 86_400)
 
 
-def test_a_value_out_of_range_is_named(answerer):
-    assert body(answerer, b'{"voltage": 1.4, "height": 0.3}')["out_of_range"] == ["voltage"]
+def test_a_value_out_of_range_is_named(record_scorer):
+    assert body(record_scorer, b'{"voltage": 1.4, "height": 0.3}')["out_of_range"] == ["voltage"]
 
 
-def test_the_same_record_has_the_same_key_and_another_has_another(answerer):
+def test_the_same_record_has_the_same_key_and_another_has_another(record_scorer):
     def key(line, place=None):
-        return answerer.answer(line, number=1, moment=NOW, place=place).key
+        return record_scorer.score(line, number=1, moment=NOW, place=place).key
 
     nameless = b'{"voltage": 0.4, "height": 0.3}'
     assert key(LINE) == key(LINE, place="elsewhere")
@@ -222,8 +222,8 @@ def test_the_same_record_has_the_same_key_and_another_has_another(answerer):
         (None, NOW, False),
     ],
 )
-def test_a_time_that_cannot_be_right_is_marked_and_costs_no_score(answerer, stamp, moment, uncertain):
-    said = body(answerer, json.dumps({"voltage": 0.4, "height": 0.3, "observed_at": stamp}).encode(), moment)
+def test_a_time_that_cannot_be_right_is_marked_and_costs_no_score(record_scorer, stamp, moment, uncertain):
+    said = body(record_scorer, json.dumps({"voltage": 0.4, "height": 0.3, "observed_at": stamp}).encode(), moment)
     assert said.get("time_uncertain", False) is uncertain
     assert "probability" in said
 
@@ -249,10 +249,10 @@ def test_an_operating_point_must_be_named_where_there_are_several(tmp_path):
     scorer = Scorer.load(write_bundle(tmp_path, two))
     model = scorer.model("sensor_threat")
     with pytest.raises(ConfigError, match=r"operating_point: got nothing; expected .*sure, wary"):
-        Answerer(model, bundle="b", device="d", source="s")
+        RecordScorer(model, bundle="b", device="d", source="s")
     with pytest.raises(ConfigError, match="got 'mild'"):
-        Answerer(model, bundle="b", device="d", source="s", point="mild")
-    alarm = Answerer(model, bundle="b", device="d", source="s", point="wary")
+        RecordScorer(model, bundle="b", device="d", source="s", point="mild")
+    alarm = RecordScorer(model, bundle="b", device="d", source="s", point="wary")
     assert body(alarm, LINE)["decision"]["operating_point"] == "wary"
 
 
@@ -271,7 +271,7 @@ def test_an_operating_point_must_be_named_where_there_are_several(tmp_path):
     )
 )
 def test_any_line_gets_a_score_or_a_reason(scorer, line):
-    entry = with_prior(scorer).answer(line, number=1, moment=NOW)
+    entry = with_prior(scorer).score(line, number=1, moment=NOW)
     said = json.loads(entry.body)
     if entry.probability is None:
         assert said["error"]

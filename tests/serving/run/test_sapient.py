@@ -19,7 +19,7 @@ from support.tiny_bundle import write_bundle
 from support.waiting import until
 
 from threat_scorer.run.config.peers import SapientOutput
-from threat_scorer.run.config.settings import Position
+from threat_scorer.run.config.position import Position
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.outbox.outbox import Row
 from threat_scorer.run.outputs.delivery import DeliveryError, Device

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from support.tiny_bundle import write_bundle
 from support.waiting import until
 
-from threat_scorer.run.config.settings import Degrade
-from threat_scorer.run.sensor_monitor import Background, Watch, keep_backgrounds, read_backgrounds
+from threat_scorer.run.config.settings import SensorLimits
+from threat_scorer.run.sensor_monitor import Background, SensorMonitor, read_backgrounds, save_backgrounds
 
-LIMITS = Degrade(stuck_after=5, missing_after=3, background_records=200, drift_records=100, drift_deviations=1.0)
+LIMITS = SensorLimits(stuck_after=5, missing_after=3, background_records=200, drift_records=100, drift_deviations=1.0)
 NAN = math.nan
 
 
-def watch(**more):
-    return Watch(["voltage", "height"], Degrade(**{**vars(LIMITS), **more}), {})
+def make_monitor(**more):
+    return SensorMonitor(["voltage", "height"], SensorLimits(**{**vars(LIMITS), **more}), {})
 
 
-def feed(one, voltages, *, rng, outside=()):
+def feed(monitor, voltages, *, rng, outside=()):
     for voltage in voltages:
-        faults = one.see([voltage, rng.gauss(0, 1)], outside)
+        faults = monitor.update([voltage, rng.gauss(0, 1)], outside)
     return faults
 
 
@@ -34,57 +34,57 @@ def normal(rng, count, mean=0.0):
 
 
 def test_an_input_that_says_the_same_is_stuck_until_it_says_something_else():
-    one, rng = watch(), random.Random(1)
-    assert feed(one, [0.4] * 4, rng=rng) == ()
-    assert feed(one, [0.4], rng=rng) == ("voltage stuck",)
-    assert one.faults == ("voltage stuck",)
-    assert feed(one, [0.5], rng=rng) == one.faults == ()
+    monitor, rng = make_monitor(), random.Random(1)
+    assert feed(monitor, [0.4] * 4, rng=rng) == ()
+    assert feed(monitor, [0.4], rng=rng) == ("voltage stuck",)
+    assert monitor.faults == ("voltage stuck",)
+    assert feed(monitor, [0.5], rng=rng) == monitor.faults == ()
 
 
 def test_one_that_may_stand_still_is_not_stuck():
-    assert feed(watch(steady=("voltage",)), [0.4] * 50, rng=random.Random(1)) == ()
+    assert feed(make_monitor(steady=("voltage",)), [0.4] * 50, rng=random.Random(1)) == ()
 
 
 def test_an_input_that_was_there_is_missed_and_one_that_never_was_is_not():
-    one, rng = watch(), random.Random(1)
-    assert feed(one, [NAN] * 10, rng=rng) == ()
-    assert feed(one, [0.4, NAN, NAN], rng=rng) == ()
-    assert feed(one, [NAN], rng=rng) == ("voltage missing",)
-    assert feed(one, [0.4], rng=rng) == ()
+    monitor, rng = make_monitor(), random.Random(1)
+    assert feed(monitor, [NAN] * 10, rng=rng) == ()
+    assert feed(monitor, [0.4, NAN, NAN], rng=rng) == ()
+    assert feed(monitor, [NAN], rng=rng) == ("voltage missing",)
+    assert feed(monitor, [0.4], rng=rng) == ()
 
 
 def test_values_out_of_range_are_a_fault_when_there_are_many_of_late():
-    one, rng = watch(), random.Random(1)
-    assert feed(one, [9.0], rng=rng, outside=["voltage"]) == ()
-    assert feed(one, normal(rng, 20), rng=rng, outside=["voltage"]) == ("voltage out of range",)
-    assert feed(one, normal(rng, 100), rng=rng) == ()
+    monitor, rng = make_monitor(), random.Random(1)
+    assert feed(monitor, [9.0], rng=rng, outside=["voltage"]) == ()
+    assert feed(monitor, normal(rng, 20), rng=rng, outside=["voltage"]) == ("voltage out of range",)
+    assert feed(monitor, normal(rng, 100), rng=rng) == ()
 
 
 @pytest.mark.parametrize(("step", "said"), [(0.01, "voltage drifting up"), (-0.01, "voltage drifting down")])
 def test_a_slow_departure_from_the_background_is_drift(step, said):
-    one, rng = watch(), random.Random(1)
-    assert feed(one, normal(rng, 2000), rng=rng) == ()
-    seen = [feed(one, [rng.gauss(step * n, 1)], rng=rng) for n in range(300)]
+    monitor, rng = make_monitor(), random.Random(1)
+    assert feed(monitor, normal(rng, 2000), rng=rng) == ()
+    seen = [feed(monitor, [rng.gauss(step * n, 1)], rng=rng) for n in range(300)]
     assert seen[0] == ()
     assert seen[-1] == (said,)
-    assert feed(one, normal(rng, 1000), rng=rng) == (), "it has come back"
+    assert feed(monitor, normal(rng, 1000), rng=rng) == (), "it has come back"
 
 
 def test_a_spell_of_large_values_is_no_drift():
-    one, rng = watch(), random.Random(1)
-    feed(one, normal(rng, 400), rng=rng)
-    assert feed(one, [1e30, -1e30, 1e38], rng=rng) == ()
+    monitor, rng = make_monitor(), random.Random(1)
+    feed(monitor, normal(rng, 400), rng=rng)
+    assert feed(monitor, [1e30, -1e30, 1e38], rng=rng) == ()
 
 
 def test_a_background_outlives_the_process_and_a_spoilt_file_is_learnt_again(tmp_path):
-    one, rng, path = watch(), random.Random(1), tmp_path / "background.json"
-    feed(one, normal(rng, 300), rng=rng)
-    assert one.learnt
-    keep_backgrounds(path, {"left": one})
-    assert not one.learnt
+    monitor, rng, path = make_monitor(), random.Random(1), tmp_path / "background.json"
+    feed(monitor, normal(rng, 300), rng=rng)
+    assert monitor.unsaved
+    save_backgrounds(path, {"left": monitor})
+    assert not monitor.unsaved
     kept = read_backgrounds(path)
-    assert kept == {"left": one.backgrounds}
-    again = Watch(["voltage", "height"], LIMITS, kept["left"])
+    assert kept == {"left": monitor.backgrounds}
+    again = SensorMonitor(["voltage", "height"], LIMITS, kept["left"])
     assert feed(again, normal(rng, 150, mean=3.0), rng=rng) == ("voltage drifting up",)
     for spoilt in (
         "",
@@ -101,12 +101,12 @@ def test_a_background_outlives_the_process_and_a_spoilt_file_is_learnt_again(tmp
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats(width=32, allow_infinity=False), max_size=60), st.floats(-1e30, 1e30), st.floats(1e-9, 1e30))
 def test_any_values_can_be_watched(values, mean, deviation):
-    limits = Degrade(stuck_after=2, missing_after=1, background_records=10, drift_records=10)
+    limits = SensorLimits(stuck_after=2, missing_after=1, background_records=10, drift_records=10)
     for backgrounds in ({}, {"v": Background(mean, deviation)}):
-        one = Watch(["v"], limits, backgrounds)
+        monitor = SensorMonitor(["v"], limits, backgrounds)
         for value in values:
-            assert all(fault.startswith("v ") for fault in one.see([value], []))
-        assert all(known.deviation > 0 for known in one.backgrounds.values())
+            assert all(fault.startswith("v ") for fault in monitor.update([value], []))
+        assert all(known.deviation > 0 for known in monitor.backgrounds.values())
 
 
 def test_the_record_and_the_status_name_the_fault(short_folder, tmp_path_factory):
@@ -114,7 +114,7 @@ def test_the_record_and_the_status_name_the_fault(short_folder, tmp_path_factory
     config = short_folder / "scorer.toml"
     config.write_text(
         f'device = "mast-3"\nbundle = "{bundle}"\nstate = "state"\n[health]\nevery_s = 0.1\n'
-        "[degrade]\nstuck_after = 3\nbackground_records = 10\n"
+        "[sensor_monitor]\nstuck_after = 3\nbackground_records = 10\n"
         '[[input]]\nkind = "file"\nmodel = "sensor_threat"\npath = "in.jsonl"\n'
         '[[output]]\nkind = "file"\npath = "out.jsonl"\n'
     )
@@ -131,7 +131,12 @@ def test_the_record_and_the_status_name_the_fault(short_folder, tmp_path_factory
     until(lambda: "voltage stuck" in status())
     assert status().startswith("degraded")
     records = [json.loads(line) for line in (short_folder / "out.jsonl").read_text().splitlines()]
-    assert [record.get("degraded") for record in records[16:]] == [None, None, ["voltage stuck"], ["voltage stuck"]]
+    assert [record.get("sensor_faults") for record in records[16:]] == [
+        None,
+        None,
+        ["voltage stuck"],
+        ["voltage stuck"],
+    ]
     assert records[0]["missing"] == ["emi_in_phase", "emi_quadrature"]
     assert set(read_backgrounds(short_folder / "state/background.json")["file"]) == {"voltage", "height"}
     process.terminate()

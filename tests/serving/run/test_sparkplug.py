@@ -108,7 +108,7 @@ def test_it_is_born_says_its_scores_in_order_and_dies(node, client, short_folder
     assert [(record["type"], record["id"]) for record in records(host)] == [
         ("score", 1),
         ("score", 2),
-        ("refusal", None),
+        ("rejection", None),
     ]
     first, _, refusal = said(host, "NDATA")
     assert value(first, "probability") == records(host)[0]["probability"]

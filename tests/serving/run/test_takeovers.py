@@ -19,7 +19,7 @@ from threat_scorer.run.connections.mqtt import Connection
 from threat_scorer.run.connections.takeovers import (
     SESSION_TAKEN_OVER,
     SUSPICIOUS,
-    TOLD_S,
+    TAKEN_OVER_S,
     UNEXPLAINED_S,
     UNSPECIFIED,
     Takeovers,
@@ -144,7 +144,7 @@ def test_the_reason_that_a_broker_gives_is_told(packet, said):
     hostile = Hostile(bytes.fromhex(packet))
     log = io.StringIO()
     entry = BrokerEntry(port=hostile.port)
-    connection = Connection(entry, where="in", client_id="c", log=Log("info", 99, to=log), greet=lambda _: None)
+    connection = Connection(entry, where="in", client_id="c", log=Log("info", 99, to=log), on_connect=lambda _: None)
     connection.start()
     until(lambda: hostile.greeted >= 2)
     connection.close()
@@ -158,7 +158,7 @@ def test_a_broker_that_refuses_us_is_told_with_its_reason():
     hostile = Hostile(b"", greeting=bytes.fromhex("2003008700"))
     log = Log("info", 99, to=io.StringIO())
     entry = BrokerEntry(port=hostile.port)
-    connection = Connection(entry, where="in", client_id="c", log=log, greet=lambda _: None)
+    connection = Connection(entry, where="in", client_id="c", log=log, on_connect=lambda _: None)
     connection.start()
     until(lambda: "refused by the broker: Not authorized" in (connection.trouble or ""))
     connection.close()
@@ -177,7 +177,7 @@ def clock(monkeypatch):
 def test_a_takeover_that_the_broker_tells_is_reported_for_a_while(clock):
     seen = Takeovers("c", "b:1")
     seen.note(SESSION_TAKEN_OVER)
-    clock.now += TOLD_S - 1
+    clock.now += TAKEN_OVER_S - 1
     assert seen.message().startswith("another client took over the session 'c' at b:1")
     clock.now += 2
     assert seen.message() is None

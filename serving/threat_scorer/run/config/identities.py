@@ -1,4 +1,4 @@
-"""The inputs and outputs of scorer.toml -> their identifiers, and a refusal where two parts would share one."""
+"""The inputs and outputs of scorer.toml -> their identifiers; two parts must not share one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def client_id(entry: MqttInput | MqttOutput | SparkplugOutput, device: str) -> str:
     """Return the identifier of a connection at its broker.
 
-    Where the configuration gives none, it is made of the device's name, the direction and the name of the input or
-    output. Names stay when a table is added or moved; a place in the file would hand one input's session to another.
+    Where the configuration gives none, it is made of the names of the device and of the input or output. Names stay
+    when a table is added or moved. A position in the file would hand one input's session to another.
 
     Examples
     --------
@@ -43,16 +43,26 @@ def sapient_node_id(entry: SapientOutput, device: str) -> str:
 def check_identities(device: str, inputs: Sequence[AnyInput], outputs: Sequence[AnyOutput]) -> None:
     """Refuse two parts that share an identifier.
 
+    Parameters
+    ----------
+    device
+        Name of the device.
+    inputs, outputs
+        All tables ``[[input]]`` and ``[[output]]``, in the order of the file.
+
     Raises
     ------
     ConfigError
         The message names both parts.
     """
     first: dict[tuple[str, str], str] = {}
-    for one in (*_of_inputs(device, inputs), *_of_outputs(device, outputs)):
-        where = first.setdefault((one.scope, one.value), one.where)
-        if where != one.where:
-            raise ConfigError(f"{one.where}: got {one.value!r} again, as in {where}; expected {one.scope} to be unique")
+    for identifier in (*_of_inputs(device, inputs), *_of_outputs(device, outputs)):
+        where = first.setdefault((identifier.scope, identifier.value), identifier.where)
+        if where != identifier.where:
+            raise ConfigError(
+                f"{identifier.where}: got {identifier.value!r} again, as in {where}; "
+                f"expected {identifier.scope} to be unique"
+            )
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class _Identifier:
     where: str
     """Key in the configuration."""
     scope: str
-    """Among which others it must be unique, in words."""
+    """Description of the identifiers among which it must be unique."""
     value: str
 
 

@@ -12,7 +12,7 @@ PORT = (1, 65535)
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """What a connection to an MQTT 5 broker has."""
+    """The keys of a connection to an MQTT 5 broker."""
 
     port: int = limited(*PORT)
     host: str = "127.0.0.1"
@@ -24,15 +24,15 @@ class Broker:
 
 
 @dataclass(frozen=True)
-class Input:
-    """What every input has."""
+class RecordInput:
+    """The keys of every table ``[[input]]``."""
 
     model: str
-    """Name of the model that scores what comes in here."""
+    """Name of the model that scores its records."""
     name: str = ""
     """Names the input in scores, logs and health; its kind where it is not given."""
     quiet_after_s: float = limited(1, 1e7, 300.0)
-    """Silence for so long is told as a warning."""
+    """Silence for so long is a warning."""
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -41,22 +41,22 @@ class Input:
 
 
 @dataclass(frozen=True)
-class StdinInput(Input):
+class StdinInput(RecordInput):
     """JSON Lines on standard input; its end ends the process where there is no other input."""
 
     kind = "stdin"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileInput(Input):
-    """A file of JSON Lines that is read as it grows; how far it was read is kept with the scores."""
+class FileInput(RecordInput):
+    """A file of JSON Lines that is read as it grows. The outbox keeps how far it was read."""
 
     path: Path
     kind = "file"
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnixInput(Input):
+class UnixInput(RecordInput):
     """A Unix socket on which peers send JSON Lines and get one answer for each."""
 
     path: Path
@@ -64,34 +64,34 @@ class UnixInput(Input):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TcpInput(Input):
+class TcpInput(RecordInput):
     """A TCP port on which peers send JSON Lines and get one answer for each."""
 
     port: int = limited(*PORT)
     host: str = "127.0.0.1"
     remote: bool = False
-    """True to let other machines reach it: there is no TLS and no login on it."""
+    """True to let other machines reach it, without TLS and without login."""
     kind = "tcp"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MqttInput(Broker, Input):
-    """Topics of a broker: each message is one record, acknowledged when what came of it is on the disk."""
+class MqttInput(Broker, RecordInput):
+    """Topics of a broker: each message is one record, acknowledged when its score is on the disk."""
 
     topic: str
     """Topic filter; ``+`` and ``#`` stand for levels."""
     session_s: int = limited(0, 2**32 - 2, 604_800)
-    """How long the broker keeps messages for us while we are away."""
+    """How long the broker keeps messages for us while we are not connected."""
     window: int = limited(1, 1000, 100)
     """Messages that the broker may send ahead of our acknowledgement."""
     availability: str = ""
-    """Topic that says ``online`` or ``offline``, the latter also by last will; none where it is empty."""
+    """Topic for ``online`` and ``offline``, the latter also as last will; none where it is empty."""
     kind = "mqtt"
 
 
 @dataclass(frozen=True)
-class Output:
-    """What every output has."""
+class RecordOutput:
+    """The keys of every table ``[[output]]``."""
 
     name: str = ""
     """Names the output in health and in the outbox; its kind where it is not given."""
@@ -103,14 +103,14 @@ class Output:
 
 
 @dataclass(frozen=True)
-class StdoutOutput(Output):
+class StdoutOutput(RecordOutput):
     """Score records on standard output."""
 
     kind = "stdout"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileOutput(Output):
+class FileOutput(RecordOutput):
     """A file to which score records are appended, and flushed to the disk."""
 
     path: Path
@@ -118,11 +118,11 @@ class FileOutput(Output):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SocketOutput(Output):
-    """What both kinds of socket have."""
+class SocketOutput(RecordOutput):
+    """The keys of both kinds of socket."""
 
     ack: bool = True
-    """The peer answers with ``{"ack": seq}`` when all up to `seq` is safe with it; False where it cannot."""
+    """True where the peer answers with ``{"ack": seq}`` when it has stored all records up to `seq`."""
     ack_within_s: float = limited(0.1, 3600, 10.0)
 
 
@@ -147,29 +147,29 @@ class TcpOutput(SocketOutput):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MqttOutput(Broker, Output):
+class MqttOutput(Broker, RecordOutput):
     """A topic of a broker: each record is one message, QoS 1, delivered when the broker has acknowledged it."""
 
     topic: str
     availability: str = ""
-    """Topic that says ``online`` or ``offline``, the latter also by last will; none where it is empty."""
+    """Topic for ``online`` and ``offline``, the latter also as last will; none where it is empty."""
     kind = "mqtt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparkplugOutput(Broker, Output):
+class SparkplugOutput(Broker, RecordOutput):
     """A Sparkplug B edge node: births, deaths, and each record as NDATA."""
 
     group: str
     node: str
     primary_host: str = ""
-    """Host application without which nothing is sent; any broker will do where it is empty."""
+    """Host application that must be online before anything is sent; none where it is empty."""
     kind = "sparkplug"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CotOutput(Output):
-    """Cursor on Target events for maps; what has no position is passed over."""
+class CotOutput(RecordOutput):
+    """Cursor on Target events for maps. A record without a position makes no event."""
 
     port: int = limited(*PORT)
     host: str = "127.0.0.1"
@@ -181,14 +181,14 @@ class CotOutput(Output):
     type: str = "a-u-G"
     """CoT type of each event: something unknown on the ground; ``b-m-p-s-m`` is a spot on the map."""
     only: Literal["alarms", "scores"] = "alarms"
-    """What becomes an event: what is at or above the operating point, or every score."""
+    """Which records make an event: those at or above the operating point, or every score."""
     stale_s: float = limited(1, 1e8, 86_400.0)
-    """How long an event stays on the map where the score itself does not say until when it holds."""
+    """How long an event stays on the map where the score has no time of expiry."""
     kind = "cot"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SapientOutput(Output):
+class SapientOutput(RecordOutput):
     """A SAPIENT fusion node, BSI Flex 335 v2.0."""
 
     port: int = limited(*PORT)
@@ -199,7 +199,7 @@ class SapientOutput(Output):
     node_id: str = ""
     """Our UUID; made from the device's name where it is not given."""
     only: Literal["alarms", "scores"] = "scores"
-    """What is reported as a detection; an alarm also raises an alert."""
+    """Which records make a detection; an alarm also raises an alert."""
     status_every_s: float = limited(1, 3600, 10.0)
     ack_within_s: float = limited(0.1, 3600, 10.0)
     kind = "sapient"

@@ -1,4 +1,4 @@
-"""scorer.toml -> frozen dataclasses; whatever is wrong in it is said with the name of its key."""
+"""scorer.toml -> `Config`, or an error that names the key."""
 
 import re
 import tomllib
@@ -84,15 +84,15 @@ def _check_peer(entry: AnyInput | AnyOutput, where: str) -> None:
         ):
             raise ConfigError(f"{where}.topic: got {entry.topic!r}; expected + for whole levels, # for the last")
     if isinstance(entry, MqttInput | MqttOutput):
-        _check_words(entry.availability, f"{where}.availability", "+#\0")
+        _check_text(entry.availability, f"{where}.availability", "+#\0")
     if isinstance(entry, MqttOutput):
-        _check_words(entry.topic, f"{where}.topic", "+#\0")
+        _check_text(entry.topic, f"{where}.topic", "+#\0")
     if isinstance(entry, SparkplugOutput):
         for key in ("group", "node", "primary_host"):
-            _check_words(getattr(entry, key), f"{where}.{key}", "+#/\0")
+            _check_text(getattr(entry, key), f"{where}.{key}", "+#/\0")
 
 
-def _check_words(text: str, where: str, without: str) -> None:
+def _check_text(text: str, where: str, without: str) -> None:
     if set(text) & set(without) or len(text) > LONGEST_NAME:
         raise ConfigError(f"{where}: got {text!r}; expected at most {LONGEST_NAME} characters, none of {without[:-1]}")
 

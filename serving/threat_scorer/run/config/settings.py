@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from threat_scorer.parsing.typed_fields import limited, one_of
+from threat_scorer.parsing.typed_fields import limited, one_of, renamed
 from threat_scorer.run.config.certificates import Tls
 from threat_scorer.run.config.peers import PORT, AnyInput, AnyOutput
+from threat_scorer.run.config.position import Position
 
 HTTP = "http"
-"""Name of what comes in through ``POST /v1/score``."""
+"""Name of the input that ``POST /v1/score`` is."""
 
 
 @dataclass(frozen=True)
-class Queue:
-    """Records that were read and not yet scored."""
+class QueueLimits:
+    """The table ``[queue]``: records that were read and not yet scored."""
 
     limit: int = limited(1, 10**6, 10_000)
     limit_mib: float = limited(1, 10**4, 16.0)
@@ -25,30 +26,21 @@ class Queue:
 
 @dataclass(frozen=True)
 class OutboxLimits:
-    """Scores that were not yet delivered."""
+    """The table ``[outbox]``: records that were not yet delivered."""
 
     limit_mib: float = limited(0.01, 10**6, 256.0)
     when_full: Literal["oldest", "lowest", "refuse"] = "oldest"
-    """What goes: the oldest, the least probable, or nothing: then new records are refused."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where the device stands, for records that do not say where they were made; for one that does not move."""
-
-    latitude_deg: float = limited(-90, 90)
-    longitude_deg: float = limited(-180, 180)
-    error_m: float = limited(0, 1e6, 0.0)
+    """Which records are dropped: the oldest, the least probable, or none; then new records are refused."""
 
 
 @dataclass(frozen=True)
 class Http:
-    """A port for health, metrics and scoring."""
+    """The table ``[http]``: a port for health, metrics and scoring."""
 
     port: int = limited(*PORT)
     host: str = "127.0.0.1"
     tls: Tls | None = None
-    """Asks each caller for a certificate."""
+    """Certificates, so that each caller has to show one too."""
     remote: bool = False
     """True to let other machines reach it without TLS."""
     model: str | None = None
@@ -56,42 +48,42 @@ class Http:
 
 
 @dataclass(frozen=True)
-class Health:
-    """What counts as well."""
+class HealthLimits:
+    """The table ``[health]``: beyond which limits a check warns."""
 
     every_s: float = limited(0.1, 60, 5.0)
     wedged_after_s: float = limited(1, 3600, 30.0)
-    """No step forward for so long with work waiting: stuck."""
+    """The process is stuck when a batch takes longer."""
     latency_warn_ms: float = limited(0.1, 1e6, 100.0)
-    """From read to safe on disk, 99th percentile of the last records."""
+    """From read to stored, 99th percentile of the last records."""
     disk_free_warn_mib: float = limited(0, 1e6, 64.0)
     temperature_warn_c: float = limited(-40, 150, 85.0)
 
 
 @dataclass(frozen=True)
-class Degrade:
-    """When an input of a sensor is at fault."""
+class SensorLimits:
+    """The table ``[sensor_monitor]``: when a measurement of a sensor is at fault."""
 
     stuck_after: int = limited(2, 10**9, 100)
-    """The same value in so many records, one after the other."""
+    """Stuck: the same value in so many records, one after the other."""
     missing_after: int = limited(1, 10**9, 20)
-    """Nothing in so many records, of an input that was there before."""
+    """Missing: no value in so many records, of a measurement that had values before."""
     background_records: int = limited(10, 10**6, 500)
-    """So many first records make the background."""
+    """The background is learnt from so many first records."""
     drift_records: int = limited(10, 10**6, 500)
-    """The late mean, which is compared with the background's, looks back about so far."""
+    """The recent mean looks back over about so many records; it is compared with the background's."""
     drift_deviations: float = limited(0.1, 100, 1.0)
-    """How far it may depart, in standard deviations of the background."""
+    """How far the recent mean may depart, in standard deviations of the background."""
     steady: tuple[str, ...] = ()
-    """Inputs that may well stand still or be moved, as the height of a mast: neither stuck nor drifting."""
+    """Measurements that may stand still or be moved, as the height of a mast: neither stuck nor drifting."""
 
 
 @dataclass(frozen=True)
-class Log:
-    """Lines on stderr."""
+class LogOptions:
+    """The table ``[log]``: lines on stderr."""
 
     level: Literal["warning", "info", "detail"] = "info"
-    """``detail`` may show what records held; the others never do."""
+    """``detail`` may show the contents of records; the others never do."""
     per_minute: int = limited(1, 10**6, 30)
     """Most lines a minute about one kind of event."""
 
@@ -107,16 +99,16 @@ class Config:
     input: tuple[AnyInput, ...] = one_of(*get_args(AnyInput))
     output: tuple[AnyOutput, ...] = one_of(*get_args(AnyOutput))
     bundle: Path | None = None
-    """Folder of a bundle that nobody signed, to practise with; without it the installed one is loaded."""
+    """Folder of an unsigned bundle, to practise with; None to load the installed one."""
     operating_point: str | None = None
-    """Name of the operating point that decides; needed where a model has more than one."""
+    """Name of the operating point at which an alarm begins; needed where a model has more than one."""
     reasons: Literal["all", "alarms", "none"] = "all"
     """Which scores say why; each costs about as much again as the score."""
-    queue: Queue = Queue()
+    queue: QueueLimits = QueueLimits()
     outbox: OutboxLimits = OutboxLimits()
-    health: Health = Health()
-    degrade: Degrade = Degrade()
-    log: Log = Log()
+    health: HealthLimits = HealthLimits()
+    sensor_monitor: SensorLimits = renamed("degrade", SensorLimits())
+    log: LogOptions = LogOptions()
     http: Http | None = None
     position: Position | None = None
 

@@ -1,14 +1,14 @@
-"""Connections that a broker ended -> whether another client uses our client_id, in words.
+"""Reasons for which a broker ended connections -> a message where another client uses our client_id.
 
-A broker of MQTT 5 says so with reason 142. Some do not: Mosquitto before 2.0.15 only closes the connection.
+A broker of MQTT 5 gives reason 142 then. Some do not: Mosquitto before 2.0.15 only closes the connection.
 """
 
 from threat_scorer.run.clock import boottime
 
 SESSION_TAKEN_OVER, UNSPECIFIED = 142, 128
-"""Reason codes: told by the broker, and where the connection ended without a reason."""
-TOLD_S = 300.0
-"""A takeover is reported for so long: the connection stands again within a second, and is lost again."""
+"""Reason codes: of a takeover, and of a connection that ended without a reason."""
+TAKEN_OVER_S = 300.0
+"""A takeover is reported for so long: the connection is back within a second, and is lost again."""
 UNEXPLAINED_S = 60.0
 SUSPICIOUS = 3
 """So many connections that end without a reason within `UNEXPLAINED_S` look like takeovers."""
@@ -26,24 +26,24 @@ class Takeovers:
 
     def __init__(self, client_id: str, broker: str) -> None:
         self._client_id, self._broker = client_id, broker
-        self._told: tuple[float, ...] = ()  # replaced, not changed: another thread reads it
+        self._taken_over: tuple[float, ...] = ()  # replaced, not changed: another thread reads it
         self._unexplained: tuple[float, ...] = ()
 
     def note(self, reason: int) -> None:
-        """Note why a connection that stood was lost."""
+        """Note the reason code with which a connection was lost."""
         if reason == SESSION_TAKEN_OVER:
-            self._told = (*self._told[-MOST_KEPT:], boottime())
+            self._taken_over = (*self._taken_over[-MOST_KEPT:], boottime())
         elif reason == UNSPECIFIED:
             self._unexplained = (*self._unexplained[-MOST_KEPT:], boottime())
 
     def message(self) -> str | None:
-        """Return what is wrong; None where no other client was noticed of late."""
+        """Return the problem; None where no other client was noticed recently."""
         now = boottime()
         expected = "expected each client to have its own client_id"
-        if told := sum(at > now - TOLD_S for at in self._told):
+        if count := sum(at > now - TAKEN_OVER_S for at in self._taken_over):
             return (
                 f"another client took over the session {self._client_id!r} at {self._broker}, "
-                f"{told} times in {TOLD_S:.0f} s; {expected}"
+                f"{count} times in {TAKEN_OVER_S:.0f} s; {expected}"
             )
         unexplained = sum(at > now - UNEXPLAINED_S for at in self._unexplained)
         if unexplained >= SUSPICIOUS:

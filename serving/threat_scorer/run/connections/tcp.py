@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 
 def client_tls(tls: Tls | None, where: str) -> "ssl.SSLContext | None":
-    """Return what connects with certificates; None where there are none.
+    """Return the TLS context of a client; None without certificates.
+
+    `where` names the table in messages.
 
     Raises
     ------
     ConfigError
-        One cannot be used.
+        A certificate cannot be used.
     """
     if tls is None:
         return None
@@ -25,12 +27,21 @@ def client_tls(tls: Tls | None, where: str) -> "ssl.SSLContext | None":
 
 
 def connect_tcp(host: str, port: int, tls: "ssl.SSLContext | None", *, within_s: float) -> socket.socket:
-    """Connect to a peer, with TLS where there are certificates.
+    """Connect to a peer.
+
+    Parameters
+    ----------
+    host, port
+        Its address.
+    tls
+        As `client_tls` returns it; None to connect without TLS.
+    within_s
+        Limit of the connection and of each later read or write, in seconds.
 
     Raises
     ------
     OSError
-        It is not there, or not who it should be.
+        The peer is not there, or its certificate is not accepted.
     """
     plain = socket.create_connection((host, port), timeout=within_s)
     if tls is None:

@@ -1,4 +1,4 @@
-"""Certificates named in scorer.toml -> TLS contexts in which both sides must show who they are."""
+"""Certificates named in scorer.toml -> TLS contexts in which both sides must show a certificate."""
 
 import ssl
 import stat
@@ -9,7 +9,7 @@ from threat_scorer.run.config.certificates import Tls
 
 
 def client_context(tls: Tls, where: str) -> ssl.SSLContext:
-    """Return what connects to a peer: its certificate must be of our authority and name its host.
+    """Return the context of a client: the peer's certificate must be of our authority and name its host.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def client_context(tls: Tls, where: str) -> ssl.SSLContext:
 
 
 def server_context(tls: Tls, where: str) -> ssl.SSLContext:
-    """Return what listens: a peer without a certificate of our authority is turned away.
+    """Return the context of a server: a peer without a certificate of our authority is turned away.
 
     Raises
     ------

@@ -20,7 +20,17 @@ HEAD_BYTES = 256
 
 
 def read_stdin(name: str, queue: IntakeQueue, stop: threading.Event) -> None:
-    """Put the lines of standard input on the queue, until its end."""
+    """Put the lines of standard input on the queue, until its end.
+
+    Parameters
+    ----------
+    name
+        Of the input.
+    queue
+        Where the lines go.
+    stop
+        Set when the process stops.
+    """
     number = 0
     for lines in read_lines(lambda most: os.read(sys.stdin.fileno(), most)):
         for line in lines:
@@ -30,8 +40,8 @@ def read_stdin(name: str, queue: IntakeQueue, stop: threading.Event) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
-    """How far a file was read."""
+class FilePosition:
+    """A position in a file: how far the file was read."""
 
     inode: int
     offset: int
@@ -39,16 +49,16 @@ class Place:
     """Digest of the first bytes before `offset`, at most `HEAD_BYTES`: an inode's number is used again."""
 
     def to_json(self) -> str:
-        """Return it as text."""
+        """Return the position as text."""
         return json.dumps([self.inode, self.offset, self.head])
 
     @classmethod
-    def from_json(cls, text: str) -> "Place":
+    def from_json(cls, text: str) -> "FilePosition":
         """Read what `to_json` wrote."""
         return cls(*json.loads(text))
 
     def lies_in(self, file: BinaryIO) -> bool:
-        """Tell whether this is a place in `file`: the same file, no shorter than it was."""
+        """Return whether this is a position in `file`: the same file, no shorter than it was."""
         status = os.fstat(file.fileno())
         same = status.st_ino == self.inode and status.st_size >= self.offset
         return same and _head(file, self.offset) == self.head
@@ -61,26 +71,26 @@ class FollowedFile:
     ----------
     path
         The file; it need not exist yet.
-    place
-        Where reading goes on, as kept with the last line that is safe; None to begin at the start.
+    position
+        Where reading goes on, as the outbox keeps it; None to begin at the start.
     """
 
-    def __init__(self, path: Path, place: str | None) -> None:
+    def __init__(self, path: Path, position: str | None) -> None:
         self._path = path
         self._number = 0
         self._file: BinaryIO | None = None
-        if place:
-            self._resume(Place.from_json(place))
+        if position:
+            self._resume(FilePosition.from_json(position))
 
     def follow(self, put: Callable[[int, bytes | TooLong, str, str], bool], stop: threading.Event) -> None:
-        """Pass each line to `put` with its number, its place and the position after it, until `stop` or False."""
+        """Pass each line to `put` with its number and the positions before and after it, until `stop` or False."""
         try:
             while not stop.is_set():
                 file = self._file or self._open()
                 if file is None:
                     stop.wait(POLL_S)
                     continue
-                rotated = self._rotated(file)  # asked before reading: what was written before the rename is then read
+                rotated = self._rotated(file)  # checked before reading: lines written before the rename are then read
                 if not self._read(file, put, whole=rotated):
                     return
                 if rotated:
@@ -100,28 +110,28 @@ class FollowedFile:
             self._file = self._path.open("rb")
         return self._file
 
-    def _resume(self, place: Place) -> None:
-        """Open the file that `place` lies in: perhaps it was renamed while nobody read."""
+    def _resume(self, position: FilePosition) -> None:
+        """Open the file that the position is in: it may have been renamed since."""
         for path in (self._path, *sorted(self._path.parent.glob(f"{self._path.name}*"))):
             with contextlib.suppress(OSError):
                 file = path.open("rb")
-                if place.lies_in(file):
-                    file.seek(place.offset)
+                if position.lies_in(file):
+                    file.seek(position.offset)
                     self._file = file
                     return
                 file.close()
 
     def _rotated(self, file: BinaryIO) -> bool:
-        """Tell whether the path no longer leads to `file`, or that was cut short."""
+        """Return whether the path leads to another file, or `file` was cut short."""
         try:
-            there = self._path.stat()
+            current = self._path.stat()
         except OSError:
             return False  # between the rename and the new file
-        here = os.fstat(file.fileno())
-        return there.st_ino != here.st_ino or here.st_size < file.tell()
+        opened = os.fstat(file.fileno())
+        return current.st_ino != opened.st_ino or opened.st_size < file.tell()
 
     def _read(self, file: BinaryIO, put: Callable[[int, bytes | TooLong, str, str], bool], *, whole: bool) -> bool:
-        """Pass on what is there; a last line without its end only where the file is `whole`."""
+        """Pass on the lines at hand; a last line without its end only where the file is `whole`."""
         inode = os.fstat(file.fileno()).st_ino
         while True:
             start = file.tell()
@@ -135,14 +145,26 @@ class FollowedFile:
             self._number += 1
             end = file.tell()
             head = _head(file, end)
-            told = TooLong() if long else line.removesuffix(b"\n")
-            place, position = Place(inode, start, head), Place(inode, end, head)
-            if not put(self._number, told, place.to_json(), position.to_json()):
+            text = TooLong() if long else line.removesuffix(b"\n")
+            before, after = FilePosition(inode, start, head), FilePosition(inode, end, head)
+            if not put(self._number, text, before.to_json(), after.to_json()):
                 return False
 
 
 def follow_file(name: str, file: FollowedFile, queue: IntakeQueue, stop: threading.Event) -> None:
-    """Put the lines of a growing file on the queue."""
+    """Put the lines of a growing file on the queue.
+
+    Parameters
+    ----------
+    name
+        Of the input.
+    file
+        The file, at the position where reading goes on.
+    queue
+        Where the lines go.
+    stop
+        Set when the process stops.
+    """
 
     def put(number: int, line: bytes | TooLong, place: str, position: str) -> bool:
         return queue.put(Item(name, number, line, boottime(), place, position))
@@ -151,7 +173,7 @@ def follow_file(name: str, file: FollowedFile, queue: IntakeQueue, stop: threadi
 
 
 def _skip_to_end(file: BinaryIO) -> bytes:
-    """Read past the rest of a line that is too long; return its last part."""
+    """Read past the rest of a long line; return its last part."""
     part = file.readline(LONGEST_LINE_BYTES)
     while part and not part.endswith(b"\n"):
         part = file.readline(LONGEST_LINE_BYTES)

@@ -1,8 +1,8 @@
-"""A port for other programs: ``/healthz``, ``/readyz``, ``/metrics``, ``/openapi.json`` and ``POST /v1/score``.
+"""HTTP requests -> health, metrics, and scores by way of the queue.
 
-Python's own server, held within bounds: a few connections at a time, each with one request, of limited size, and cut
-off after a while whatever it does. Other pages in a browser cannot use it: it answers only to its own name, and takes
-only JSON.
+The port answers ``/healthz``, ``/readyz``, ``/metrics``, ``/openapi.json`` and ``POST /v1/score``. It is Python's own
+server within bounds: few connections at a time, each with one request of limited size and duration. Pages in
+a browser cannot use it: it answers only to its own name, and takes only JSON.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import json
 import queue as queues
 import socket
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -19,8 +21,6 @@ from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.settings import HTTP, Http
 from threat_scorer.run.inputs.listener import to_answer
-from threat_scorer.run.monitoring.health import Checks, worst
-from threat_scorer.run.monitoring.metrics import to_prometheus
 from threat_scorer.run.outbox.outbox import Row, to_line
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
 
@@ -29,7 +29,7 @@ LARGEST_BODY_BYTES = 2**20
 MOST_LINES = 1000
 SILENT_S = 5.0
 LONGEST_S = 15.0
-"""A connection is cut off after so long, however alive it is."""
+"""A connection is cut off after so long, however busy it is."""
 SCORED_WITHIN_S = 10.0
 JSON, JSON_LINES = "application/json", "application/x-ndjson"
 METHODS = {"/healthz": "GET", "/readyz": "GET", "/metrics": "GET", "/openapi.json": "GET", "/v1/score": "POST"}
@@ -37,8 +37,31 @@ OPENAPI = Path(__file__).with_name("openapi.json")
 NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 
+@dataclass(frozen=True)
+class Probes:
+    """What the port shows of the process."""
+
+    wedged: Callable[[], bool]
+    """Return whether the process is stuck."""
+    level: Callable[[], str]
+    """Return the worst level of all checks: ``ok``, ``warning`` or ``failure``."""
+    metrics: Callable[[], str]
+    """Return all metrics in Prometheus' text format."""
+    stream: str
+    """Name of the outbox's sequence."""
+
+
 class HttpPort:
-    """The port; opened at once, served by `serve`.
+    """The port: it listens at once, and `serve` answers.
+
+    Parameters
+    ----------
+    config
+        The table ``[http]``.
+    queue
+        Where the lines of ``POST /v1/score`` go.
+    probes
+        What the other paths show.
 
     Raises
     ------
@@ -46,9 +69,9 @@ class HttpPort:
         It cannot be listened on, or a certificate cannot be used.
     """
 
-    def __init__(self, config: Http, queue: IntakeQueue, checks: Checks) -> None:
+    def __init__(self, config: Http, queue: IntakeQueue, probes: Probes) -> None:
         try:
-            self._server = _Server(config, queue, checks)
+            self._server = _Server(config, queue, probes)
         except OSError as error:
             where = f"{config.host} port {config.port}"
             raise ConfigError(f"http: cannot listen on {where}: {error.strerror}") from None
@@ -67,8 +90,8 @@ class _Server(ThreadingMixIn, HTTPServer):
     block_on_close = False
     request_queue_size = MOST_CONNECTIONS
 
-    def __init__(self, config: Http, queue: IntakeQueue, checks: Checks) -> None:
-        self.config, self.queue, self.checks = config, queue, checks
+    def __init__(self, config: Http, queue: IntakeQueue, probes: Probes) -> None:
+        self.config, self.queue, self.probes = config, queue, probes
         self._room = threading.Semaphore(MOST_CONNECTIONS)
         self._since: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
@@ -118,11 +141,11 @@ class _Server(ThreadingMixIn, HTTPServer):
                     request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a peer that hangs up is its own affair."""
+        """Write nothing: a peer that hangs up is no fault of ours."""
 
 
 def _shook_hands(connection: Any) -> bool:
-    """Tell whether the caller has shown a certificate of our authority."""
+    """Return whether the caller has shown a certificate of our authority."""
     connection.settimeout(SILENT_S)
     try:
         connection.do_handshake()
@@ -138,32 +161,33 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        checks = self.server.checks
-        if not self._from_here() or not self._allowed("GET"):
+        probes = self.server.probes
+        if not self._is_local() or not self._allowed("GET"):
             return
         if self.path == "/healthz":
-            self._say(503 if checks.wedged() else 200, "text/plain", b"wedged\n" if checks.wedged() else b"alive\n")
+            wedged = probes.wedged()
+            self._send(503 if wedged else 200, "text/plain", b"wedged\n" if wedged else b"alive\n")
         elif self.path == "/readyz":
-            level = worst(checks.all())
-            self._say(503 if level == "failure" else 200, "text/plain", f"{level}\n".encode())
+            level = probes.level()
+            self._send(503 if level == "failure" else 200, "text/plain", f"{level}\n".encode())
         elif self.path == "/metrics":
-            self._say(200, "text/plain; version=0.0.4; charset=utf-8", to_prometheus(checks).encode())
+            self._send(200, "text/plain; version=0.0.4; charset=utf-8", probes.metrics().encode())
         else:
-            self._say(200, JSON, OPENAPI.read_bytes())
+            self._send(200, JSON, OPENAPI.read_bytes())
 
     def do_POST(self) -> None:
-        if not self._from_here() or not self._allowed("POST"):
+        if not self._is_local() or not self._allowed("POST"):
             return
         if self.server.config.model is None:
             self._fail(404, "scoring here is not configured")
         elif (lines := self._read_lines()) is not None:
             self._score(lines)
 
-    def _other(self) -> None:
-        if self._from_here():
+    def _refuse_method(self) -> None:
+        if self._is_local():
             self._allowed(self.command)
 
-    do_HEAD = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_QUERY = _other
+    do_HEAD = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_QUERY = _refuse_method
 
     def _allowed(self, method: str) -> bool:
         path = self.path.partition("?")[0]
@@ -176,8 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(405, f"got {method}; expected {expected}", Allow=expected)
         return False
 
-    def _from_here(self) -> bool:
-        """Refuse what a page in a browser could send under another name of this address."""
+    def _is_local(self) -> bool:
+        """Refuse a request that a page in a browser could send under another name of this address."""
         config = self.server.config
         name = self.headers.get("Host", "").rsplit(":", 1)[0]
         if (name in NAMES or config.remote or config.tls) and "Origin" not in self.headers:
@@ -205,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
         return lines
 
     def _score(self, lines: list[bytes]) -> None:
-        one = self.headers.get_content_type() == JSON
+        single = self.headers.get_content_type() == JSON
         outcomes: queues.SimpleQueue[Outcome] = queues.SimpleQueue()
         until = boottime() + SCORED_WITHIN_S
         for number, line in enumerate(lines, start=1):
@@ -216,17 +240,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(504, "not scored in time; send it again: with an id in each record that is harmless")
             return
         done.sort(key=lambda outcome: outcome.number)
-        stream = self.server.checks.outbox.stream
+        stream = self.server.probes.stream
         status = 503 if all(outcome.entry is None for outcome in done) else 200
-        if one and status == 200 and done[0].entry and done[0].entry.probability is None:
+        if single and status == 200 and done[0].entry and done[0].entry.probability is None:
             status = 422
-        kind = JSON if one else JSON_LINES
-        self._say(status, kind, b"".join(_line(outcome, stream) for outcome in done))
+        kind = JSON if single else JSON_LINES
+        self._send(status, kind, b"".join(_line(outcome, stream) for outcome in done))
 
     def _fail(self, status: int, error: str, **headers: str) -> None:
-        self._say(status, JSON, json.dumps({"error": error}).encode() + b"\n", **headers)
+        self._send(status, JSON, json.dumps({"error": error}).encode() + b"\n", **headers)
 
-    def _say(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+    def _send(self, status: int, kind: str, body: bytes, **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -237,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing: a request may hold what must not be in a log."""
+        """Write nothing: a request may hold what must not be in a log."""
 
 
 def _line(outcome: Outcome, stream: str) -> bytes:

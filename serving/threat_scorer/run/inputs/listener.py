@@ -1,8 +1,8 @@
 """Peers on a TCP port or a Unix socket -> items on the queue, and one answer to each line.
 
-A peer sends JSON Lines. Each line is answered by ``{"line": n, "seq": …, "key": …}`` once what came of it is on the
-disk: a score, or a refusal, with its ``error``. A line answered with ``"retry": true``, or not at all, was not kept:
-the peer sends it again. With an ``id`` in the record, doing so is harmless.
+A peer sends JSON Lines. The answer ``{"line": n, "seq": …, "key": …}`` means that the score of the line is on the disk.
+With an ``error`` the line was rejected. With ``"retry": true``, or without an answer, the line was not stored: the peer
+sends it again. With an ``id`` in the record that is harmless.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from threat_scorer.scoring.lines import read_lines
 
 MOST_PEERS = 16
 WINDOW = 1000
-"""Lines of one peer that may await their answer; no more are read from it until then."""
+"""Lines of one peer that may await their answer; the next line is read after an answer."""
 SEND_WITHIN_S = 10.0
-"""A peer that does not take its answers for so long is put off."""
+"""A peer that does not take its answers for so long is disconnected."""
 
 
 def listen(entry: TcpInput | UnixInput) -> socket.socket:
@@ -47,7 +47,21 @@ def listen(entry: TcpInput | UnixInput) -> socket.socket:
 
 
 def serve(name: str, server: socket.socket, queue: IntakeQueue, stop: threading.Event, log: Log) -> None:
-    """Take peers until `stop`."""
+    """Accept peers until `stop`.
+
+    Parameters
+    ----------
+    name
+        Of the input.
+    server
+        As `listen` returns it.
+    queue
+        Where the lines go.
+    stop
+        Set when the process stops.
+    log
+        Takes connections that cannot be accepted.
+    """
     peers = threading.BoundedSemaphore(MOST_PEERS)
     server.settimeout(0.5)
     with server:
@@ -76,21 +90,33 @@ def _attend(peer: "Peer", peers: threading.BoundedSemaphore) -> None:
 
 
 class Peer:
-    """One connection: a thread reads its lines, another writes the answers."""
+    """One connection: a thread reads its lines, another writes the answers.
+
+    Parameters
+    ----------
+    name
+        Of the input.
+    connection
+        The peer's socket.
+    queue
+        Where the lines go.
+    stop
+        Set when the process stops.
+    """
 
     def __init__(self, name: str, connection: socket.socket, queue: IntakeQueue, stop: threading.Event) -> None:
         self._name, self._connection, self._queue, self._stop = name, connection, queue, stop
         self._window = threading.Semaphore(WINDOW)
         self._answers: queues.SimpleQueue[Outcome] = queues.SimpleQueue()
         self._queued = 0
-        self._ended = False  # the peer has said all that it had to say
+        self._read_all = False  # the peer sends no more lines
         self._gone = False  # the peer takes no more answers
 
     def attend(self) -> None:
         """Read and answer until the peer leaves or the process stops."""
         if self._connection.family != socket.AF_UNIX:
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sender = self._connection.dup()  # of its own, as it waits longer than the reader does
+        sender = self._connection.dup()  # a duplicate, as its timeout is longer than the reader's
         sender.settimeout(SEND_WITHIN_S)
         self._connection.settimeout(0.5)
         with self._connection, sender:
@@ -98,7 +124,7 @@ class Peer:
             writer.start()
             with contextlib.suppress(OSError):
                 self._read()
-            self._ended = True
+            self._read_all = True
             writer.join()
 
     def _read(self) -> None:
@@ -127,7 +153,7 @@ class Peer:
 
     def _write(self, sender: socket.socket) -> None:
         answered = 0
-        while not self._gone and not (self._ended and answered == self._queued):
+        while not self._gone and not (self._read_all and answered == self._queued):
             outcomes: list[Outcome] = []
             with contextlib.suppress(queues.Empty):
                 outcomes.append(self._answers.get(timeout=0.2))
@@ -150,21 +176,21 @@ def to_answer(outcome: Outcome) -> bytes:
     >>> to_answer(Outcome(3, error="the outbox is full"))
     b'{"line": 3, "error": "the outbox is full", "retry": true}\n'
     """
-    said: dict[str, object] = {"line": outcome.number}
+    answer: dict[str, object] = {"line": outcome.number}
     if outcome.entry is None:
-        said |= {"error": outcome.error, "retry": True}
+        answer |= {"error": outcome.error, "retry": True}
     else:
-        said |= {"seq": outcome.seq, "key": outcome.entry.key}
+        answer |= {"seq": outcome.seq, "key": outcome.entry.key}
         if outcome.entry.probability is None:
-            said["error"] = json.loads(outcome.entry.body)["error"]
-    return json.dumps(said).encode() + b"\n"
+            answer["error"] = json.loads(outcome.entry.body)["error"]
+    return json.dumps(answer).encode() + b"\n"
 
 
 def _listen_on_path(path: Path) -> socket.socket:
-    """Listen on a Unix socket that its owner and group may use, in place of one that nobody listens on any more."""
+    """Listen on a Unix socket for its owner and group, in place of an old one without a listener."""
     server = socket.socket(socket.AF_UNIX)
     try:
-        if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answered(path):
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _has_listener(path):
             path.unlink()
         mask = os.umask(0o117)
         try:
@@ -178,7 +204,7 @@ def _listen_on_path(path: Path) -> socket.socket:
     return server
 
 
-def _answered(path: Path) -> bool:
+def _has_listener(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
         try:

@@ -1,38 +1,45 @@
-"""What the running scorer counts and when it last moved: read by health, written by everyone."""
+"""Counts of the running scorer, and when it last moved: every part writes them, health and metrics read them."""
 
 import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from threat_scorer.run.clock import boottime
-
 LATENCIES_KEPT = 1000
 
 
 @dataclass
-class Meter:
+class Counters:
     """Counts since the process began; times are of the steady clock."""
 
     inputs: dict[str, float]
     """When the last line came in, by the input's name."""
-    started: float = field(default_factory=boottime)
     scored: int = 0
-    refused: int = 0
+    rejected: int = 0
+    """Records on the disk that could not be scored."""
     turned_away: int = 0
-    """Lines that could not be kept and were answered so: the sender has them still."""
+    """Lines for which there was no room, and whose sender was told to send them again."""
     model_failures: int = 0
+    """Records for which the model gave what is no probability."""
     clock_uncertain: bool = False
     busy_since: float | None = None
-    """Since when the scorer works on what it has at hand; None while it waits for more."""
+    """Since when the worker scores the records at hand; None while it waits for more."""
     _latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def kept(self, *, scored: int, refused: int, latencies_s: Iterable[float]) -> None:
-        """Count records that are on the disk, with the time from read to there."""
+    def add_stored(self, *, scored: int, rejected: int, latencies_s: Iterable[float]) -> None:
+        """Count records that are on the disk.
+
+        Parameters
+        ----------
+        scored, rejected
+            How many of each.
+        latencies_s
+            Seconds from read to stored, of each record.
+        """
         with self._lock:
             self.scored += scored
-            self.refused += refused
+            self.rejected += rejected
             self._latencies_s.extend(latencies_s)
 
     def latency_s(self, share: float) -> float | None:

@@ -1,4 +1,4 @@
-"""What is well and what is not, by named checks -> a status file that is always whole, and its reading from outside."""
+"""The running process -> named checks and a status file; a status file -> the condition of the process."""
 
 import contextlib
 import json
@@ -12,72 +12,73 @@ from typing import Any, Literal
 from threat_scorer.parsing import strict_json
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.settings import Config
-from threat_scorer.run.monitoring.counters import Meter
+from threat_scorer.run.monitoring.counters import Counters
 from threat_scorer.run.outbox.outbox import Outbox
 from threat_scorer.run.outputs.delivery import Delivery
 from threat_scorer.run.queue import IntakeQueue
-from threat_scorer.run.sensor_monitor import Watch
+from threat_scorer.run.sensor_monitor import SensorMonitor
 
 Level = Literal["ok", "warning", "failure"]
 THERMAL = Path("/sys/class/thermal")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 EXPIRES_SOON_DAYS = 7
 STALE_AFTER_PERIODS = 4
-"""A status file that was not written for so many periods is that of a process that stands still."""
+"""A status file that was not written for so many periods is that of a wedged process."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """One thing that health looks at."""
 
     name: str
     level: Level
-    said: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Checks:
-    """Looks at the running process; what it says holds nothing of any record."""
+    """Checks the running process; a message holds nothing of any record."""
 
     config: Config
     bundle: str
+    """Identity of the bundle."""
     expires_at: float | None
-    """When the bundle expires, in seconds since 1970; None where nobody signed it."""
+    """When the bundle expires, in seconds since 1970; None for an unsigned bundle."""
     queue: IntakeQueue
     outbox: Outbox
     deliveries: Sequence[Delivery]
-    meter: Meter
+    counters: Counters
     troubles: Mapping[str, Callable[[], str | None]]
-    """What is wrong with the connection of an input, by its name."""
-    watches: Mapping[str, Watch]
-    """Of the sensors, by the input's name."""
+    """Return what is wrong with the connection of an input, or None; by the input's name."""
+    monitors: Mapping[str, SensorMonitor]
+    """By the input's name."""
 
     def all(self) -> list[Check]:
         """Return every check, in a fixed order."""
         return [
-            Check("model", "failure" if self.meter.model_failures else "ok", f"{self.bundle}, golden rows passed"),
+            Check("model", "failure" if self.counters.model_failures else "ok", f"{self.bundle}, golden rows passed"),
             self._expiry(),
             self._progress(),
             self._queue(),
             self._outbox(),
             self._disk(),
             self._latency(),
-            Check("clock", *_either(self.meter.clock_uncertain, "warning", "not to be trusted", "runs on")),
+            Check("clock", *_either(self.counters.clock_uncertain, "warning", "not to be trusted", "runs on")),
             *self._temperatures(),
-            *(self._input(name, at) for name, at in self.meter.inputs.items()),
+            *(self._input(name, at) for name, at in self.counters.inputs.items()),
             *(self._connection(name, trouble()) for name, trouble in self.troubles.items()),
-            *(self._sensor(name, watch) for name, watch in self.watches.items()),
+            *(self._sensor(name, monitor) for name, monitor in self.monitors.items()),
             *(self._output(delivery) for delivery in self.deliveries),
         ]
 
     def wedged(self) -> bool:
-        """Tell whether work was begun and does not come to an end."""
-        since = self.meter.busy_since
+        """Return whether a batch takes so long that the process counts as stuck."""
+        since = self.counters.busy_since
         return since is not None and boottime() - since > self.config.health.wedged_after_s
 
     def _expiry(self) -> Check:
         if self.expires_at is None:
-            return Check("bundle", "ok", "nobody signed it: for practice only")
+            return Check("bundle", "ok", "unsigned: for practice only")
         days = (self.expires_at - time.time()) / 86_400
         if days <= 0:
             return Check("bundle", "failure", f"expired {-days:.1f} days ago: it is not loaded again")
@@ -88,17 +89,17 @@ class Checks:
 
     def _queue(self) -> Check:
         depth, refused = len(self.queue), self.queue.refused
-        said = f"{depth} of {self.queue.limit} wait; {refused} were refused"
-        return Check("queue", "warning" if depth > 0.8 * self.queue.limit else "ok", said)
+        message = f"{depth} of {self.queue.limit} wait; {refused} were refused"
+        return Check("queue", "warning" if depth > 0.8 * self.queue.limit else "ok", message)
 
     def _outbox(self) -> Check:
         share = self.outbox.bytes / self.outbox.limit_bytes
         dropped = self.outbox.counts()["dropped"]
-        said = f"{self.outbox.depth} wait, {100 * share:.0f} % of the limit; {dropped} were dropped"
+        message = f"{self.outbox.depth} wait, {100 * share:.0f} % of the limit; {dropped} were dropped"
         level: Level = "failure" if share > 0.98 else "warning" if share > 0.8 or self.outbox.damaged else "ok"
         if self.outbox.damaged:
-            said += f"; a damaged file was put aside as {self.outbox.damaged.name}"
-        return Check("outbox", level, said)
+            message += f"; a damaged file was put aside as {self.outbox.damaged.name}"
+        return Check("outbox", level, message)
 
     def _disk(self) -> Check:
         disk = os.statvfs(self.config.state)
@@ -107,11 +108,13 @@ class Checks:
         return Check("disk", "warning" if low else "ok", f"{free_mib:.0f} MiB free")
 
     def _latency(self) -> Check:
-        worst = self.meter.latency_s(0.99)
-        if worst is None:
+        slowest_s = self.counters.latency_s(0.99)
+        if slowest_s is None:
             return Check("latency", "ok", "no record yet")
-        slow = 1000 * worst > self.config.health.latency_warn_ms
-        return Check("latency", "warning" if slow else "ok", f"99 % of records on disk within {1000 * worst:.1f} ms")
+        slow = 1000 * slowest_s > self.config.health.latency_warn_ms
+        return Check(
+            "latency", "warning" if slow else "ok", f"99 % of records on disk within {1000 * slowest_s:.1f} ms"
+        )
 
     def _temperatures(self) -> Iterator[Check]:
         degrees = {}
@@ -129,23 +132,24 @@ class Checks:
         quiet = silent_s > limits.get(name, float("inf"))
         return Check(f"input {name}", "warning" if quiet else "ok", f"silent for {silent_s:.0f} s")
 
-    def _sensor(self, name: str, watch: Watch) -> Check:
-        return Check(f"sensor {name}", "warning" if watch.faults else "ok", "; ".join(watch.faults) or "no fault seen")
+    def _sensor(self, name: str, monitor: SensorMonitor) -> Check:
+        faults = monitor.faults
+        return Check(f"sensor {name}", "warning" if faults else "ok", "; ".join(faults) or "no fault seen")
 
     def _connection(self, name: str, trouble: str | None) -> Check:
         return Check(f"connection {name}", "warning" if trouble else "ok", trouble or "stands")
 
     def _output(self, delivery: Delivery) -> Check:
         waiting = self.outbox.behind(delivery.name)
-        said = f"{delivery.sent} delivered, {waiting} wait"
+        message = f"{delivery.sent} delivered, {waiting} wait"
         if (trouble := delivery.trouble) is None:
-            return Check(f"output {delivery.name}", "ok", said)
+            return Check(f"output {delivery.name}", "ok", message)
         down = f"down for {boottime() - delivery.since:.0f} s" if delivery.error else "down"
-        return Check(f"output {delivery.name}", "warning", f"{down} ({trouble}); {said}")
+        return Check(f"output {delivery.name}", "warning", f"{down} ({trouble}); {message}")
 
 
-def _either(bad: bool, level: Level, said: str, otherwise: str) -> tuple[Level, str]:
-    return (level, said) if bad else ("ok", otherwise)
+def _either(bad: bool, level: Level, message: str, otherwise: str) -> tuple[Level, str]:
+    return (level, message) if bad else ("ok", otherwise)
 
 
 def worst(checks: Sequence[Check]) -> Level:
@@ -155,7 +159,24 @@ def worst(checks: Sequence[Check]) -> Level:
 
 
 def write_status(path: Path, checks: Sequence[Check], *, every_s: float, state: str) -> None:
-    """Replace the status file in one step; a reader sees the old one or the new one, whole."""
+    """Replace the status file in one step: a reader sees the old file or the new one, whole.
+
+    Parameters
+    ----------
+    path
+        The status file.
+    checks
+        As `Checks.all` returns them.
+    every_s
+        Seconds until the file is written again: a reader judges its age by this.
+    state
+        ``running`` or ``stopped``.
+
+    Raises
+    ------
+    OSError
+        The disk did not take it.
+    """
     status = {
         "state": state,
         "pid": os.getpid(),
@@ -171,41 +192,41 @@ def write_status(path: Path, checks: Sequence[Check], *, every_s: float, state: 
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a status file says to someone outside."""
+class Status:
+    """The condition of a process, as another process reads it from the status file."""
 
-    word: Literal["working", "quiet", "degraded", "wedged", "stopped"]
-    """``quiet`` is alive with nothing coming in; ``wedged`` is there, and does not move."""
+    condition: Literal["working", "quiet", "degraded", "wedged", "stopped"]
+    """``quiet``: it runs and no record comes in. ``wedged``: it runs and does not move."""
     checks: tuple[Check, ...]
 
 
-def read_status(path: Path) -> Seen:
-    """Read a status file as of now: one that is too old is that of a process that stands still.
+def read_status(path: Path) -> Status:
+    """Read a status file as of now: a file that is too old is that of a wedged process.
 
     Raises
     ------
     ValueError
-        It is no status file.
+        The file is no status file.
     """
     try:
         status: dict[str, Any] = strict_json.parse(path.read_bytes())
         checks = tuple(Check(**check) for check in status["checks"])
         if status["state"] == "stopped" or status["boot"] != _boot_id() or not _runs(status["pid"]):
-            return Seen("stopped", checks)
+            return Status("stopped", checks)
         stale = boottime() - status["steady_s"] > STALE_AFTER_PERIODS * status["every_s"]
     except FileNotFoundError:
-        return Seen("stopped", ())
+        return Status("stopped", ())
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a status file: {error}") from None
     levels = {check.name: check.level for check in checks}
     if stale or levels.get("progress") == "failure":
-        return Seen("wedged", checks)
+        return Status("wedged", checks)
     troubled = [name for name, level in levels.items() if level != "ok"]
     if not troubled:
-        return Seen("working", checks)
-    return Seen("quiet" if all(name.startswith("input ") for name in troubled) else "degraded", checks)
+        return Status("working", checks)
+    return Status("quiet" if all(name.startswith("input ") for name in troubled) else "degraded", checks)
 
 
 def _runs(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Events -> JSON, one a line on stderr, so many a minute of each kind; what records held only at level ``detail``."""
+"""Events -> JSON Lines on stderr, at most so many a minute of each kind."""
 
 import json
 import sys
@@ -20,6 +20,8 @@ class Log:
         The least urgent level that is written.
     per_minute
         Most lines a minute of one kind of event; the next line says how many were left out.
+    to
+        Stream to write to; stderr where it is None.
     """
 
     def __init__(
@@ -30,15 +32,15 @@ class Log:
         self._windows: dict[str, tuple[float, int]] = {}  # event -> start of its minute, events in it
 
     def warning(self, event: str, **facts: Any) -> None:
-        """Write what someone should look at."""
+        """Write an event that a person should look at."""
         self._write("warning", event, facts)
 
     def info(self, event: str, **facts: Any) -> None:
-        """Write what is good to know; never what a record held."""
+        """Write an ordinary event; never the contents of a record."""
         self._write("info", event, facts)
 
     def detail(self, event: str, **facts: Any) -> None:
-        """Write what helps to find a fault; may show what records held."""
+        """Write an event that helps to find a fault; it may show the contents of a record."""
         self._write("detail", event, facts)
 
     def _write(self, level: str, event: str, facts: dict[str, Any]) -> None:

@@ -13,11 +13,11 @@ def to_prometheus(checks: Checks) -> str:
 
 
 def _lines(checks: Checks) -> Iterator[str]:
-    meter, queue, outbox = checks.meter, checks.queue, checks.outbox
+    counters, queue, outbox = checks.counters, checks.queue, checks.outbox
     counts = outbox.counts()
-    yield from _metric("records_total", "counter", "Lines that came in, by what became of them since the start.")
-    results = {"scored": meter.scored, "refused": meter.refused}
-    results |= {"turned_away": meter.turned_away, "overload": queue.refused}
+    yield from _metric("records_total", "counter", "Lines that came in since the start, by result.")
+    results = {"scored": counters.scored, "rejected": counters.rejected}
+    results |= {"turned_away": counters.turned_away, "overload": queue.refused}
     for result, count in results.items():
         yield f'threat_scorer_records_total{{result="{result}"}} {count}'
     yield from _metric("queue_records", "gauge", "Lines that await their score.")
@@ -26,22 +26,22 @@ def _lines(checks: Checks) -> Iterator[str]:
     yield f"threat_scorer_outbox_records {outbox.depth}"
     yield from _metric("outbox_bytes", "gauge", "Their size.")
     yield f"threat_scorer_outbox_bytes {outbox.bytes}"
-    yield from _metric("outbox_dropped_total", "counter", "Records that the limit cost, since the outbox was made.")
+    yield from _metric("outbox_dropped_total", "counter", "Records dropped at the limit, since the outbox was made.")
     yield f"threat_scorer_outbox_dropped_total {counts['dropped']}"
     yield from _metric("delivered_total", "counter", "Records delivered since the start.")
     for delivery in checks.deliveries:
         yield f'threat_scorer_delivered_total{{output="{_escaped(delivery.name)}"}} {delivery.sent}'
-    yield from _metric("latency_seconds", "gauge", "From read to safe on disk, of the last records.")
+    yield from _metric("latency_seconds", "gauge", "Seconds from read to stored, of the last records.")
     for share in (0.5, 0.99):
-        if (latency := meter.latency_s(share)) is not None:
+        if (latency := counters.latency_s(share)) is not None:
             yield f'threat_scorer_latency_seconds{{quantile="{share}"}} {latency:.6f}'
-    yield from _metric("check", "gauge", "0 well, 1 warning, 2 failure.")
+    yield from _metric("check", "gauge", "0 ok, 1 warning, 2 failure.")
     for check in checks.all():
         yield f'threat_scorer_check{{name="{_escaped(check.name)}"}} {LEVELS[check.level]}'
 
 
-def _metric(name: str, kind: str, said: str) -> Iterator[str]:
-    yield f"# HELP threat_scorer_{name} {said}"
+def _metric(name: str, kind: str, meaning: str) -> Iterator[str]:
+    yield f"# HELP threat_scorer_{name} {meaning}"
     yield f"# TYPE threat_scorer_{name} {kind}"
 
 

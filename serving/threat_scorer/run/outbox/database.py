@@ -1,4 +1,4 @@
-"""The outbox's file: an SQLite database in WAL mode, opened whole or put aside."""
+"""The path of the outbox -> an open SQLite database in WAL mode; a damaged file is put aside."""
 
 import sqlite3
 from pathlib import Path
@@ -25,7 +25,7 @@ def open_file(path: Path) -> sqlite3.Connection:
     Raises
     ------
     sqlite3.DatabaseError
-        It is damaged; as `sqlite3.OperationalError`, it cannot be opened.
+        The file is damaged; as `sqlite3.OperationalError`, it cannot be opened.
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
@@ -33,9 +33,9 @@ def open_file(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_size_limit = 4194304")
-        (said,) = db.execute("PRAGMA quick_check").fetchone()
-        if said != "ok":
-            raise sqlite3.DatabaseError(said)
+        (result,) = db.execute("PRAGMA quick_check").fetchone()
+        if result != "ok":
+            raise sqlite3.DatabaseError(result)
         db.executescript(_SCHEMA)
     except BaseException:
         db.close()

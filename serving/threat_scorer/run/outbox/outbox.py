@@ -1,7 +1,7 @@
-"""Score records -> a bounded queue on disk that survives a cut of the power, read by each output at its own pace.
+"""Score records -> a bounded queue on disk that survives a power cut -> the rows that each output lacks.
 
-One SQLite file in WAL mode with ``synchronous=FULL``: when `Outbox.put` has returned, the records are on the disk, and
-only then may they be acknowledged. How far each input was read is committed together with what came of it.
+The queue is an SQLite file in WAL mode with ``synchronous=FULL``. When `Outbox.put` has returned, the records are on
+the disk, and only then may they be acknowledged. The position of each input is committed together with its scores.
 """
 
 import os
@@ -18,13 +18,13 @@ from threat_scorer.run.outbox.database import open_file, put_aside
 WhenFull = Literal["oldest", "lowest", "refuse"]
 
 LATEST_EVERY_S = 10.0
-"""How much newer the latest believed time must be to be kept anew."""
+"""The latest believed time is written again when it is newer by so much."""
 ROW_BYTES = 96
-"""What a row costs on disk besides its key and body, about."""
+"""Approximate size of a row on disk besides its key and body."""
 
 
 class OutboxError(Exception):
-    """The disk did not take what it was given; nothing of it was kept."""
+    """The disk did not take the records; none of them was stored."""
 
 
 class OutboxFull(OutboxError):
@@ -33,14 +33,14 @@ class OutboxFull(OutboxError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A record that is to be delivered."""
+    """A record to deliver."""
 
     key: str
-    """Same record, same key: a receiver tells by it what it already has."""
+    """Same record, same key: a receiver knows a repeated record by it."""
     body: bytes
     """JSON object."""
     probability: float | None
-    """None where the record says why there is no score."""
+    """None for a rejection."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Outbox:
     path
         SQLite file; made where there is none. A damaged one is put aside as ``<name>.damaged-<n>``.
     outputs
-        Names of all outputs. A new one gets what is still here; one that is gone is waited for no longer.
+        Names of all outputs. A new output gets the records that still wait; a removed output is forgotten.
     limit_bytes
         Most bytes of records that wait.
     when_full
-        What goes then: the oldest records, the least probable, or none: `put` raises `OutboxFull`.
+        Which records are dropped then: the oldest, the least probable, or none: then `put` raises `OutboxFull`.
 
     Raises
     ------
@@ -142,9 +142,18 @@ class Outbox:
             return numbers
 
     def pending(self, output: str, *, limit: int, after: int = 0, wait_s: float = 0.0) -> list[Row]:
-        """Return the oldest records that `output` has not got, at most `limit`, from above sequence number `after`.
+        """Return the oldest records that an output lacks.
 
-        Where there are none, wait up to `wait_s` seconds for some.
+        Parameters
+        ----------
+        output
+            Its name.
+        limit
+            Most records to return.
+        after
+            Only records with a higher sequence number.
+        wait_s
+            Where there are none, how long to wait for some.
         """
         with self._arrived:
             if not (rows := self._pending(output, limit, after)) and wait_s:
@@ -161,9 +170,9 @@ class Outbox:
         return [Row(*row) for row in rows]
 
     def delivered(self, output: str, seq: int) -> None:
-        """Note that `output` has all records up to `seq`; those that every output has are deleted.
+        """Note that `output` has all records up to `seq`; delete the records that every output has.
 
-        The power may go before the disk has it: then they are delivered again.
+        After a power cut before the disk has the note, the records are delivered again.
 
         Raises
         ------
@@ -178,11 +187,11 @@ class Outbox:
     def position(self, name: str) -> str | None:
         """Return how far the input of that name was read."""
         with self._lock:
-            found = self._db.execute("SELECT value FROM position WHERE input = ?", (name,)).fetchone()
-            return found[0] if found else None
+            row = self._db.execute("SELECT value FROM position WHERE input = ?", (name,)).fetchone()
+            return row[0] if row else None
 
     def fact(self, name: str) -> str:
-        """Return a kept fact: ``stream`` or ``latest``."""
+        """Return a fact about the file: ``stream`` or ``latest``."""
         with self._lock:
             value: str = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()[0]
             return value
@@ -190,11 +199,11 @@ class Outbox:
     def latest_seq(self) -> int:
         """Return the highest sequence number ever given; 0 before the first."""
         with self._lock:
-            found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
-            return int(found[0]) if found else 0
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+            return int(row[0]) if row else 0
 
     def counts(self) -> dict[str, int]:
-        """Return what was counted since the file was made: ``accepted``, ``repeated`` and ``dropped``."""
+        """Return the counts since the file was made: ``accepted``, ``repeated`` and ``dropped``."""
         with self._lock:
             return dict(self._db.execute("SELECT name, value FROM counted ORDER BY name"))
 
@@ -244,7 +253,7 @@ class Outbox:
             return
         if self._when_full == "refuse":
             raise OutboxFull(f"the outbox is full: {self.depth} records wait")
-        order = "probability, seq" if self._when_full == "lowest" else "seq"  # NULL, a refusal, is the least
+        order = "probability, seq" if self._when_full == "lowest" else "seq"  # NULL, a rejection, is the least
         excess = self.bytes - self.limit_bytes
         doomed = []
         for seq, size in self._db.execute(
@@ -272,7 +281,7 @@ class Outbox:
 
     @contextmanager
     def _transaction(self, *, flushed: bool = True) -> Iterator[None]:
-        """Do what is inside wholly or not at all, and wait for the disk unless it need not be `flushed`."""
+        """Commit the statements inside together or not at all; where `flushed`, wait for the disk."""
         before = self.bytes, self.depth
         try:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if flushed else 'NORMAL'}")
@@ -289,7 +298,7 @@ class Outbox:
 
 
 def to_line(row: Row, stream: str) -> bytes:
-    r"""Return a record as it is sent: its place in the stream, its key, and then its own fields.
+    r"""Return a record as it is sent: its sequence number, stream and key, and then its own fields.
 
     >>> to_line(Row(7, "a1", b'{"id": "d1"}'), "f00d")
     b'{"seq": 7, "stream": "f00d", "key": "a1", "id": "d1"}\n'

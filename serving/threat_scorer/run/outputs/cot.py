@@ -1,4 +1,4 @@
-"""The outbox -> Cursor on Target events for maps, over UDP, TCP or TLS."""
+"""Records of the outbox -> Cursor on Target events for maps, over UDP, TCP or TLS."""
 
 import contextlib
 import json
@@ -15,17 +15,17 @@ from threat_scorer.run.outbox.outbox import Row
 from threat_scorer.run.outputs.delivery import DeliveryError, Sink
 
 UNKNOWN_M = "9999999.0"
-"""What CoT says for a height or an error that nobody knows."""
+"""CoT's value for an unknown height or error."""
 WITHIN_S = 10.0
 LONGEST_REMARKS = 900
-"""An event then fits into one datagram."""
-MOST_HEARD_BYTES = 2**20
-"""Of what a server sends back, most is read and let go at a time: else its send buffer fills, and it hangs up."""
+"""Characters: an event then fits into one datagram."""
+MOST_DISCARDED_BYTES = 2**20
+"""So much of what a server sends back is discarded at a time. Unread, it would fill the server's send buffer."""
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class CotSink(Sink):
-    """Sends events; delivered is what the socket has taken, as nobody acknowledges an event."""
+    """Sends events. A record is delivered when the socket has taken it: CoT has no acknowledgement."""
 
     def __init__(self, entry: CotOutput) -> None:
         self._entry = entry
@@ -42,24 +42,24 @@ class CotSink(Sink):
         return rows[-1].seq
 
     def idle(self) -> None:
-        """Let go of what a server sends back, and hang up where it has.
+        """Discard what the server sends back.
 
         Raises
         ------
         DeliveryError
-            It has hung up.
+            The server has hung up.
         """
         if self._socket is None or self._entry.transport == "udp":
             return
-        heard = 0
+        discarded = 0
         self._socket.settimeout(0.0)
         try:
-            while heard < MOST_HEARD_BYTES:
-                if not (said := self._socket.recv(2**16)):
+            while discarded < MOST_DISCARDED_BYTES:
+                if not (chunk := self._socket.recv(2**16)):
                     raise DeliveryError("the server hung up")
-                heard += len(said)
+                discarded += len(chunk)
         except OSError as error:
-            if not _only_silent(error):
+            if not _nothing_to_read(error):
                 raise
         finally:
             self._socket.settimeout(WITHIN_S)
@@ -77,21 +77,23 @@ class CotSink(Sink):
             family, *_, address = socket.getaddrinfo(self._entry.host, self._entry.port, type=socket.SOCK_DGRAM)[0]
             self._socket = socket.socket(family, socket.SOCK_DGRAM)
             self._socket.settimeout(WITHIN_S)
-            with contextlib.suppress(OSError):  # only a group needs it
+            with contextlib.suppress(OSError):  # only a multicast group needs it
                 self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 8)
             self._socket.connect(address)
         return self._socket
 
 
 def to_event(record: Mapping[str, Any], key: str, entry: CotOutput) -> bytes | None:
-    """Return the event of a score record; None for a refusal, a score without a position, or one that is not asked for.
+    """Return the event of a record; None for a rejection, a score without a position, or one below ``only``.
 
     Parameters
     ----------
     record
-        As `Answerer` makes it.
+        As `RecordScorer` makes it.
     key
-        Of the record: the same record is the same object on a map, however often it comes.
+        Of the record: a record that is sent twice is one object on the map.
+    entry
+        Configuration of the output.
     """
     position = record.get("position")
     if record["type"] != "score" or position is None:
@@ -131,7 +133,7 @@ def _add_detail(event: ElementTree.Element, record: Mapping[str, Any], *, simula
     marking = record["marking"]
     ElementTree.SubElement(detail, "contact", callsign=_legible(f"{record['device']} {record['id']}"))
     remarks = ElementTree.SubElement(detail, "remarks", source="threat-scorer", time=record["scored_at"])
-    said = [
+    sentences = [
         *(["SIMULATED: learnt from an invented theatre"] if simulated else []),
         f"{record['likelihood']} a hazard ({record['probability']:.0%})",
         *record.get("reasons", ()),
@@ -139,7 +141,7 @@ def _add_detail(event: ElementTree.Element, record: Mapping[str, Any], *, simula
         f"TLP:{marking['tlp']}, from {marking['originator']}, for {', '.join(marking['releasable_to'])}",
         "a low score clears no ground",
     ]
-    remarks.text = _legible("; ".join(said))[:LONGEST_REMARKS]
+    remarks.text = _legible("; ".join(sentences))[:LONGEST_REMARKS]
     ElementTree.SubElement(
         detail,
         "__threatscorer",
@@ -155,7 +157,7 @@ def _legible(text: str) -> str:
     return _NOT_XML.sub("\ufffd", text)
 
 
-def _only_silent(error: OSError) -> bool:
+def _nothing_to_read(error: OSError) -> bool:
     import ssl
 
     return isinstance(error, BlockingIOError | TimeoutError | ssl.SSLWantReadError)

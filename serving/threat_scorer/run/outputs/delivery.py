@@ -1,4 +1,4 @@
-"""The outbox -> the sinks of `sinks`: in order, again after an outage, noted once it is safe there."""
+"""The outbox -> a sink: records in order, again after an outage, until the sink has stored them."""
 
 import random
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from threat_scorer.run.clock import boottime
-from threat_scorer.run.config.settings import Position
+from threat_scorer.run.config.position import Position
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.outbox.outbox import Outbox, OutboxError, Row
 
@@ -16,44 +16,46 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 
 
 class DeliveryError(Exception):
-    """A peer that does not take records now; they stay in the outbox."""
+    """A peer takes no records now; they stay in the outbox."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a sink may say of the device and its process."""
+    """The facts about the device and its process that a sink may send."""
 
     name: str
     bundle: str
     """Identity of the bundle that scores."""
     position: Position | None
-    """Where it stands; None for one that moves."""
+    """Where it stands; None for a device that moves."""
     latest_seq: Callable[[], int]
-    """Tells the highest sequence number in the outbox."""
+    """Return the highest sequence number in the outbox."""
     level: Callable[[], str]
-    """Tells how it does: ``ok``, ``warning`` or ``failure``."""
+    """Return the worst level of all checks: ``ok``, ``warning`` or ``failure``."""
     log: Log
 
 
 class Sink(ABC):
-    """Where records go; what a kind of sink has no use for does nothing."""
+    """A receiver of records. The methods that are not abstract do nothing unless a kind of sink needs them."""
 
     def open(self) -> None:
-        """Begin to connect, where that is not left to the first delivery."""
+        """Begin to connect, where the first delivery does not."""
         return
 
     @abstractmethod
     def deliver(self, rows: Sequence[Row], stream: str) -> int:
-        """Hand over rows; return the sequence number up to which they are safe there.
+        """Send rows; return the sequence number up to which the receiver has stored them.
+
+        `stream` names the outbox's sequence.
 
         Raises
         ------
         OSError, DeliveryError
-            None of them is known to be safe.
+            None of them is known to be stored.
         """
 
     def idle(self) -> None:
-        """Do what is to be done while there is nothing to deliver.
+        """Keep the connection in order while there is nothing to deliver.
 
         Raises
         ------
@@ -63,16 +65,16 @@ class Sink(ABC):
         return
 
     def close(self) -> None:
-        """Let go of file or peer, after a failure or for good; it is opened again by the next delivery."""
+        """Close file or connection; the next delivery opens it again."""
         return
 
     def leave(self) -> None:
-        """Say farewell, where that is usual: the process ends."""
+        """Tell the peer that the process ends, where its protocol has a message for it."""
         return
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong, where that is known without a delivery."""
+        """What is wrong, where it is known without a delivery."""
         return None
 
 
@@ -81,8 +83,14 @@ class Delivery:
 
     Parameters
     ----------
-    name, sink
-        The output's name and what it is.
+    name
+        Of the output.
+    sink
+        Where the records go.
+    outbox
+        Where the records wait.
+    log
+        Takes failures.
     """
 
     def __init__(self, name: str, sink: Sink, outbox: Outbox, log: Log) -> None:
@@ -90,17 +98,17 @@ class Delivery:
         self.error: str | None = None
         """Why the last delivery failed; None where it did not."""
         self.since = boottime()
-        """Steady time since when it is so."""
+        """Steady time of the first failure in a row, or of the first success after it."""
         self.sent = 0
         self._pause_s = FIRST_PAUSE_S
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be delivered now; None where all is well, as far as is known."""
+        """Why nothing can be delivered now; None where no problem is known."""
         return self.error or self._sink.trouble
 
     def leave(self) -> None:
-        """Say farewell: the process ends."""
+        """Tell the peer that the process ends, and close."""
         self._sink.leave()
         self._sink.close()
 
@@ -111,20 +119,30 @@ class Delivery:
             self.step(stop, wait_s=0.5)
 
     def drain(self, until: float) -> None:
-        """Deliver what waits, until all is delivered, an attempt fails, or the steady clock shows `until`."""
+        """Deliver until nothing waits, an attempt fails, or the steady clock shows `until`."""
         while boottime() < until and self._outbox.behind(self.name):
             if not self.step(threading.Event(), wait_s=0.0, patient=False):
                 return
 
     def step(self, stop: threading.Event, *, wait_s: float, patient: bool = True) -> bool:
-        """Deliver one batch; after a failure pause, longer each time. Return False where it failed."""
+        """Deliver one batch; return False where it failed.
+
+        Parameters
+        ----------
+        stop
+            Ends a pause.
+        wait_s
+            How long to wait for records.
+        patient
+            True to pause after a failure, longer each time.
+        """
         rows = self._outbox.pending(self.name, limit=BATCH, wait_s=wait_s)
         try:
             if rows:
-                safe = self._sink.deliver(rows, self._outbox.stream)
-                self._outbox.delivered(self.name, safe)
+                stored = self._sink.deliver(rows, self._outbox.stream)
+                self._outbox.delivered(self.name, stored)
             else:
-                safe = 0
+                stored = 0
                 self._sink.idle()
         except (OSError, DeliveryError, OutboxError) as error:
             self._sink.close()
@@ -133,7 +151,7 @@ class Delivery:
                 stop.wait(self._pause_s * random.uniform(0.8, 1.2))  # many devices must not come back at once
                 self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             return False
-        self.sent += sum(row.seq <= safe for row in rows)
+        self.sent += sum(row.seq <= stored for row in rows)
         if self.error:
             self._log.info("output works again", output=self.name, after_s=round(boottime() - self.since, 1))
             self.error, self.since = None, boottime()

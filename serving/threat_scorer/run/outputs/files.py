@@ -1,4 +1,4 @@
-"""Score records -> standard output, or a file that grows."""
+"""Records of the outbox -> standard output, or a file that grows."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ TAIL_BYTES = 2**16
 
 
 class StdoutSink(Sink):
-    """Standard output: safe when whoever reads it has taken it over."""
+    """Standard output: a record is delivered when its reader has taken it."""
 
     def deliver(self, rows: Sequence[Row], stream: str) -> int:
         """Write rows."""
@@ -24,7 +24,10 @@ class StdoutSink(Sink):
 
 
 class FileSink(Sink):
-    """A file that grows: safe when the disk has it. It is opened for each batch, so it may be renamed at any time."""
+    """A file that grows: a record is delivered when it is on the disk.
+
+    The file is opened for each batch, so it may be renamed at any time.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,7 +50,7 @@ class FileSink(Sink):
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut off a last line without its end: a write that was broken off, and will be done again."""
+    """Cut off a last line without its end: an interrupted write, which is done again."""
     with path.open("rb+") as file:
         size = end = file.seek(0, os.SEEK_END)
         newline = -1

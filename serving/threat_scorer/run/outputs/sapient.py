@@ -1,7 +1,7 @@
-"""The outbox -> a SAPIENT fusion node (BSI Flex 335 v2.0): registration, status, detections and alerts over TCP.
+"""Records of the outbox -> detections and alerts at a SAPIENT fusion node (BSI Flex 335 v2.0), over TCP.
 
-A frame is four bytes of length, little-endian, and a message. An alert counts as delivered when it is acknowledged; a
-detection, for which the standard has no acknowledgement, when the socket has taken it.
+A frame is four bytes of length, little-endian, and a message. An alert is delivered when the fusion node acknowledges
+it. A detection is delivered when the socket has taken it: the standard has no acknowledgement for it.
 """
 
 import json
@@ -46,40 +46,40 @@ class SapientSink(Sink):
         self._status_due = 0.0
 
     def deliver(self, rows: Sequence[Row], stream: str) -> int:
-        """Say each record's detection and, of an alarm, its alert; wait until the alerts are acknowledged."""
+        """Send the detection of each record and the alert of each alarm; wait until the alerts are acknowledged."""
         self.idle()
         waiting: set[str] = set()
         for row in rows:
-            waiting |= self._say(json.loads(row.body), row.key)
+            waiting |= self._report(json.loads(row.body), row.key)
         until = boottime() + self._entry.ack_within_s
         while waiting:
-            heard = self._hear(max(until - boottime(), IDLE_S))
-            if heard is None:
+            message = self._receive(max(until - boottime(), IDLE_S))
+            if message is None:
                 raise DeliveryError("the fusion node acknowledges no alert")
-            if heard.WhichOneof("content") == "alert_ack":
-                waiting.discard(heard.alert_ack.alert_id)
+            if message.WhichOneof("content") == "alert_ack":
+                waiting.discard(message.alert_ack.alert_id)
         return rows[-1].seq
 
     def idle(self) -> None:
-        """Connect and register where that is not done; hear what is said, and say in time how we are.
+        """Connect and register where that is not done; read the fusion node's messages, and send the status when due.
 
         Raises
         ------
         OSError, DeliveryError
-            The fusion node is not there, or does not want us.
+            The fusion node is not there, or does not register us.
         """
         if self._socket is None:
             self._register()
-        while self._hear(IDLE_S):
+        while self._receive(IDLE_S):
             pass
         if boottime() >= self._status_due:
-            self._say_status(self._device.level())
+            self._send_status(self._device.level())
 
     def leave(self) -> None:
-        """Say goodbye."""
+        """Send the status ``goodbye``."""
         if self._socket:
             try:
-                self._say_status("goodbye")
+                self._send_status("goodbye")
             except OSError as error:
                 self._log.info("no goodbye", output=self._entry.name, error=str(error))
 
@@ -102,16 +102,16 @@ class SapientSink(Sink):
         )
         self._send(message)
         until = boottime() + within_s
-        while (heard := self._hear(max(until - boottime(), IDLE_S))) is not None:
-            if heard.WhichOneof("content") == "registration_ack":
-                if heard.registration_ack.acceptance:
+        while (reply := self._receive(max(until - boottime(), IDLE_S))) is not None:
+            if reply.WhichOneof("content") == "registration_ack":
+                if reply.registration_ack.acceptance:
                     return
-                reasons = "; ".join(heard.registration_ack.ack_response_reason)
+                reasons = "; ".join(reply.registration_ack.ack_response_reason)
                 raise DeliveryError(f"the fusion node does not register us: {reasons[:200] or 'no reason given'}")
         raise DeliveryError("the fusion node does not answer our registration")
 
-    def _say(self, record: dict[str, object], key: str) -> set[str]:
-        """Say a record; return the ids of the alerts that await their acknowledgement."""
+    def _report(self, record: dict[str, object], key: str) -> set[str]:
+        """Send a record; return the ids of the alerts that await their acknowledgement."""
         decision = record.get("decision")
         alarm = not isinstance(decision, dict) or decision["alarm"]
         if record["type"] != "score" or (self._entry.only == "alarms" and not alarm):
@@ -130,7 +130,7 @@ class SapientSink(Sink):
         self._send(message)
         return {alert_id}
 
-    def _say_status(self, system: str) -> None:
+    def _send_status(self, system: str) -> None:
         at = time.time()
         message = messages.envelope(self._node_id, at)
         messages.report_status(message, system=system, at=at, position=self._position)
@@ -144,8 +144,8 @@ class SapientSink(Sink):
         self._socket.settimeout(self._entry.ack_within_s)
         self._socket.sendall(len(body).to_bytes(LENGTH_BYTES, "little") + body)
 
-    def _hear(self, within_s: float) -> SapientMessage | None:
-        """Return the next message, None where none came in time; what asks for an answer is answered."""
+    def _receive(self, within_s: float) -> SapientMessage | None:
+        """Return the next message, None where none came in time; answer a task, and log an error."""
         if (body := self._frame(within_s)) is None:
             return None
         try:
@@ -154,12 +154,12 @@ class SapientSink(Sink):
             raise DeliveryError(f"the fusion node sends what is no SAPIENT message: {error}") from None
         content = message.WhichOneof("content")
         if content == "task":
-            answer = messages.envelope(self._node_id, time.time())
-            messages.refuse_task(answer, message.task.task_id)
-            self._send(answer)
+            reply = messages.envelope(self._node_id, time.time())
+            messages.refuse_task(reply, message.task.task_id)
+            self._send(reply)
         elif content == "error":
-            said = "; ".join(message.error.error_message)
-            self._log.warning("the fusion node found an error", output=self._entry.name, error=said[:200])
+            errors = "; ".join(message.error.error_message)
+            self._log.warning("the fusion node found an error", output=self._entry.name, error=errors[:200])
         elif content == "alert_ack" and message.alert_ack.reason:
             self._log.info("an alert was answered", output=self._entry.name, reason=message.alert_ack.reason[0][:200])
         return message
@@ -171,12 +171,12 @@ class SapientSink(Sink):
                 raise DeliveryError("not connected")
             self._socket.settimeout(max(until - boottime(), IDLE_S))
             try:
-                more = self._socket.recv(2**16)
+                chunk = self._socket.recv(2**16)
             except TimeoutError:
                 return None
-            if not more:
+            if not chunk:
                 raise DeliveryError("the fusion node hung up")
-            self._rest += more
+            self._rest += chunk
         return body
 
     def _whole_frame(self) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What is to be said in SAPIENT (BSI Flex 335 v2.0) -> its protobuf messages, with all that the standard demands."""
+"""Score records, registration and status -> protobuf messages of SAPIENT (BSI Flex 335 v2.0)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -26,34 +26,44 @@ SYSTEMS = {
     "goodbye": status_report_pb2.StatusReport.SYSTEM_GOODBYE,
 }
 OBJECT_INFO = ("likelihood", "model", "model_version", "bundle", "simulated", "marking", "key")
-"""Of each detection, as `object_info`."""
+"""The keys of each detection's `object_info`."""
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _Location = location_pb2.Location
 _Registration = registration_pb2.Registration
 
 
-def ulid(at: float, of: str) -> str:
-    """Return an identifier that is the same for the same time and text: a record that is sent twice is one object.
+def ulid(at: float, name: str) -> str:
+    """Return a ULID, the same for the same time and name: a record that is sent twice is one object.
 
     Parameters
     ----------
     at
         Seconds since 1970, its first 48 bits.
-    of
-        What it names; the other 80 bits are its digest.
+    name
+        Text; its digest makes the other 80 bits.
 
     Examples
     --------
     >>> ulid(1.5, "a"), ulid(1.5, "a") == ulid(1.5, "b")
     ('00000001EWXCFWJYDX6KKHDRS5', False)
     """
-    random = int.from_bytes(hashlib.blake2b(of.encode(), digest_size=10).digest())
+    random = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=10).digest())
     number = (max(int(1000 * at), 0) % 2**48) << 80 | random
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def envelope(node_id: str, at: float, *, additional: str = "") -> SapientMessage:
-    """Return a message of ours, empty."""
+    """Return a message without content.
+
+    Parameters
+    ----------
+    node_id
+        UUID of this device.
+    at
+        Seconds since 1970, UTC.
+    additional
+        Text beside the content, such as the marking.
+    """
     message = SapientMessage(node_id=node_id)
     message.timestamp.FromNanoseconds(int(at * 1e9))
     if additional:
@@ -62,15 +72,29 @@ def envelope(node_id: str, at: float, *, additional: str = "") -> SapientMessage
 
 
 def register(message: SapientMessage, *, device: str, bundle: str, status_every_s: float) -> None:
-    """Say who we are: what we detect, how often we tell of ourselves, and that we take no tasks but this one mode."""
-    said = message.registration
-    said.icd_version = VERSION
-    said.name = said.short_name = device
-    said.node_definition.add(node_type=_Registration.NODE_TYPE_PROXIMITY_SENSOR, node_sub_type=["buried hazard alarms"])
-    said.capabilities.add(category="Sensor", type="Probability that an alarm is a real hazard", value="0-1")
-    _seconds(said.status_definition.status_interval, status_every_s)
-    said.config_data.add(manufacturer="threat-scorer", model=device, software_version=bundle)
-    mode = said.mode_definition.add(mode_name=MODE, mode_type=_Registration.MODE_TYPE_DEFAULT)
+    """Fill in the registration: detections of hazards, one mode, no tasks.
+
+    Parameters
+    ----------
+    message
+        As `envelope` returns it.
+    device
+        Name of the device.
+    bundle
+        Identity of the bundle that scores.
+    status_every_s
+        Seconds between two status reports.
+    """
+    registration = message.registration
+    registration.icd_version = VERSION
+    registration.name = registration.short_name = device
+    registration.node_definition.add(
+        node_type=_Registration.NODE_TYPE_PROXIMITY_SENSOR, node_sub_type=["buried hazard alarms"]
+    )
+    registration.capabilities.add(category="Sensor", type="Probability that an alarm is a real hazard", value="0-1")
+    _seconds(registration.status_definition.status_interval, status_every_s)
+    registration.config_data.add(manufacturer="threat-scorer", model=device, software_version=bundle)
+    mode = registration.mode_definition.add(mode_name=MODE, mode_type=_Registration.MODE_TYPE_DEFAULT)
     _seconds(mode.settle_time, 0.0)
     mode.scan_type = _Registration.SCAN_TYPE_FIXED
     mode.tracking_type = _Registration.TRACKING_TYPE_NONE
@@ -90,63 +114,91 @@ def register(message: SapientMessage, *, device: str, bundle: str, status_every_
 
 
 def report_status(message: SapientMessage, *, system: str, at: float, position: Mapping[str, Any] | None) -> None:
-    """Say how we are, `system` being a key of `SYSTEMS`."""
-    said = message.status_report
-    said.report_id = ulid(at, f"status {at}")
-    said.system = SYSTEMS[system]
-    said.info = status_report_pb2.StatusReport.INFO_NEW
-    said.mode = MODE
+    """Fill in a status report.
+
+    Parameters
+    ----------
+    message
+        As `envelope` returns it.
+    system
+        A key of `SYSTEMS`.
+    at
+        Seconds since 1970, UTC.
+    position
+        Where the device stands; None for a device that moves.
+    """
+    status = message.status_report
+    status.report_id = ulid(at, f"status {at}")
+    status.system = SYSTEMS[system]
+    status.info = status_report_pb2.StatusReport.INFO_NEW
+    status.mode = MODE
     if position:
-        _place(said.node_location, position)
+        _place(status.node_location, position)
 
 
 def report_detection(message: SapientMessage, record: Mapping[str, Any], key: str) -> None:
-    """Say a score that has a position."""
-    said = message.detection_report
+    """Fill in the detection of a score that has a position.
+
+    Parameters
+    ----------
+    message
+        As `envelope` returns it.
+    record, key
+        The score record, and its key in the outbox.
+    """
+    detection = message.detection_report
     at = parse_iso(record["scored_at"])
-    said.report_id, said.object_id = ulid(at, f"report {key}"), ulid(at, f"object {key}")
-    _place(said.location, record["position"])
-    said.detection_confidence = record["probability"]
-    said.classification.add(type=HAZARD, confidence=record["probability"])
-    told = {**record, "key": key, "simulated": record.get("simulated", False), "marking": marking(record)}
+    detection.report_id, detection.object_id = ulid(at, f"report {key}"), ulid(at, f"object {key}")
+    _place(detection.location, record["position"])
+    detection.detection_confidence = record["probability"]
+    detection.classification.add(type=HAZARD, confidence=record["probability"])
+    values = {**record, "key": key, "simulated": record.get("simulated", False), "marking": marking(record)}
     for name in OBJECT_INFO:
-        said.object_info.add(type=name, value=_text(told[name]))
-    said.id = _text(record["id"])
+        detection.object_info.add(type=name, value=_text(values[name]))
+    detection.id = _text(record["id"])
 
 
 def raise_alert(message: SapientMessage, record: Mapping[str, Any], key: str) -> str:
-    """Say an alarm, with a position or without; return the alert's id."""
-    said = message.alert
+    """Fill in the alert of an alarm, with a position or without; return the alert's id.
+
+    Parameters
+    ----------
+    message
+        As `envelope` returns it.
+    record, key
+        The score record, and its key in the outbox.
+    """
+    alert = message.alert
     at = parse_iso(record["scored_at"])
-    said.alert_id = ulid(at, f"alert {key}")
-    said.alert_type = alert_pb2.Alert.ALERT_TYPE_WARNING
-    said.status = alert_pb2.Alert.ALERT_STATUS_ACTIVE
-    said.description = _text("; ".join([f"{record['likelihood']} an {HAZARD}", *record.get("reasons", ())]))
-    said.confidence = record["probability"]
-    said.priority = _priority(record["probability"])
+    alert.alert_id = ulid(at, f"alert {key}")
+    alert.alert_type = alert_pb2.Alert.ALERT_TYPE_WARNING
+    alert.status = alert_pb2.Alert.ALERT_STATUS_ACTIVE
+    alert.description = _text("; ".join([f"{record['likelihood']} an {HAZARD}", *record.get("reasons", ())]))
+    alert.confidence = record["probability"]
+    alert.priority = _priority(record["probability"])
     if "position" in record:
-        _place(said.location, record["position"])
-        said.associated_detection.add(
+        _place(alert.location, record["position"])
+        alert.associated_detection.add(
             node_id=message.node_id,
             object_id=ulid(at, f"object {key}"),
             association_type=associated_detection_pb2.ASSOCIATION_RELATION_PARENT,
         )
-    alert_id: str = said.alert_id
+    alert_id: str = alert.alert_id
     return alert_id
 
 
 def refuse_task(message: SapientMessage, task_id: str) -> None:
-    """Say that we take no task."""
-    said = message.task_ack
-    said.task_id = task_id
-    said.task_status = task_ack_pb2.TaskAck.TASK_STATUS_REJECTED
-    said.reason.append("this node takes no tasks")
+    """Fill in the rejection of a task."""
+    acknowledgement = message.task_ack
+    acknowledgement.task_id = task_id
+    acknowledgement.task_status = task_ack_pb2.TaskAck.TASK_STATUS_REJECTED
+    acknowledgement.reason.append("this node takes no tasks")
 
 
 def marking(record: Mapping[str, Any]) -> str:
-    """Return who owns a record, who may have it, and its TLP."""
-    given = record["marking"]
-    return f"TLP:{given['tlp']} from {given['originator']} for {', '.join(given['releasable_to'])}"
+    """Return the marking of a record: TLP, originator, and partners that may have it."""
+    of = record["marking"]
+    return f"TLP:{of['tlp']} from {of['originator']} for {', '.join(of['releasable_to'])}"
 
 
 def _priority(probability: float) -> "alert_pb2.Alert.DiscretePriority":

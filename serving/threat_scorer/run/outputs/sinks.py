@@ -15,14 +15,14 @@ from threat_scorer.run.outputs.sockets import SocketSink
 
 
 def open_sink(entry: AnyOutput, device: Device) -> Sink:
-    """Return the sink of an output; nothing is opened or connected to yet.
+    """Return the sink of an output; it opens and connects later.
 
     Raises
     ------
     ConfigError
-        A certificate cannot be used, or what the kind of output needs is not installed.
+        A certificate cannot be used, or a library that it needs is not installed.
     """
-    # on demand, as most devices have no use for them: they cost memory
+    # imported on demand: they cost memory, and most devices have no use for them
     if isinstance(entry, MqttOutput):
         from threat_scorer.run.outputs.mqtt import MqttSink
 

@@ -1,4 +1,4 @@
-"""Score records -> a peer on a socket, which acknowledges them by their sequence number."""
+"""Records of the outbox -> a peer on a socket, which acknowledges them by their sequence number."""
 
 import socket
 from collections.abc import Sequence
@@ -14,7 +14,10 @@ LONGEST_ANSWER_BYTES = 4096
 
 
 class SocketSink(Sink):
-    """A peer on a socket: safe when the peer says so or, where it cannot, when the socket has taken it."""
+    """A peer on a socket: a record is delivered when the peer acknowledges it.
+
+    With ``ack = false`` a record is delivered when the socket has taken it.
+    """
 
     def __init__(self, entry: SocketOutput) -> None:
         self._entry = entry
@@ -23,27 +26,27 @@ class SocketSink(Sink):
         self._rest = b""
 
     def deliver(self, rows: Sequence[Row], stream: str) -> int:
-        """Send rows and wait for the peer's word."""
+        """Send rows and wait for the peer's acknowledgement."""
         connection = self._socket or self._connect()
         connection.sendall(to_lines(rows, stream))
         if not self._entry.ack:
             return rows[-1].seq
         known = {row.seq for row in rows}
         until = boottime() + self._entry.ack_within_s
-        safe = 0
-        while safe < rows[-1].seq:
+        stored = 0
+        while stored < rows[-1].seq:
             connection.settimeout(max(until - boottime(), 0.001))
             try:
                 acknowledged = self._read_ack(connection)
             except (OSError, DeliveryError):
-                if not safe:
+                if not stored:
                     raise
                 self.close()
-                return safe
+                return stored
             if acknowledged not in known:
                 raise DeliveryError(f"peer acknowledged {acknowledged}; expected one of those sent to it")
-            safe = max(safe, acknowledged)
-        return safe
+            stored = max(stored, acknowledged)
+        return stored
 
     def close(self) -> None:
         """Hang up."""
@@ -66,9 +69,9 @@ class SocketSink(Sink):
 
     def _read_ack(self, connection: socket.socket) -> int:
         while b"\n" not in self._rest:
-            if not (more := connection.recv(LONGEST_ANSWER_BYTES)):
+            if not (chunk := connection.recv(LONGEST_ANSWER_BYTES)):
                 raise DeliveryError("peer hung up")
-            self._rest += more
+            self._rest += chunk
             if len(self._rest) > LONGEST_ANSWER_BYTES and b"\n" not in self._rest:
                 raise DeliveryError(f"peer answered with over {LONGEST_ANSWER_BYTES} bytes in a line")
         line, self._rest = self._rest.split(b"\n", 1)

@@ -1,4 +1,4 @@
-"""Metrics <-> the bytes of a Sparkplug B payload: the fields that we send and read, as the specification numbers them.
+"""Metrics <-> the bytes of a Sparkplug B payload, with the field numbers of the specification.
 
 The message type is declared here, for protobuf's own runtime: no code is generated. protobuf passes over the fields
 that it does not know.
@@ -43,9 +43,9 @@ class Metric:
     name: str
     datatype: int
     value: Any = None
-    """None is sent as null: it has that type, and no value yet."""
+    """None is sent as null: a metric of that type without a value."""
     historical: bool = False
-    """True where it was kept while nobody listened: it says nothing of the present."""
+    """True for a value of the past, which was stored while there was no connection."""
 
 
 def encode(metrics: Sequence[Metric], *, at_ms: int, seq: int | None) -> bytes:
@@ -79,7 +79,7 @@ def decode(data: bytes) -> list[Metric]:
     Raises
     ------
     PayloadError
-        It is none.
+        They are no Sparkplug B payload.
 
     Examples
     --------
