@@ -16,6 +16,7 @@ from pipeline import params
 from pipeline.evaluate import area_risk, sensor_threat
 from pipeline.evaluate.plots import gallery
 from pipeline.evaluate.surface import risk_surface
+from pipeline.model.skill_records import write_metrics
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
 from pipeline.runtime.local_days import zone_of
@@ -38,7 +39,7 @@ def _evaluate() -> None:
     table, held_out = (_table(path) for path in (paths.features(given.model), folder / "heldout.parquet"))
     fit = store.read_json(folder / "fit.json")
     if kind == "area_risk":
-        found = area_risk.evaluate(
+        evaluation = area_risk.evaluate(
             table,
             held_out,
             fit,
@@ -47,7 +48,7 @@ def _evaluate() -> None:
             truth=_truth(paths, "intensity"),
         )
     else:
-        found = sensor_threat.evaluate(
+        evaluation = sensor_threat.evaluate(
             table,
             held_out,
             fit,
@@ -58,10 +59,10 @@ def _evaluate() -> None:
             name="_".join(declared.sensor_task(given.dataset).modalities),
             truth=_truth(paths, "detections"),
         )
-    store.write_json(found.metrics, paths.evaluation(given.model) / "metrics.json")
+    write_metrics(evaluation.metrics, paths.evaluation(given.model) / "metrics.json")
     gallery.write(
         paths.evaluation(given.model),
-        found,
+        evaluation,
         table,
         held_out,
         lightgbm.Booster(model_file=folder / "model.txt"),

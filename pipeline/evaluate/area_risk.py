@@ -1,5 +1,6 @@
 """Held-out log-odds of cells and cutoffs -> metrics against baselines, whole theatre and subgroup by subgroup."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -10,14 +11,19 @@ import pyarrow.compute as pc
 from scipy.special import expit
 
 from pipeline.evaluate import baselines, oracle
-from pipeline.evaluate.comparison import ORACLE, SHIPPED, compare
+from pipeline.evaluate.comparison import compare
 from pipeline.evaluate.evaluation import Evaluation
+from pipeline.evaluate.folds import by_fold
 from pipeline.evaluate.hot_spots import hot_spot_skill, near_misses
 from pipeline.evaluate.plots import curve_points
 from pipeline.evaluate.subgroups import masks, measurable
 from pipeline.model import cells as h3cells
-from pipeline.params import AreaTask, Evaluate
+from pipeline.model.skill_records import ORACLE, SHIPPED, Comparison, Metrics, Skill, SubgroupSkill
+from pipeline.params.datasets import AreaTask
+from pipeline.params.stages import Evaluate
+from pipeline.runtime import workers
 from pipeline.runtime.errors import StageError
+from pipeline.validation.bootstrap import BlockDraws
 from pipeline.validation.metrics import Floats, Mask, skill
 from pipeline.validation.origins import Instants, blocks, labels_until, refuse_overlap, rolling_origins
 
@@ -43,7 +49,11 @@ def evaluate(
     table
         What `features` wrote, sorted by cutoff and cell.
     held_out, fit
-        What `train` wrote.
+        What `train` wrote: the predictions of the test rows, and the record of the fit.
+    task
+        What the model predicts, when.
+    settings
+        How skill is measured.
     truth
         See `oracle.of_cells`; None where it is not known.
 
@@ -78,24 +88,37 @@ def evaluate(
     if truth is not None:
         probability[ORACLE] = oracle.of_cells(tested, truth, horizon_days=horizon)
     happened, when = outcome[in_test], cutoffs[in_test]
-    compared = partial(_compared, settings=settings, horizon_days=horizon)
-    found = compared(happened, probability, when)
-    rings = h3cells.ring_matrices(h3cells.from_names(pc.unique(tested["cell"]).to_pylist()), NEAR_MISS_STEPS)
-    for name, values in probability.items():
-        found["models"][name] |= near_misses(happened, values, when, rings, shares=settings.area_shares)
     fold = np.asarray(held_out["fold"].to_pylist())
+    compared = partial(_compared, settings=settings, horizon_days=horizon)
     subgroups = masks(table, outcome, in_test, fold)
-    found["subgroups"] = {
-        name: compared(happened[mask], {m: p[mask] for m, p in probability.items()}, when[mask])
-        for name, mask in subgroups.items()
-        if measurable(mask, happened)
-    }
-    found["subgroups_too_small"] = sorted(subgroups.keys() - found["subgroups"].keys())
+    everywhere = np.ones(len(happened), dtype=np.bool_)
+    measured = [("", everywhere), *((n, mask) for n, mask in subgroups.items() if measurable(mask, happened))]
+    whole, *parts = workers.map_in_order(
+        lambda each: compared(happened[each[1]], {m: p[each[1]] for m, p in probability.items()}, when[each[1]]),
+        measured,
+    )
+    rings = h3cells.ring_matrices(h3cells.from_names(pc.unique(tested["cell"]).to_pylist()), NEAR_MISS_STEPS)
+    misses = partial(near_misses, happened, rings=rings, shares=settings.area_shares)
+    comparison = Comparison(
+        **{**vars(whole), "models": {m: _with(each, misses(probability[m])) for m, each in whole.models.items()}},
+        folds=by_fold(
+            happened,
+            probability,
+            fold,
+            blocks(when, horizon_days=horizon),
+            settings,
+            rounds={origin["day"]: origin["rounds"] for origin in fit["origins"] if "rounds" in origin},
+        ),
+        subgroups={name: part for (name, _), part in zip(measured[1:], parts, strict=True)},
+        subgroups_too_small=sorted(subgroups.keys() - {name for name, _ in measured}),
+    )
     flagging = float(np.quantile(probability[SHIPPED], 1 - FLAGGED_SHARE))
     return Evaluation(
-        metrics={"theatre": found, "operating_points": {f"top_{100 * FLAGGED_SHARE:g}pct": flagging}},
+        metrics=Metrics(
+            comparisons={"theatre": comparison}, operating_points={f"top_{100 * FLAGGED_SHARE:g}pct": flagging}
+        ),
         plots=curve_points.of_places(
-            happened, curve_points.chosen(found, probability), when, bins=settings.calibration_bins
+            happened, curve_points.chosen(comparison, probability), when, bins=settings.calibration_bins
         ),
         measured_on=f"{len(happened):,} cells and cutoffs, {int(happened.sum()):,} with an event in {horizon} days",
     )
@@ -103,15 +126,22 @@ def evaluate(
 
 def _compared(
     outcome: Mask, probability: dict[str, Floats], cutoffs: Instants, *, settings: Evaluate, horizon_days: int
-) -> dict[str, Any]:
-    measured = {
-        name: {
-            **skill(outcome, values, bins=settings.calibration_bins),
-            **hot_spot_skill(outcome, values, cutoffs, shares=settings.area_shares),
-        }
+) -> SubgroupSkill:
+    skills = {
+        name: dataclasses.replace(
+            skill(outcome, values, bins=settings.calibration_bins),
+            hot_spots=hot_spot_skill(outcome, values, cutoffs, shares=settings.area_shares),
+        )
         for name, values in probability.items()
     }
-    return compare(outcome, probability, measured, blocks(cutoffs, horizon_days=horizon_days), settings)
+    draws = BlockDraws.of(
+        blocks(cutoffs, horizon_days=horizon_days), samples=settings.bootstrap_samples, seed=settings.seed
+    )
+    return compare(outcome, probability, skills, draws)
+
+
+def _with(skill: Skill, hot_spots: dict[str, float]) -> Skill:
+    return dataclasses.replace(skill, hot_spots=skill.hot_spots | hot_spots)
 
 
 def _refuse_other_rows(held_out: pa.Table, tested: pa.Table) -> None:

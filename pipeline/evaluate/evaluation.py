@@ -1,16 +1,17 @@
 """What evaluating one model gives."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
+
+from pipeline.model.skill_records import Metrics
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics as JSON data, and the points of each plot by the file's name."""
+    """Metrics, and the points of each plot by the file's name."""
 
-    metrics: dict[str, Any]
+    metrics: Metrics
     plots: dict[str, pa.Table]
     measured_on: str
     """The rows behind the plots, for their titles."""

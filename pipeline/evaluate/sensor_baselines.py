@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from pipeline.evaluate.comparison import BASE_RATE
+from pipeline.model.skill_records import BASE_RATE
 from pipeline.validation.metrics import Floats, Mask
 
 Names = npt.NDArray[Any]

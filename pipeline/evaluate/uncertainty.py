@@ -1,6 +1,5 @@
 """Held-out intervals, and novelty of groups held out -> whether both keep, group by group, what they promise."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +8,10 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from pipeline.model import novelty
-from pipeline.params import Evaluate, Measured
-from pipeline.validation.bootstrap import mean_difference
+from pipeline.model.skill_records import Estimate, IntervalSkill, NovelShare, NoveltySkill
+from pipeline.params.datasets import Measured
+from pipeline.runtime import workers
+from pipeline.validation.bootstrap import BlockDraws
 from pipeline.validation.metrics import Floats, Mask
 
 Names = npt.NDArray[Any]
@@ -21,45 +22,46 @@ def intervals(
     high: Floats,
     outcome: Mask,
     log_odds: Floats,
-    group: Names,
-    settings: Evaluate,
+    draws: BlockDraws,
     *,
+    bins: int,
     level: float,
     truth: Floats | None,
-) -> dict[str, Any]:
+) -> IntervalSkill:
     """Return how often intervals of groups not seen hold what they should.
 
     Parameters
     ----------
-    low, high, log_odds
-        Ends of each alarm's interval, and what was said of it, by a model that never saw its group; shape (n,).
+    low, high
+        Ends of each alarm's interval, log-odds, shape (n,), by a model that never saw the alarm's group.
+    outcome
+        Whether each alarm is a hazard, shape (n,).
+    log_odds
+        Of each alarm, by the same model, shape (n,).
+    draws
+        Of the alarms' groups.
+    bins
+        Of equal count, by the log-odds.
+    level
+        Share of new groups that the intervals are meant for.
     truth
         Log-odds of the oracle, shape (n,); None where it is not known.
-
-    Returns
-    -------
-    dict
-        ``level``: what they promise. ``mean_width`` of the probability. ``bins_held``: share of bins of equal count in
-        which the share of hazards lies between the mean ends. ``groups_held``: the same of groups; the share in a
-        small group is off by chance too, so it is more often outside than its probability is. ``oracle_held``: share of
-        alarms whose true probability, given what was measured, is inside.
     """
     below, above = expit(low), expit(high)
-    parts = np.array_split(np.argsort(log_odds, kind="stable"), settings.calibration_bins)
-    of_groups = [np.flatnonzero(group == name) for name in np.unique(group)]
-    found: dict[str, Any] = {
-        "level": level,
-        "mean_width": float((above - below).mean()),
-        "bins_held": _held_in(parts, below, above, outcome),
-        "groups_held": _held_in(of_groups, below, above, outcome),
-    }
-    if truth is not None:
-        found["oracle_held"] = _share((low <= truth) & (truth <= high), group, settings)
-    return found
+    of_bins = np.array_split(np.argsort(log_odds, kind="stable"), bins)
+    of_groups = [np.flatnonzero(draws.block == number) for number in range(draws.blocks)]
+    held = None if truth is None else (low <= truth) & (truth <= high)
+    return IntervalSkill(
+        level=level,
+        mean_width=float((above - below).mean()),
+        bins_held=_share_held(of_bins, below, above, outcome),
+        groups_held=_share_held(of_groups, below, above, outcome),
+        oracle_held=None if held is None else _share(held, draws),
+    )
 
 
-def _held_in(parts: Sequence[npt.NDArray[np.int64]], low: Floats, high: Floats, outcome: Mask) -> float:
-    return float(np.mean([low[part].mean() <= outcome[part].mean() <= high[part].mean() for part in parts]))
+def _share_held(rows: Sequence[npt.NDArray[np.int64]], low: Floats, high: Floats, outcome: Mask) -> float:
+    return float(np.mean([low[each].mean() <= outcome[each].mean() <= high[each].mean() for each in rows]))
 
 
 def novelties(
@@ -67,54 +69,55 @@ def novelties(
     declared: Mapping[str, Measured],
     fold: Names,
     group: Names,
-    settings: Evaluate,
+    draws: BlockDraws,
     *,
     optional: Sequence[Sequence[str]],
     false_flags: float,
     folds: int,
-) -> dict[str, Any]:
+    seed: int,
+) -> NoveltySkill:
     """Return how many alarms of groups not seen are called novel, as measured and perturbed.
 
     Parameters
     ----------
     inputs
         Shape (n, inputs), in the order of `declared`, NaN where missing.
+    declared
+        Range of each input, by its name.
     fold, group
         Of each row, shape (n,): what is like training is learnt without the row's fold.
+    draws
+        Of the rows' groups.
     optional, false_flags, folds
         As the model was fitted with: see `novelty.fit`.
-
-    Returns
-    -------
-    dict
-        ``false_flags_limit`` and ``false_flags``: the share of alarms that may be called novel, and the share that is,
-        with its interval over groups; ``worst_group``. ``perturbed``: by the perturbation of the alarms, the share that
-        is called ``novel``, and ``novel_or_out_of_range``.
+    seed
+        Of the perturbations.
     """
     names = list(declared)
-    perturbed = _perturbed(inputs, np.random.default_rng(settings.seed))
-    scores = {kind: np.empty(len(inputs)) for kind in ("as_measured", *perturbed)}
-    for name in np.unique(fold):
+    perturbed = _perturbed(inputs, np.random.default_rng(seed))
+
+    def scores_of(name: str) -> tuple[Mask, list[Floats]]:
         held = fold == name
-        usual = novelty.fit(inputs[~held], names, group[~held], optional=optional, false_flags=false_flags, folds=folds)
-        for kind, rows in (("as_measured", inputs), *perturbed.items()):
-            scores[kind][held] = usual.of(rows[held])
-    flagged = scores.pop("as_measured") > 1
+        fitted = novelty.fit(
+            inputs[~held], names, group[~held], optional=optional, false_flags=false_flags, folds=folds
+        )
+        return held, [fitted.of(rows[held]) for rows in (inputs, *perturbed.values())]
+
+    scores = np.empty((1 + len(perturbed), len(inputs)))
+    for held, of_fold in workers.map_in_order(scores_of, np.unique(fold)):
+        scores[:, held] = of_fold
+    flagged, novel = scores[0] > 1, dict(zip(perturbed, scores[1:] > 1, strict=True))
     low, high = (np.array([getattr(entry, side) for entry in declared.values()]) for side in ("low", "high"))
-    return {
-        "false_flags_limit": false_flags,
-        "false_flags": _share(flagged, group, settings),
-        "worst_group": float(max(flagged[group == name].mean() for name in np.unique(group))),
-        "perturbed": {
-            kind: {
-                "novel": _share(values > 1, group, settings),
-                "novel_or_out_of_range": float(
-                    ((values > 1) | ((perturbed[kind] < low) | (perturbed[kind] > high)).any(axis=1)).mean()
-                ),
-            }
-            for kind, values in scores.items()
+    outside = {kind: ((rows < low) | (rows > high)).any(axis=1) for kind, rows in perturbed.items()}
+    return NoveltySkill(
+        false_flags_limit=false_flags,
+        false_flags=_share(flagged, draws),
+        worst_group=float(max(flagged[draws.block == number].mean() for number in range(draws.blocks))),
+        perturbed={
+            kind: NovelShare(novel=_share(mask, draws), novel_or_out_of_range=float((mask | outside[kind]).mean()))
+            for kind, mask in novel.items()
         },
-    }
+    )
 
 
 def _perturbed(inputs: Floats, random: np.random.Generator) -> dict[str, Floats]:
@@ -132,10 +135,6 @@ def _perturbed(inputs: Floats, random: np.random.Generator) -> dict[str, Floats]
     }
 
 
-def _share(holds: Mask, group: Names, settings: Evaluate) -> dict[str, float]:
+def _share(holds: Mask, draws: BlockDraws) -> Estimate:
     """Return a share of the alarms with its interval over groups."""
-    nothing = np.zeros(len(holds))
-    found = mean_difference(
-        holds.astype(np.float64), nothing, group, samples=settings.bootstrap_samples, seed=settings.seed
-    )
-    return dataclasses.asdict(found)
+    return draws.mean(holds.astype(np.float64))

@@ -17,6 +17,7 @@ from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.model.intervals import IntervalTable
 from pipeline.model.log_odds import CalibratedLogOdds, clipped
 from pipeline.model.novelty import Novelty
+from pipeline.model.skill_records import read_metrics
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
@@ -141,7 +142,7 @@ def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
         fit=fit,
         catalogue=catalogue,
         rows=np.stack([column.to_numpy() for column in table.columns], axis=1),
-        operating_points=store.read_json(paths.evaluation(model) / "metrics.json")["operating_points"],
+        operating_points=read_metrics(paths.evaluation(model) / "metrics.json").operating_points,
         booster_digest=store.digest(folder / "model.txt"),
     )
 

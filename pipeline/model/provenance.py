@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,10 @@ from typing import Any
 import yaml
 
 from pipeline import params
+from pipeline.model.skill_records import Metrics
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.read import table_files
-
-SHIPPED = "lightgbm"
-"""Name, in every comparison, of the model that goes to the field."""
-ORACLE = "oracle"
-"""Name of the simulated theatre's truth: no baseline, nothing can be better."""
-
 
 EFFORT_ELSEWHERE = (
     "Measured at each fit. It differs from one to the next, so it is not in this file, whose bytes repeat: the "
@@ -75,48 +70,29 @@ def inputs(paths: DatasetPaths, model: str, fit: Mapping[str, Any]) -> list[Inpu
     return found
 
 
-def comparisons(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each part of an evaluation (``theatre``, a modality) in which models were compared."""
-    for part, found in metrics.items():
-        if isinstance(found, Mapping) and SHIPPED in found.get("models", {}):
-            yield part, found
-
-
-def subgroups(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each part of a comparison's rows in which the models were compared too, however deep it lies.
-
-    Examples
-    --------
-    >>> list(subgroups({"subgroups": {"soil": {"clay": {"models": {"lightgbm": {}}}}}}))
-    [('soil clay', {'models': {'lightgbm': {}}})]
-    """
-    waiting = [("", found.get("subgroups", {}))]
-    while waiting:
-        prefix, inside = waiting.pop()
-        for name, part in sorted(inside.items()):
-            if isinstance(part, Mapping):
-                if SHIPPED in part.get("models", {}):
-                    yield f"{prefix}{name}", part
-                else:
-                    waiting.append((f"{prefix}{name} ", part))
-
-
-def model_name(model: str, digest: str, metrics: Mapping[str, Any]) -> str:
+def model_name(model: str, digest: str, metrics: Metrics | None = None) -> str:
     """Return a name of a model's run that can be read in a list.
 
+    Parameters
+    ----------
+    model
+        As in params.yaml.
+    digest
+        That the model is known by.
+    metrics
+        Of the model, where it has been evaluated.
+
     Examples
     --------
-    >>> found = {"models": {"lightgbm": {"log_loss": 0.1176}}, "best_baseline": "last_period"}
-    >>> difference = {"value": -0.0014, "low": -0.0024, "high": -0.0005}
-    >>> model_name("area_risk_28d", "sha256:9d62fe790b", {"theatre": {**found, "log_loss_difference": difference}})
-    'area_risk_28d 9d62fe79, theatre: log-loss 0.1176, -0.0014 [-0.0024, -0.0005] against last_period'
+    >>> model_name("area_risk_28d", "sha256:9d62fe790b")
+    'area_risk_28d 9d62fe79'
     """
     name = f"{model} {digest.removeprefix('sha256:')[:8]}"
-    for part, found in comparisons(metrics):
-        difference = found["log_loss_difference"]
+    for part, comparison in (metrics.comparisons if metrics else {}).items():
+        difference = comparison.log_loss_difference
         name += (
-            f", {part}: log-loss {found['models'][SHIPPED]['log_loss']:.4f}, {difference['value']:+.4f} "
-            f"[{difference['low']:+.4f}, {difference['high']:+.4f}] against {found['best_baseline']}"
+            f", {part}: log-loss {comparison.shipped.log_loss:.4f}, {difference.value:+.4f} "
+            f"[{difference.low:+.4f}, {difference.high:+.4f}] against {comparison.best_baseline}"
         )
     return name
 

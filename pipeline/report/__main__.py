@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from pipeline import params
+from pipeline.model.skill_records import read_metrics
 from pipeline.report import documents, facts, render, summary
 from pipeline.runtime import cli
 from pipeline.storage import store
@@ -24,7 +25,7 @@ def main() -> None:
     paths = DatasetPaths(given.dataset)
     declared = params.load()
     models = declared.dataset(given.dataset).models
-    evaluations = {model: store.read_json(paths.evaluation(model) / "metrics.json") for model in models}
+    evaluations = {model: read_metrics(paths.evaluation(model) / "metrics.json") for model in models}
     if given.show:
         print(f"\n{summary.table(evaluations)}\n")
         print(_where(paths, "sensor_threat" if "sensor_threat" in evaluations else next(iter(evaluations))))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import params
+from pipeline.model.skill_records import Metrics, metrics_of
 from pipeline.report import results
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
@@ -28,8 +29,8 @@ def write(words: Sequence[str]) -> None:
     given = arguments.parse_args(words)
     datasets = given.datasets or list(declared.datasets)
     entries = {dataset: declared.dataset(dataset).models for dataset in datasets}
-    evaluations: dict[str, dict[str, Any]] = {
-        dataset: {model: _read(DatasetPaths(dataset).evaluation(model) / "metrics.json") for model in models}
+    evaluations = {
+        dataset: {model: _metrics(DatasetPaths(dataset).evaluation(model) / "metrics.json") for model in models}
         for dataset, models in entries.items()
     }
     catalogues: dict[str, dict[str, dict[str, Any]]] = {}
@@ -40,6 +41,10 @@ def write(words: Sequence[str]) -> None:
     store.write_bytes(results.results(evaluations).encode(), given.out / "results.md")
     store.write_bytes(results.features(catalogues).encode(), given.out / "features.md")
     print(f"{given.out / 'results.md'} and {given.out / 'features.md'}: {', '.join(datasets)}")
+
+
+def _metrics(path: Path) -> Metrics:
+    return metrics_of(_read(path), where=str(path))
 
 
 def _read(path: Path) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subgroups
+from pipeline.model.skill_records import ORACLE, SHIPPED, Estimate, Skill, SubgroupSkill
 from pipeline.params import Params
 from pipeline.report.drift import Drift, after_the_last_origin, by_group, drift
 from pipeline.report.drivers import Reasons, reasons
@@ -48,8 +48,8 @@ class Line:
     """One model or baseline in a table of results."""
 
     name: str
-    skill: Mapping[str, Any]
-    difference: Mapping[str, float] | None
+    skill: Skill
+    difference: Estimate | None
     """Log-loss of the shipped model less this one's, with its interval; None for the shipped model itself."""
     kind: str
     """``shipped``, ``baseline`` or ``oracle``."""
@@ -63,7 +63,7 @@ class Part:
     rows: int
     positives: int
     best_baseline: str
-    difference: Mapping[str, float]
+    difference: Estimate
     """To the best baseline."""
     lines: tuple[Line, ...]
     oracle_share: float | None
@@ -160,11 +160,11 @@ def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> Model
     return ModelFacts(
         evidence=found,
         verdict=gate.judge(found, None, declared.review),
-        parts=tuple(_part(name, part) for name, part in comparisons(found.metrics)),
+        parts=tuple(_part(name, comparison) for name, comparison in found.metrics.comparisons.items()),
         subgroups=tuple(
             _part(f"{name}, {subgroup}".replace("_", " "), inner)
-            for name, part in comparisons(found.metrics)
-            for subgroup, inner in subgroups(part)
+            for name, comparison in found.metrics.comparisons.items()
+            for subgroup, inner in comparison.subgroups.items()
         ),
         plots=_plots(paths.evaluation(model), PLOTS),
         driver_plots=_plots(paths.evaluation(model), DRIVER_PLOTS),
@@ -179,24 +179,24 @@ def _map(found: Evidence, explained: Reasons | None, zone: str) -> dict[str, Any
     return risk_map(found.held_out, explained, horizon_days=int(found.fit["horizon_days"]), zone=zone)
 
 
-def _part(name: str, found: Mapping[str, Any]) -> Part:
+def _part(name: str, compared: SubgroupSkill) -> Part:
     lines = [
         Line(
             name=model,
             skill=skill,
-            difference=found["log_loss_differences"].get(model),
+            difference=compared.log_loss_differences.get(model),
             kind="shipped" if model == SHIPPED else "oracle" if model == ORACLE else "baseline",
         )
-        for model, skill in found["models"].items()
+        for model, skill in compared.models.items()
     ]
     return Part(
         name=name,
-        rows=found["rows"],
-        positives=found["positives"],
-        best_baseline=found["best_baseline"],
-        difference=found["log_loss_difference"],
-        lines=tuple(sorted(lines, key=lambda line: (line.skill["log_loss"], line.name))),
-        oracle_share=found.get("oracle_share"),
+        rows=compared.rows,
+        positives=compared.positives,
+        best_baseline=compared.best_baseline,
+        difference=compared.log_loss_difference,
+        lines=tuple(sorted(lines, key=lambda line: (line.skill.log_loss, line.name))),
+        oracle_share=compared.oracle_share,
     )
 
 

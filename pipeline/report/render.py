@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from pipeline.model.provenance import EFFORT_ELSEWHERE
 from pipeline.report.facts import Facts, ModelFacts, Part
-from pipeline.report.sensor_results import DETECTION
+from pipeline.report.sensor_results import DETECTION, rates_of
 from pipeline.storage.marking import Marking, combined
 from threat_scorer.scoring.kinds import kind_of
 
@@ -78,6 +78,7 @@ def page(facts: Facts) -> str:
         results=lambda part: Markup(results.render(part=part, columns=columns[id(part)])),
         grouped=grouped,
         detection=DETECTION,
+        rates_of=rates_of,
         limits=[f"{kind.replace('_', ' ')}: {line}" for kind in kinds for line in LIMITS[kind]],
     )
 
@@ -98,10 +99,10 @@ def card(facts: Facts, model: ModelFacts) -> str:
 def better(part: Part) -> str:
     """Return in words whether the shipped model is better than the best baseline."""
     d, name = part.difference, part.best_baseline.replace("_", " ")
-    numbers = f"{d['value']:+.4f} nats a row, 95 % interval {d['low']:+.4f} to {d['high']:+.4f}, n = {part.rows:,}"
-    if d["high"] < 0:
+    numbers = f"{d.value:+.4f} nats a row, 95 % interval {d.low:+.4f} to {d.high:+.4f}, n = {part.rows:,}"
+    if d.high < 0:
         return f"better than the best baseline, {name} ({numbers})."
-    if d["low"] > 0:
+    if d.low > 0:
         return f"worse than the best baseline, {name} ({numbers})."
     return f"not clearly different from the best baseline, {name} ({numbers})."
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subgroups
+from pipeline.model.skill_records import ORACLE, SHIPPED, Comparison, Estimate, Metrics, SubgroupSkill
 from pipeline.report.sensor_results import sensor_tables
 
 METRICS = {
@@ -53,7 +53,7 @@ beside it: half-lives or windows in days, and rings of neighbours (0 is the cell
 _NUMBERED = re.compile(r"(?P<kind>decay|last|ring|spread)(?P<number>[\d.]+)")
 
 
-def results(evaluations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def results(evaluations: Mapping[str, Mapping[str, Metrics]]) -> str:
     """Return the page of results as Markdown.
 
     Parameters
@@ -64,12 +64,12 @@ def results(evaluations: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     lines = [RESULTS]
     for dataset, models in evaluations.items():
         for model, metrics in models.items():
-            for part, found in comparisons(metrics):
+            for part, comparison in metrics.comparisons.items():
                 about = model if part == "theatre" else f"{model}, {part}"
-                lines += [f"## {dataset}: {about}".replace("_", " "), "", _about(found), ""]
-                lines += [*_comparison(found), ""]
-                lines += _subgroup_table(dict(subgroups(found)))
-                lines += sensor_tables(found)
+                lines += [f"## {dataset}: {about}".replace("_", " "), "", _about(comparison), ""]
+                lines += [*_comparison(comparison), ""]
+                lines += _subgroup_table(comparison.subgroups)
+                lines += sensor_tables(comparison)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -94,48 +94,48 @@ def features(catalogues: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _about(found: Mapping[str, Any]) -> str:
-    difference = found["log_loss_difference"]
-    said = (
-        f"{found['rows']:,} rows, {found['positives']:,} with an event. Against the best baseline, "
-        f"{found['best_baseline']}: log-loss {_interval(difference)}, "
-        + ("better by the whole interval." if difference["high"] < 0 else "**the interval does not exclude zero**.")
+def _about(compared: Comparison) -> str:
+    difference = compared.log_loss_difference
+    text = (
+        f"{compared.rows:,} rows, {compared.positives:,} with an event. Against the best baseline, "
+        f"{compared.best_baseline}: log-loss {_interval(difference)}, "
+        + ("better by the whole interval." if difference.high < 0 else "**the interval does not exclude zero**.")
     )
-    if "oracle_share" in found:
-        said += f" The truth is known here: the shipped model reaches {found['oracle_share']:.1%} of the oracle's gain."
-    return said
+    if compared.oracle_share is not None:
+        text += f" The truth is known here: the shipped model reaches {compared.oracle_share:.1%} of the oracle's gain."
+    return text
 
 
-def _comparison(found: Mapping[str, Any]) -> Iterator[str]:
-    shown = [metric for metric in METRICS if metric in found["models"][SHIPPED]]
+def _comparison(compared: Comparison) -> Iterator[str]:
+    shown = [metric for metric in METRICS if compared.shipped.figure(metric) is not None]
     yield f"| | {' | '.join(METRICS[metric] for metric in shown)} | lightgbm less this, log-loss |"
     yield "| --- |" + " ---: |" * (len(shown) + 1)
-    models = found["models"]
-    for name in sorted(models, key=lambda name: (name == ORACLE, models[name]["log_loss"], name)):
-        numbers = [_number(models[name][metric]) if metric in models[name] else "" for metric in shown]
-        versus = "" if name == SHIPPED else _interval(found["log_loss_differences"][name])
+    models = compared.models
+    for name in sorted(models, key=lambda name: (name == ORACLE, models[name].log_loss, name)):
+        figures = [models[name].figure(metric) for metric in shown]
+        numbers = ["" if figure is None else _number(figure) for figure in figures]
+        versus = "" if name == SHIPPED else _interval(compared.log_loss_differences[name])
         label = f"**{name}**" if name == SHIPPED else name
         yield f"| {label} | {' | '.join(numbers)} | {versus} |"
 
 
-def _subgroup_table(groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _subgroup_table(groups: Mapping[str, SubgroupSkill]) -> list[str]:
     if not groups:
         return []
     lines = ["| subgroup | rows | events | obs./exp. | lightgbm | best baseline | | difference |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")
-    for name, part in groups.items():
-        loss = {model: part["models"][model]["log_loss"] for model in (SHIPPED, part["best_baseline"])}
-        ours, theirs = (_number(value) for value in loss.values())
-        ratio = _number(part["models"][SHIPPED]["observed_over_expected"])
+    for name, group in groups.items():
         cells = [
             name.replace("_", " "),
-            f"{part['rows']:,}",
-            f"{part['positives']:,}",
-            ratio,
-            ours,
-            part["best_baseline"],
+            f"{group.rows:,}",
+            f"{group.positives:,}",
+            _number(group.shipped.observed_over_expected),
+            _number(group.shipped.log_loss),
+            group.best_baseline,
+            _number(group.models[group.best_baseline].log_loss),
+            _interval(group.log_loss_difference),
         ]
-        lines.append(f"| {' | '.join(cells)} | {theirs} | {_interval(part['log_loss_difference'])} |")
+        lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
 
 
@@ -150,8 +150,8 @@ def _number(value: float) -> str:
     return f"{value:.5f}" if abs(value) < 0.01 else f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
 
 
-def _interval(difference: Mapping[str, float]) -> str:
-    return f"{difference['value']:+.5f} [{difference['low']:+.5f}, {difference['high']:+.5f}]"
+def _interval(difference: Estimate) -> str:
+    return f"{difference.value:+.5f} [{difference.low:+.5f}, {difference.high:+.5f}]"
 
 
 def _pattern(name: str) -> str:

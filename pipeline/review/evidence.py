@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.model import provenance
+from pipeline.model.skill_records import Metrics, read_metrics
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
@@ -42,7 +43,7 @@ class Evidence:
     """Digest of each file of `ARTIFACTS`."""
     onnx_bytes: int
     fit: Mapping[str, Any]
-    metrics: Mapping[str, Any]
+    metrics: Metrics
     parity: Mapping[str, Any]
     held_out: pa.Table
 
@@ -106,7 +107,7 @@ def _read(files: Mapping[str, Path], dataset: str, model: str, digest: str) -> E
         files={name: store.digest(file) for name, file in files.items()},
         onnx_bytes=files["onnx"].stat().st_size,
         fit=store.read_json(files["fit"]),
-        metrics=store.read_json(files["evaluation"]),
+        metrics=read_metrics(files["evaluation"]),
         parity=store.read_json(files["parity"]),
         held_out=store.read_table(files["held_out"]),
     )

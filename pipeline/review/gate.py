@@ -1,10 +1,9 @@
 """Evidence of the challenger and of the champion -> a verdict, rule by rule; the limits are `review` in params.yaml."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from pipeline.model.provenance import ORACLE, SHIPPED, comparisons, subgroups
+from pipeline.model.skill_records import Comparison, Estimate, Skill
 from pipeline.params import Review
 from pipeline.review.evidence import Evidence
 from pipeline.storage.marking import Marking
@@ -72,12 +71,12 @@ def judge(challenger: Evidence, rival: Rival | None, rules: Review, *, used: Use
         What it needs of a device; None, and no rule on it, where nobody measured: the reviewers' page, which is the
         same each time that it is made.
     """
-    parts = list(comparisons(challenger.metrics))
-    findings = [Finding("evaluated", bool(parts), f"{len(parts)} comparisons", "at least one")]
-    for part, found in parts:
-        findings += [_beats_baseline(part, name, d) for name, d in sorted(_baselines(found).items())]
-        findings += _calibrated(part, found["models"][SHIPPED], rules)
-        findings += _nowhere_worse_than_baselines(part, found, rules)
+    comparisons = challenger.metrics.comparisons
+    findings = [Finding("evaluated", bool(comparisons), f"{len(comparisons)} comparisons", "at least one")]
+    for part, compared in comparisons.items():
+        findings += [_beats_baseline(part, name, d) for name, d in sorted(compared.against_baselines.items())]
+        findings += _calibrated(part, compared.shipped, rules)
+        findings += _nowhere_worse_than_baselines(part, compared, rules)
     if rival is not None:
         findings += _against(challenger, rival, rules)
     if used is not None:
@@ -85,17 +84,13 @@ def judge(challenger: Evidence, rival: Rival | None, rules: Review, *, used: Use
     return Verdict((*findings, *_fit_for_the_field(challenger, rules)))
 
 
-def _baselines(found: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
-    return {name: d for name, d in found["log_loss_differences"].items() if name != ORACLE}
+def _beats_baseline(part: str, name: str, difference: Estimate) -> Finding:
+    got = _interval(difference.value, difference.low, difference.high)
+    return Finding(f"{part}: better than {name}", difference.high < 0, got, "log-loss difference wholly below 0")
 
 
-def _beats_baseline(part: str, name: str, difference: Mapping[str, float]) -> Finding:
-    got = _interval(difference["value"], difference["low"], difference["high"])
-    return Finding(f"{part}: better than {name}", difference["high"] < 0, got, "log-loss difference wholly below 0")
-
-
-def _calibrated(part: str, skill: Mapping[str, float], rules: Review) -> Iterator[Finding]:
-    ece, ratio = skill["ece"], skill["observed_over_expected"]
+def _calibrated(part: str, skill: Skill, rules: Review) -> Iterator[Finding]:
+    ece, ratio = skill.ece, skill.observed_over_expected
     low, high = rules.observed_over_expected
     yield Finding(f"{part}: calibrated", ece <= rules.ece_at_most, f"ECE {ece:.4f}", f"at most {rules.ece_at_most:g}")
     yield Finding(
@@ -104,7 +99,7 @@ def _calibrated(part: str, skill: Mapping[str, float], rules: Review) -> Iterato
         f"observed/expected {ratio:.2f}",
         f"{low:g} to {high:g}",
     )
-    if (highest := skill.get("observed_over_expected_1pct")) is not None:
+    if (highest := skill.figure("observed_over_expected_1pct")) is not None:
         yield Finding(
             f"{part}: as many as expected where it warns most",
             low <= highest <= high,
@@ -113,24 +108,23 @@ def _calibrated(part: str, skill: Mapping[str, float], rules: Review) -> Iterato
         )
 
 
-def _nowhere_worse_than_baselines(part: str, found: Mapping[str, Any], rules: Review) -> Iterator[Finding]:
-    for name, subgroup in subgroups(found):
-        best = subgroup["best_baseline"]
-        loss, theirs = (subgroup["models"][model]["log_loss"] for model in (SHIPPED, best))
-        yield _not_worse(f"{part}, {name}: not worse than {best}", loss - theirs, rules)
+def _nowhere_worse_than_baselines(part: str, compared: Comparison, rules: Review) -> Iterator[Finding]:
+    for name, subgroup in compared.subgroups.items():
+        best = subgroup.best_baseline
+        difference = subgroup.shipped.log_loss - subgroup.models[best].log_loss
+        yield _not_worse(f"{part}, {name}: not worse than {best}", difference, rules)
 
 
 def _against(challenger: Evidence, rival: Rival, rules: Review) -> Iterator[Finding]:
     got = f"{_interval(rival.value, rival.low, rival.high)} on {rival.rows} rows"
     name = f"better than the champion {rival.evidence.digest[7:15]}"
     yield Finding(name, rival.high < 0, got, "log-loss difference wholly below 0")
-    theirs = dict(comparisons(rival.evidence.metrics))
-    for part, found in comparisons(challenger.metrics):
-        before = dict(subgroups(theirs.get(part, {})))
-        for subgroup, here in subgroups(found):
-            if subgroup in before:
-                losses = (where["models"][SHIPPED]["log_loss"] for where in (here, before[subgroup]))
-                yield _not_worse(f"{part}, {subgroup}: not worse than the champion", next(losses) - next(losses), rules)
+    for part, compared in challenger.metrics.comparisons.items():
+        theirs = rival.evidence.metrics.comparisons.get(part)
+        for name, subgroup in compared.subgroups.items():
+            if theirs and name in theirs.subgroups:
+                difference = subgroup.shipped.log_loss - theirs.subgroups[name].shipped.log_loss
+                yield _not_worse(f"{part}, {name}: not worse than the champion", difference, rules)
 
 
 def _not_worse(rule: str, difference: float, rules: Review) -> Finding:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.model import provenance
+from pipeline.model.skill_records import read_metrics
 from pipeline.runtime.resource_use import Effort
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
@@ -33,7 +34,7 @@ def log_fit(client: "MlflowClient", paths: DatasetPaths, model: str, digest: str
         **{f"marking.{key}": str(value) for key, value in fit["marking"].items()},
         **provenance.origin(paths.dataset),
     }
-    name = provenance.model_name(model, digest, metrics={})
+    name = provenance.model_name(model, digest)
     with mlflow.start_run(experiment_id=experiment_of(client, paths.dataset), run_name=name, tags=tags) as run:
         mlflow.log_params(provenance.flat({"train": fit["params"]}))
         mlflow.log_params({"best_iteration": fit["best_iteration"], "features": len(fit["features"])})
@@ -84,8 +85,8 @@ def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model:
             if file.suffix == ".onnx":
                 client.set_tag(run_id, "onnx_model_id", _log_onnx(client, run_id, file, paths, model))
             if file.name == "metrics.json":
-                metrics = store.read_json(file)
-                batched(client, run_id, metrics=provenance.numbers(metrics), params={})
+                metrics = read_metrics(file)
+                batched(client, run_id, metrics=provenance.numbers(metrics.to_json()), params={})
                 name = provenance.model_name(model, run.data.tags["model_digest"], metrics)
                 client.update_run(run_id, name=name)
         client.set_tag(run_id, f"{tag}_digest", digest)

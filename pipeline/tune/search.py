@@ -111,9 +111,7 @@ def score(rows: TrainingPeriod, settings: AreaBoosting, *, bins: int) -> Score:
     cutoffs, row = np.unique(held_out["cutoff"].to_numpy(), return_inverse=True)
     measured = skill(outcome, probability, bins=bins)
     by_cutoff = np.bincount(row, weights=row_log_loss(outcome, probability)) / np.bincount(row)
-    return Score(
-        measured["log_loss"], measured["pr_auc"], by_cutoff, blocks(cutoffs, horizon_days=rows.task.horizon_days)
-    )
+    return Score(measured.log_loss, measured.pr_auc, by_cutoff, blocks(cutoffs, horizon_days=rows.task.horizon_days))
 
 
 def _distribution(bound: Bound, *, whole: bool) -> Any:

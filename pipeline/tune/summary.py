@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from pipeline.model.skill_records import Estimate
 from pipeline.params.datasets import AreaTask
 from pipeline.params.stages import AreaBoosting, Evaluate
 from pipeline.tune.search import Score
-from pipeline.validation.bootstrap import Difference, mean_difference
+from pipeline.validation.bootstrap import mean_difference
 
 
 def table(
@@ -89,7 +90,7 @@ def lines(result: pa.Table, searched: Sequence[str], task: AreaTask, *, dataset:
     ]
 
 
-def _difference(score: Score, present: Score, settings: Evaluate) -> Difference:
+def _difference(score: Score, present: Score, settings: Evaluate) -> Estimate:
     return mean_difference(
         score.by_cutoff, present.by_cutoff, present.blocks, samples=settings.bootstrap_samples, seed=settings.seed
     )

@@ -6,37 +6,72 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.model.skill_records import Estimate
 from pipeline.validation.metrics import Floats
 
 COVERAGE = 0.95
+EDGES = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
+"""Shares of the samples below the two ends of an interval."""
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Mean difference, and the interval that holds it with probability `COVERAGE`."""
+class BlockDraws:
+    """Whole blocks of rows (a cutoff, a soil), drawn with replacement: made once for all that is measured on the rows.
 
-    value: float
-    low: float
-    high: float
+    Rows that share a moment or a place stay together (Künsch, Annals of Statistics 1989; Efron and Tibshirani 1993,
+    chapter 8).
+    """
+
+    block: npt.NDArray[np.int64]
+    """Number of each row's block, shape (n,)."""
+    rows: Floats
+    """Rows of each block, shape (blocks,)."""
+    times: Floats
+    """How often each sample drew each block, shape (samples, blocks): it says all about the sample."""
+
+    @classmethod
+    def of(cls, blocks: npt.NDArray[Any], *, samples: int, seed: int) -> "BlockDraws":
+        """Draw the samples.
+
+        Parameters
+        ----------
+        blocks
+            Name of each row's block, shape (n,).
+        samples
+            How many.
+        seed
+            Of the draws.
+        """
+        _, block = np.unique(blocks, return_inverse=True)
+        rows = np.bincount(block)
+        even = np.full(len(rows), 1 / len(rows))
+        times = np.random.default_rng(seed).multinomial(len(rows), even, size=samples)
+        return cls(block, rows.astype(np.float64), times.astype(np.float64))
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.rows)
+
+    def mean(self, values: Floats) -> Estimate:
+        """Return the mean of the rows' values, shape (n,), with its percentile interval."""
+        total = np.bincount(self.block, weights=values)
+        low, high = np.quantile((self.times @ total) / (self.times @ self.rows), EDGES)
+        return Estimate(value=float(total.sum() / self.rows.sum()), low=float(low), high=float(high))
+
+    def mean_difference(self, ours: Floats, theirs: Floats) -> Estimate:
+        """Return the mean of ``ours - theirs``, of the same rows, shape (n,) each, with its paired interval."""
+        return self.mean(ours - theirs)
 
 
-def mean_difference(ours: Floats, theirs: Floats, blocks: npt.NDArray[Any], *, samples: int, seed: int) -> Difference:
+def mean_difference(ours: Floats, theirs: Floats, blocks: npt.NDArray[Any], *, samples: int, seed: int) -> Estimate:
     """Return the mean of ``ours - theirs`` with its percentile interval under a paired block bootstrap.
-
-    Whole blocks (a cutoff, a soil) are drawn with replacement, so that rows that share a moment or a place stay
-    together (Künsch, Annals of Statistics 1989; Efron and Tibshirani 1993, chapter 8).
 
     Parameters
     ----------
     ours, theirs
         Losses of the same rows, shape (n,).
-    blocks
-        Name of each row's block, shape (n,).
+    blocks, samples, seed
+        As of `BlockDraws.of`.
     """
-    _, block = np.unique(blocks, return_inverse=True)
-    total, rows = np.bincount(block, weights=ours - theirs), np.bincount(block)
-    # how often each block was drawn says all about a sample
-    drawn = np.random.default_rng(seed).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=samples)
-    means = (drawn @ total) / (drawn @ rows)
-    low, high = np.quantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return Difference(float(total.sum() / rows.sum()), float(low), float(high))
+    return BlockDraws.of(blocks, samples=samples, seed=seed).mean_difference(ours, theirs)

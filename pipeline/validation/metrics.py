@@ -4,8 +4,9 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
+from pipeline.model.skill_records import Skill
 from pipeline.runtime.errors import StageError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -16,8 +17,10 @@ class UndefinedMetricError(StageError):
     """A metric that these rows do not define: an error, never an empty cell of a table."""
 
 
-def skill(outcome: Mask, probability: Floats, *, bins: int) -> dict[str, float]:
-    """Return what every model of probabilities is measured by.
+def skill(outcome: Mask, probability: Floats, *, bins: int) -> Skill:
+    """Return the metrics that every model of probabilities has.
+
+    The definitions are scikit-learn's. The rows are sorted once for all of them.
 
     Parameters
     ----------
@@ -28,26 +31,35 @@ def skill(outcome: Mask, probability: Floats, *, bins: int) -> dict[str, float]:
     bins
         Of the calibration error.
 
-    Returns
-    -------
-    dict
-        ``roc_auc``; ``pr_auc``, the average precision; ``log_loss`` in nats; ``brier``; ``ece``; and
-        ``observed_over_expected``, the events over the sum of the probabilities.
-
     Raises
     ------
     UndefinedMetricError
         The rows are of one class, there are fewer rows than bins, or a probability is none.
     """
     _refuse_undefined(outcome, probability, bins)
-    return {
-        "roc_auc": float(roc_auc_score(outcome, probability)),
-        "pr_auc": float(average_precision_score(outcome, probability)),
-        "log_loss": float(log_loss(outcome, probability)),
-        "brier": float(brier_score_loss(outcome, probability)),
-        "ece": expected_calibration_error(outcome, probability, bins=bins),
-        "observed_over_expected": float(outcome.sum() / probability.sum()),
-    }
+    rising = np.argsort(probability, kind="stable")
+    roc_auc, pr_auc = _areas(outcome[rising[::-1]], probability[rising[::-1]])
+    return Skill(
+        roc_auc=roc_auc,
+        pr_auc=pr_auc,
+        log_loss=float(row_log_loss(outcome, probability).mean()),
+        brier=float(((probability - outcome) ** 2).mean()),
+        ece=_calibration_error(outcome[rising], probability[rising], bins),
+        observed_over_expected=float(outcome.sum() / probability.sum()),
+    )
+
+
+def _areas(outcome: Mask, falling: Floats) -> tuple[float, float]:
+    """Return the area under the ROC curve, and average precision, of rows in the order of falling probability."""
+    last_of_ties = np.flatnonzero(np.append(np.diff(falling) != 0, True))
+    hits = np.cumsum(outcome)[last_of_ties]
+    rows = last_of_ties + 1
+    false_alarms = rows - hits
+    steps = np.diff(hits, prepend=0)
+    # pairs in the wrong order, a tie counting as half of one: whole numbers, as long as they are doubled
+    wrong = steps @ (false_alarms + np.append(0, false_alarms[:-1])) / 2
+    pairs = int(hits[-1]) * int(false_alarms[-1])
+    return float(1 - wrong / pairs), float((steps / hits[-1]) @ (hits / rows))
 
 
 def row_log_loss(outcome: Mask, probability: Floats) -> Floats:
@@ -66,8 +78,8 @@ def expected_calibration_error(outcome: Mask, probability: Floats, *, bins: int)
     Naeini, Cooper and Hauskrecht (AAAI 2015), with quantile bins as Nixon et al. (CVPR workshops 2019) advise where
     probabilities crowd together.
     """
-    predicted, observed, count = calibration_bins(outcome, probability, bins=bins)
-    return float(np.average(np.abs(predicted - observed), weights=count))
+    rising = np.argsort(probability, kind="stable")
+    return _calibration_error(outcome[rising], probability[rising], bins)
 
 
 def calibration_bins(outcome: Mask, probability: Floats, *, bins: int) -> tuple[Floats, Floats, Floats]:
@@ -75,10 +87,20 @@ def calibration_bins(outcome: Mask, probability: Floats, *, bins: int) -> tuple[
 
     Rows of equal probability may fall on both sides of an edge; their order there is that of the rows.
     """
-    parts = np.array_split(np.argsort(probability, kind="stable"), bins)
-    predicted = np.array([probability[part].mean() for part in parts])
-    observed = np.array([outcome[part].mean() for part in parts])
-    return predicted, observed, np.array([len(part) for part in parts], dtype=np.float64)
+    rising = np.argsort(probability, kind="stable")
+    return _bins(outcome[rising], probability[rising], bins)
+
+
+def _calibration_error(outcome: Mask, rising: Floats, bins: int) -> float:
+    predicted, observed, count = _bins(outcome, rising, bins)
+    return float(np.average(np.abs(predicted - observed), weights=count))
+
+
+def _bins(outcome: Mask, rising: Floats, bins: int) -> tuple[Floats, Floats, Floats]:
+    """Return the bins of rows in the order of rising probability."""
+    predicted = np.array([part.mean() for part in np.array_split(rising, bins)])
+    observed, count = zip(*((part.mean(), len(part)) for part in np.array_split(outcome, bins)), strict=True)
+    return predicted, np.array(observed), np.array(count, dtype=np.float64)
 
 
 def detection_at_false_alarms(outcome: Mask, probability: Floats, *, share: float) -> float:

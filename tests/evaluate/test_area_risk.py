@@ -74,7 +74,7 @@ def origins_of(cutoffs: Instants) -> list[Origin]:
 
 
 def evaluate(table: pa.Table, held: pa.Table, fit: dict[str, Any], truth: pa.Table | None = None) -> dict[str, Any]:
-    return area_risk.evaluate(table, held, fit, ROLLING, SETTINGS, truth=truth).metrics
+    return area_risk.evaluate(table, held, fit, ROLLING, SETTINGS, truth=truth).metrics.to_json()
 
 
 def test_a_label_past_the_embargo_is_caught(table: pa.Table) -> None:
@@ -121,7 +121,7 @@ def test_every_model_is_measured_on_the_same_rows(table: pa.Table) -> None:
     assert 0 < found["operating_points"]["top_1pct"] < 1
 
 
-def test_every_part_that_holds_enough_is_measured_and_the_others_are_named(table: pa.Table) -> None:
+def test_every_subgroup_that_holds_enough_is_measured_and_the_others_are_named(table: pa.Table) -> None:
     found = evaluate(table, held_out(table), fitted())["theatre"]
     parts = found["subgroups"]
     regions = {name for name in {*parts, *found["subgroups_too_small"]} if name.startswith("region_")}
@@ -164,7 +164,7 @@ def test_an_event_next_to_a_searched_cell_is_a_near_miss() -> None:
     for steps in (0, 1, 2):
         outcome = np.zeros(len(cells), dtype=bool)
         outcome[(rings[steps][[middle]].toarray()[0] > 0).argmax()] = True
-        found = near_misses(outcome, score, np.zeros(len(cells), "datetime64[us]"), rings, shares=[0.05])
+        found = near_misses(outcome, score, rings, shares=[0.05])
         assert found == {"hit_rate_5pct_within_1": float(steps <= 1), "hit_rate_5pct_within_2": 1.0}
 
 

@@ -6,8 +6,10 @@ import pytest
 from scipy.special import expit, logit
 
 from pipeline.evaluate import fusion
+from pipeline.model.skill_records import FusionSkill
 from pipeline.params import Evaluate
 from pipeline.simulate import sensors
+from pipeline.validation.bootstrap import BlockDraws
 from threat_scorer.scoring.decision import fuse
 
 SETTINGS = Evaluate(
@@ -23,7 +25,7 @@ LANES, ALARMS = 40, 6_000
 
 
 @pytest.fixture(scope="module")
-def found() -> dict:
+def found() -> FusionSkill:
     """Return the skill of a sensor model that is as good as can be, with and without the prior of each alarm."""
     random = np.random.default_rng(3)
     lane = np.arange(ALARMS) % LANES
@@ -35,18 +37,19 @@ def found() -> dict:
     with_prior = alarms.log_odds + logit(prior) - logit(base_rate)
     truth = pa.table({"record_id": record[::-1], "prior": prior[::-1], "log_odds_with_prior": with_prior[::-1]})
     rows = pa.table({"record_id": record})
-    return fusion.evaluate(rows, truth, alarms.log_odds, alarms.is_hazard, lane, SETTINGS)
+    draws = BlockDraws.of(lane, samples=SETTINGS.bootstrap_samples, seed=SETTINGS.seed)
+    return fusion.evaluate(rows, truth, alarms.log_odds, alarms.is_hazard, draws, SETTINGS)
 
 
-def test_the_posterior_is_calibrated_against_the_truth(found: dict) -> None:
-    assert found["models"]["fused"]["ece"] <= 0.02
-    assert found["models"]["fused"]["log_loss"] == pytest.approx(found["models"]["oracle"]["log_loss"], abs=1e-3)
+def test_the_posterior_is_calibrated_against_the_truth(found: FusionSkill) -> None:
+    assert found.models["fused"].ece <= 0.02
+    assert found.models["fused"].log_loss == pytest.approx(found.models["oracle"].log_loss, abs=1e-3)
 
 
-def test_the_posterior_is_better_than_sensor_or_prior_alone_by_the_whole_interval(found: dict) -> None:
+def test_the_posterior_is_better_than_sensor_or_prior_alone_by_the_whole_interval(found: FusionSkill) -> None:
     for alone in ("sensor", "prior"):
-        assert found["log_loss_differences"][alone]["high"] < 0
-        assert found["models"]["fused"]["roc_auc"] > found["models"][alone]["intervals"]["roc_auc"]["high"]
+        assert found.log_loss_differences[alone].high < 0
+        assert found.models["fused"].roc_auc > found.models[alone].intervals["roc_auc"].high
 
 
 @pytest.mark.parametrize("sensor", [-3.0, 0.0, 2.5])

@@ -10,10 +10,11 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.evaluate import oracle, sensor_baselines, sensor_threat, uncertainty
 from pipeline.evaluate.grouped import group_skill
-from pipeline.model.provenance import subgroups
+from pipeline.model.skill_records import Metrics
 from pipeline.params import Evaluate, Measured
 from pipeline.report.sensor_results import sensor_tables
 from pipeline.runtime.errors import StageError
+from pipeline.validation.bootstrap import BlockDraws
 from pipeline.validation.metrics import UndefinedMetricError
 
 SETTINGS = Evaluate(
@@ -67,7 +68,7 @@ def made() -> tuple[pa.Table, pa.Table]:
     return rows, held
 
 
-def evaluate(rows: pa.Table, held: pa.Table, truth: pa.Table | None = None) -> dict:
+def evaluate(rows: pa.Table, held: pa.Table, truth: pa.Table | None = None) -> Metrics:
     return sensor_threat.evaluate(
         rows,
         held,
@@ -82,8 +83,13 @@ def evaluate(rows: pa.Table, held: pa.Table, truth: pa.Table | None = None) -> d
 
 
 @pytest.fixture(scope="module")
-def found() -> dict:
+def metrics() -> Metrics:
     return evaluate(*made())
+
+
+@pytest.fixture(scope="module")
+def found(metrics: Metrics) -> dict:
+    return metrics.to_json()
 
 
 def test_metrics_have_the_keys_that_machines_read(found: dict) -> None:
@@ -108,22 +114,24 @@ def test_metrics_have_the_keys_that_machines_read(found: dict) -> None:
     assert part["without"]["emi"]["log_loss"] > ours["log_loss"]
     # beside the grouped figures, and nowhere where a gate or a table would take it for one of them
     assert set(part["random_split"]) == {"flattering", "skill"}
-    assert "random_split" not in dict(subgroups(part))
+    assert "subgroups" not in part
     assert "fusion" not in part
 
 
-def test_the_page_of_results_shows_what_flatters_and_what_is_missing(found: dict) -> None:
-    lines = sensor_tables(found["magnetometer"])
+def test_the_page_of_results_shows_what_flatters_and_what_is_missing(metrics: Metrics, found: dict) -> None:
+    comparison = metrics.comparisons["magnetometer"]
+    lines = sensor_tables(comparison)
     for name in ("whole groups held out", "the same, without emi", "random split: **flattering**"):
         assert len([line for line in lines if line.startswith(f"| {name} |")]) == 1
     skill = found["magnetometer"]["without"]["emi"]
     interval = skill["intervals"]["roc_auc"]
     shown = f"| the same, without emi | {skill['roc_auc']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}] |"
     assert any(line.startswith(shown) for line in lines)
-    assert sensor_tables({"models": {}}) == []
+    nothing = {"random_split": None, "intervals": None, "novelty": None}
+    assert sensor_tables(dataclasses.replace(comparison, **nothing)) == []
 
 
-def test_intervals_and_false_flags_are_counted_by_group(found: dict) -> None:
+def test_intervals_and_false_flags_are_counted_by_group(metrics: Metrics, found: dict) -> None:
     held, flags = found["magnetometer"]["intervals"], found["magnetometer"]["novelty"]
     assert "oracle_held" not in held
     # the outcomes were drawn from the middle of the intervals
@@ -132,17 +140,20 @@ def test_intervals_and_false_flags_are_counted_by_group(found: dict) -> None:
     assert flags["false_flags"]["value"] < 0.06
     shifted = flags["perturbed"]["one input off by five deviations"]
     assert 0.3 < shifted["novel"]["value"] <= shifted["novel_or_out_of_range"] <= 1
-    page = "\n".join(sensor_tables(found["magnetometer"]))
+    page = "\n".join(sensor_tables(metrics.comparisons["magnetometer"]))
     assert f"| sign reversed | {flags['perturbed']['sign reversed']['novel']['value']:.3f} [" in page
 
 
 def test_intervals_that_lie_beside_the_truth_hold_none_of_it() -> None:
-    said, group = np.linspace(-2, 2, 200), np.arange(200) % 4
-    outcome = np.arange(200) % 2 == 0
-    found = uncertainty.intervals(said, said + 1, outcome, said, group, SETTINGS, level=0.9, truth=said + 2)
-    assert found["oracle_held"]["value"] == 0
-    assert found["mean_width"] == pytest.approx((expit(said + 1) - expit(said)).mean())
-    assert found["bins_held"] < 1
+    log_odds, outcome = np.linspace(-2, 2, 200), np.arange(200) % 2 == 0
+    draws = BlockDraws.of(np.arange(200) % 4, samples=100, seed=7)
+    beside = uncertainty.intervals(
+        log_odds, log_odds + 1, outcome, log_odds, draws, bins=5, level=0.9, truth=log_odds + 2
+    )
+    assert beside.oracle_held is not None
+    assert beside.oracle_held.value == 0
+    assert beside.mean_width == pytest.approx((expit(log_odds + 1) - expit(log_odds)).mean())
+    assert beside.bins_held < 1
 
 
 def test_detection_at_false_alarms_per_square_metre_is_that_share_of_the_clutter() -> None:
@@ -150,10 +161,11 @@ def test_detection_at_false_alarms_per_square_metre_is_that_share_of_the_clutter
     probability = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
     group = np.array(list("aabbaabb"))
     rates = dataclasses.replace(SETTINGS, alarms_per_m2=[0.05, 0.1, 0.2], calibration_bins=2)
-    found = group_skill(outcome, probability, group, rates, group_area_m2=10.0)
+    draws = BlockDraws.of(group, samples=100, seed=7)
+    skill = group_skill(outcome, probability, draws, rates, group_area_m2=10.0)
     # 20 m² in two groups: one, two and four false alarms are let pass
-    assert found["pd_at_alarms_per_m2"] == {"0.05": 0.5, "0.1": 0.75, "0.2": 1.0}
-    assert "pd_at_alarms_per_m2" not in group_skill(outcome, probability, group, rates)
+    assert skill.pd_at_alarms_per_m2 == {"0.05": 0.5, "0.1": 0.75, "0.2": 1.0}
+    assert group_skill(outcome, probability, draws, rates).pd_at_alarms_per_m2 is None
 
 
 def test_operating_points_detect_what_their_name_says(found: dict) -> None:

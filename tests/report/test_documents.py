@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from pipeline import params
+from pipeline.model.skill_records import Comparison, Estimate, Metrics, Skill, SubgroupSkill, write_metrics
 from pipeline.report import documents, results
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
@@ -15,39 +16,36 @@ from pipeline.storage.paths import DatasetPaths
 ROOT = Path(__file__).parents[2]
 
 
-def comparison(*, high: float = -0.0005, **more: Any) -> dict[str, Any]:
-    difference = {"value": -0.0014, "low": -0.0024, "high": high}
+def skill(roc_auc: float, pr_auc: float, log_loss: float, ratio: float, pai: float) -> Skill:
+    return Skill(
+        roc_auc=roc_auc,
+        pr_auc=pr_auc,
+        log_loss=log_loss,
+        brier=0.1,
+        ece=0.01,
+        observed_over_expected=ratio,
+        hot_spots={"pai_1pct": pai},
+    )
+
+
+def compared(high: float = -0.0005) -> dict[str, Any]:
+    difference = Estimate(value=-0.0014, low=-0.0024, high=high)
     return {
         "rows": 23544,
         "positives": 923,
         "models": {
-            "lightgbm": {
-                "roc_auc": 0.93,
-                "pr_auc": 0.41,
-                "log_loss": 0.1176,
-                "observed_over_expected": 1.1,
-                "pai_1pct": 16.474,
-            },
-            "base_rate": {
-                "roc_auc": 0.5,
-                "pr_auc": 0.05,
-                "log_loss": 0.17,
-                "observed_over_expected": 0.9,
-                "pai_1pct": 1.0,
-            },
-            "decayed_counts": {
-                "roc_auc": 0.9,
-                "pr_auc": 0.4,
-                "log_loss": 0.119,
-                "observed_over_expected": 1.2,
-                "pai_1pct": 15.0,
-            },
+            "lightgbm": skill(0.93, 0.41, 0.1176, 1.1, 16.474),
+            "base_rate": skill(0.5, 0.05, 0.17, 0.9, 1.0),
+            "decayed_counts": skill(0.9, 0.4, 0.119, 1.2, 15.0),
         },
         "best_baseline": "decayed_counts",
         "log_loss_difference": difference,
         "log_loss_differences": {"decayed_counts": difference, "base_rate": difference},
-        **more,
     }
+
+
+def metrics(*, high: float = -0.0005, **more: Any) -> Metrics:
+    return Metrics(comparisons={"theatre": Comparison(**compared(high), **more)}, operating_points={"top_1pct": 0.2})
 
 
 def feature(name: str, meaning: str) -> dict[str, Any]:
@@ -55,10 +53,13 @@ def feature(name: str, meaning: str) -> dict[str, Any]:
 
 
 def test_every_model_stands_on_a_line_with_its_metrics_and_the_interval() -> None:
-    page = results.results({"simulated": {"area_risk_28d": {"theatre": comparison(oracle_share=0.865)}}})
+    page = results.results({"simulated": {"area_risk_28d": metrics(oracle_share=0.865)}})
     assert "## simulated: area risk 28d" in page
-    assert "| **lightgbm** | 0.9300 | 0.4100 | 0.1176 | 1.10 | 16.47 |  |" in page
-    assert "| decayed_counts | 0.9000 | 0.4000 | 0.1190 | 1.20 | 15.00 | -0.00140 [-0.00240, -0.00050] |" in page
+    assert "| **lightgbm** | 0.9300 | 0.4100 | 0.1176 | 0.1000 | 0.0100 | 1.10 | 16.47 |  |" in page
+    assert (
+        "| decayed_counts | 0.9000 | 0.4000 | 0.1190 | 0.1000 | 0.0100 | 1.20 | 15.00 | -0.00140 [-0.00240, -0.00050] |"
+        in page
+    )
     assert "86.5% of the oracle's gain" in page
     # the lowest log-loss first
     assert page.index("**lightgbm** |") < page.index("decayed_counts |") < page.index("base_rate |")
@@ -66,13 +67,13 @@ def test_every_model_stands_on_a_line_with_its_metrics_and_the_interval() -> Non
 
 def test_an_interval_that_holds_zero_is_said_to_do_so() -> None:
     for high, said in ((-0.0005, False), (0.0001, True)):
-        page = results.results({"d": {"area_risk_28d": {"theatre": comparison(high=high)}}})
+        page = results.results({"d": {"area_risk_28d": metrics(high=high)}})
         assert ("**the interval does not exclude zero**" in page) is said
 
 
-def test_the_parts_of_the_rows_are_listed() -> None:
-    found = comparison(subgroups={"cells_ever_hit": comparison()})
-    page = results.results({"d": {"area_risk_28d": {"theatre": found}}})
+def test_the_subgroups_of_the_rows_are_listed() -> None:
+    found = metrics(subgroups={"cells_ever_hit": SubgroupSkill(**compared())})
+    page = results.results({"d": {"area_risk_28d": found}})
     assert "| cells ever hit | 23,544 | 923 | 1.10 | 0.1176 | decayed_counts | 0.1190 |" in page
 
 
@@ -99,7 +100,7 @@ def test_a_dataset_that_was_not_run_is_an_error_and_no_gap(tmp_path: Path, monke
     names = list(yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"])
     paths = DatasetPaths("simulated")
     for model in params.load(ROOT / "params.yaml").dataset("simulated").models:
-        store.write_json({"theatre": comparison()}, paths.evaluation(model) / "metrics.json")
+        write_metrics(metrics(), paths.evaluation(model) / "metrics.json")
         store.write_json({"features": [feature("a", "an a")]}, paths.catalogue(model))
     with pytest.raises(StageError, match=f"no such file; expected what `make DATASET={names[1]}` leaves"):
         documents.write([])

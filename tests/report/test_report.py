@@ -15,6 +15,7 @@ from support.finished_stages import MODEL, PART
 from support.project import Project
 
 from pipeline import params
+from pipeline.model.skill_records import Estimate
 from pipeline.report import drivers, facts, render
 from pipeline.report.drivers import Reasons
 from pipeline.report.risk_map import REASON_STEP, risk_map
@@ -112,7 +113,7 @@ def test_a_page_of_several_models_carries_the_strictest_marking(declared) -> Non
     ("low", "high", "words"), [(-0.2, -0.1, "better"), (0.1, 0.2, "worse"), (-0.1, 0.1, "not clearly different")]
 )
 def test_an_interval_in_words(low, high, words) -> None:
-    difference = {"value": (low + high) / 2, "low": low, "high": high}
+    difference = Estimate(value=(low + high) / 2, low=low, high=high)
     part = facts.Part("theatre", 10, 1, "base_rate", difference, (), None)
     assert render.better(part).startswith(f"{words} ")
 

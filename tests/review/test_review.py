@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from support import finished_stages
 from support.finished_stages import MODEL, PART
 
 from pipeline import params, tracking
+from pipeline.model.skill_records import Estimate, Metrics, SubgroupSkill
 from pipeline.review import __main__ as command
 from pipeline.review import budget, champion, decide, evidence, gate, ledger, registry, reviewers
 from pipeline.runtime.errors import StageError
@@ -61,9 +63,14 @@ def broken(challenger, before=None, **limits) -> list[str]:
 
 
 def changed(found: evidence.Evidence, **skill: float) -> evidence.Evidence:
-    part = found.metrics[PART]
-    models = {**part["models"], "lightgbm": {**part["models"]["lightgbm"], **skill}}
-    return dataclasses.replace(found, metrics={PART: {**part, "models": models}})
+    models = found.metrics.comparisons[PART].models
+    ours = dataclasses.replace(models["lightgbm"], **skill)
+    return compared(found, models={**models, "lightgbm": ours})
+
+
+def compared(found: evidence.Evidence, **changes: Any) -> evidence.Evidence:
+    comparison = dataclasses.replace(found.metrics.comparisons[PART], **changes)
+    return dataclasses.replace(found, metrics=dataclasses.replace(found.metrics, comparisons={PART: comparison}))
 
 
 def test_a_good_model_keeps_every_rule(found) -> None:
@@ -80,7 +87,9 @@ def test_each_rule_is_broken_by_what_it_is_there_for(found) -> None:
     assert broken(found, **limits, log_odds_difference_at_most=1e-7) == ["ONNX agrees with the booster"]
     assert broken(found, **limits, tlp_at_most="GREEN") == ["TLP allows the field"]
     assert broken(found, **limits, release_to={"simulated": ["MONITOR"]}) == ["releasable to the field's partners"]
-    assert broken(dataclasses.replace(found, metrics={}), **limits) == ["evaluated"]
+    assert broken(dataclasses.replace(found, metrics=Metrics(comparisons={}, operating_points={})), **limits) == [
+        "evaluated"
+    ]
     wrong = {"rows": {"random": {**found.parity["rows"]["random"], "wrong_leaves": 1}}}
     assert broken(dataclasses.replace(found, parity=wrong), **limits) == ["ONNX agrees with the booster"]
 
@@ -104,20 +113,20 @@ def test_the_gate_asks_who_may_have_every_row(found, originator, releasable_to, 
 
 
 def test_a_baseline_that_may_be_as_good_breaks_the_rule_but_the_oracle_is_none(found) -> None:
-    part = found.metrics[PART]
-    assert part["log_loss_differences"]["oracle"]["high"] > 0
-    tie = {"value": -0.01, "low": -0.02, "high": 0.001}
-    differences = {**part["log_loss_differences"], "base_rate": tie}
-    tied = dataclasses.replace(found, metrics={PART: {**part, "log_loss_differences": differences}})
+    differences = found.metrics.comparisons[PART].log_loss_differences
+    assert differences["oracle"].high > 0
+    tie = Estimate(value=-0.01, low=-0.02, high=0.001)
+    tied = compared(found, log_loss_differences={**differences, "base_rate": tie})
     assert broken(tied, ece_at_most=0.1) == [f"{PART}: better than base_rate"]
 
 
-def test_a_part_where_it_is_worse_is_named_however_deep_it_lies(found) -> None:
-    part = found.metrics[PART]
-    models = {"lightgbm": {"log_loss": 0.52}, "base_rate": {"log_loss": 0.5}}
-    subgroups = {"soil": {"clay": {"models": models, "best_baseline": "base_rate"}}}
-    worse = dataclasses.replace(found, metrics={PART: {**part, "subgroups": subgroups}})
-    assert broken(worse, ece_at_most=0.1) == [f"{PART}, soil clay: not worse than base_rate"]
+def test_a_subgroup_where_it_is_worse_is_named(found) -> None:
+    whole = {name: getattr(found.metrics.comparisons[PART], name) for name in SubgroupSkill.__dataclass_fields__}
+    losses = {"lightgbm": 0.52, "base_rate": 0.5}
+    models = {n: dataclasses.replace(whole["models"][n], log_loss=loss) for n, loss in losses.items()}
+    clay = SubgroupSkill(**{**whole, "models": models, "best_baseline": "base_rate"})
+    worse = compared(found, subgroups={"clay": clay})
+    assert broken(worse, ece_at_most=0.1) == [f"{PART}, clay: not worse than base_rate"]
     assert broken(worse, ece_at_most=0.1, subset_worse_by_at_most=0.03) == []
 
 

@@ -9,9 +9,12 @@ from support import tiny_bundle
 
 from pipeline import params
 from pipeline.evaluate.comparison import compare
+from pipeline.evaluate.folds import by_fold
+from pipeline.model.skill_records import Comparison, Metrics, write_metrics
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.schemas import UTC
+from pipeline.validation.bootstrap import BlockDraws
 from pipeline.validation.metrics import skill
 
 ROWS, GROUPS = 600, 12
@@ -27,10 +30,8 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
     them, `seed` makes another booster.
     """
     paths = DatasetPaths("simulated")
-    truth = np.random.default_rng(0)
-    signal = truth.normal(size=ROWS) * 2 - 1
-    label = (truth.random(ROWS) < expit(signal)).astype(np.int8)
-    features = {"voltage": signal.astype(np.float32), "height": truth.random(ROWS).astype(np.float32)}
+    signal, label, height = _alarms()
+    features = {"voltage": signal.astype(np.float32), "height": height.astype(np.float32)}
     ids = [f"d{i:04}" for i in range(ROWS)]
     table = pa.table({"detection_id": ids, **features})
     store.write_table(table, paths.features(MODEL), schema=table.schema, sort_by=("detection_id",))
@@ -38,23 +39,13 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
     store.write_json({"features": catalogue, "marking": MARKING}, paths.catalogue(MODEL))
     _fit(paths, features, label, seed, marking or MARKING)
 
-    log_odds = overconfident * (signal + np.random.default_rng(seed).normal(size=ROWS) * noise)
+    log_odds = _log_odds(signal, noise, overconfident, seed)
     groups = [f"L{i % GROUPS:02}" for i in range(ROWS)]
     held_out = pa.table({"detection_id": ids, "group_id": groups, "fold": groups, "label": label, "log_odds": log_odds})
     store.write_table(
         held_out, paths.model(MODEL) / "heldout.parquet", schema=held_out.schema, sort_by=("detection_id",)
     )
-    blurred = signal + np.random.default_rng(99).normal(size=ROWS) * 2
-    probability = {
-        "lightgbm": expit(log_odds),
-        "base_rate": np.full(ROWS, label.mean()),
-        "logistic_regression": expit(blurred * 0.5 - 0.5),
-        "oracle": expit(signal),
-    }
-    settings = params.load().evaluate
-    measured = {name: skill(label == 1, p, bins=10) for name, p in probability.items()}
-    found = compare(label == 1, probability, measured, np.array(groups), settings)
-    store.write_json({PART: found, "operating_points": {"pd_90": 0.2}}, paths.evaluation(MODEL) / "metrics.json")
+    evaluate(noise=noise, overconfident=overconfident, seed=seed)
     points = pa.table({"predicted": [0.1, 0.5, 0.9], "observed": [0.12, 0.48, 0.91], "rows": [200, 200, 200]})
     store.write_csv(points, paths.evaluation(MODEL) / "reliability.csv")
     paths.onnx(MODEL).parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +77,38 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
         detections, paths.tables / "detections.parquet", schema=detections.schema, sort_by=("detection_id",)
     )
     return "simulated"
+
+
+def evaluate(*, noise: float = 0.5, overconfident: float = 1.0, seed: int = 1) -> None:
+    """Write the metrics alone; the arguments are those of `write`."""
+    signal, label, _ = _alarms()
+    log_odds = _log_odds(signal, noise, overconfident, seed)
+    blurred = signal + np.random.default_rng(99).normal(size=ROWS) * 2
+    probability = {
+        "lightgbm": expit(log_odds),
+        "base_rate": np.full(ROWS, label.mean()),
+        "logistic_regression": expit(blurred * 0.5 - 0.5),
+        "oracle": expit(signal),
+    }
+    settings = params.load().evaluate
+    hazard, group = label == 1, np.array([f"L{i % GROUPS:02}" for i in range(ROWS)])
+    measured = {name: skill(hazard, p, bins=10) for name, p in probability.items()}
+    draws = BlockDraws.of(group, samples=settings.bootstrap_samples, seed=settings.seed)
+    compared = compare(hazard, probability, measured, draws)
+    folds = by_fold(hazard, probability, group, group, settings, rounds={})
+    metrics = Metrics(comparisons={PART: Comparison(**vars(compared), folds=folds)}, operating_points={"pd_90": 0.2})
+    write_metrics(metrics, DatasetPaths("simulated").evaluation(MODEL) / "metrics.json")
+
+
+def _alarms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the true log-odds, the label and the height of each alarm."""
+    truth = np.random.default_rng(0)
+    signal = truth.normal(size=ROWS) * 2 - 1
+    return signal, (truth.random(ROWS) < expit(signal)).astype(np.int8), truth.random(ROWS)
+
+
+def _log_odds(signal: np.ndarray, noise: float, overconfident: float, seed: int) -> np.ndarray:
+    return overconfident * (signal + np.random.default_rng(seed).normal(size=ROWS) * noise)
 
 
 def _fit(paths: DatasetPaths, features: dict, label: np.ndarray, seed: int, marking: dict) -> None:

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from support import finished_stages
 from support.finished_stages import MODEL, PART
 
 from pipeline import tracking
 from pipeline.model import provenance
+from pipeline.model.skill_records import Comparison, Estimate, FoldSkill, Metrics
 from pipeline.runtime.resource_use import Effort
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
@@ -76,11 +76,7 @@ def test_a_fold_that_was_measured_anew_keeps_its_run(workspace: Path) -> None:
     dataset = finished_stages.write()
     tracking.record(dataset, MODEL)
     before = {run.info.run_id: run.data.metrics["log_loss"] for run in runs(kind="fold")}
-    file = PATHS.model(MODEL) / "heldout.parquet"
-    rows = store.read_table(file)
-    at = rows.column_names.index("log_odds")
-    blurred = rows.set_column(at, rows.field(at), [pa.compute.multiply(rows["log_odds"], 0.5)])
-    store.write_table(blurred, file, schema=rows.schema, sort_by=("detection_id",))
+    finished_stages.evaluate(overconfident=0.5)
     tracking.record(dataset, MODEL)
     after = {run.info.run_id: run.data.metrics["log_loss"] for run in runs(kind="fold")}
     assert after.keys() == before.keys()
@@ -88,29 +84,45 @@ def test_a_fold_that_was_measured_anew_keeps_its_run(workspace: Path) -> None:
 
 
 def test_an_origins_run_says_how_its_model_was_fitted_and_by_how_much_it_is_better() -> None:
-    cutoffs = np.repeat(np.array(["2022-04-02", "2022-07-02"], "datetime64[us]"), 50)
-    table = pa.table(
-        {
-            "cutoff": pa.array(cutoffs),
-            "fold": np.datetime_as_string(cutoffs, "D").tolist(),
-            "label": np.r_[np.zeros(50, np.int8), np.tile([0, 1], 25).astype(np.int8)],
-            "log_odds": np.full(100, -1.0),
-        }
-    )
     calibration = {"slope": 0.9, "intercept": -0.1}
-    origins = [
-        {"at": f"{day}T00:00:00.000000Z", "day": day, "rounds": 40, "calibration": calibration}
-        for day in set(table["fold"].to_pylist())
-    ]
-    difference = {"value": -0.2, "low": -0.3, "high": -0.1}
-    part = {"models": {"lightgbm": {}}, "best_baseline": "hawkes", "log_loss_difference": difference}
-    metrics = {"theatre": {"models": {"lightgbm": {}}, "subgroups": {"origin_2022-07-02": part}}}
-    first, second = folds.folds("area_risk_28d", table, {"origins": origins}, metrics)
-    assert first.name == "area_risk_28d origin 2022-04-02: log-loss 0.3133 on 50 rows"  # ln(1 + exp(-1))
+    fit = {
+        "origins": [
+            {"at": f"{day}T00:00:00.000000Z", "day": day, "rounds": 40, "calibration": calibration}
+            for day in ("2022-04-02", "2022-07-02")
+        ]
+    }
+    first, second = folds.folds("area_risk_28d", fit, two_origins())
+    assert first.name == "area_risk_28d origin 2022-04-02: log-loss 0.3133 on 50 rows"
     assert "roc_auc" not in first.metrics  # nothing happened
     assert (second.metrics["roc_auc"], second.metrics["log_loss_difference.high"]) == (0.5, -0.1)
-    assert (second.params["fit.rounds"], second.params["fit.calibration.slope"]) == (40, 0.9)
-    assert (second.params["best_baseline"], "best_baseline" in first.params) == ("hawkes", False)
+    assert (second.metrics["rounds"], second.params["fit.calibration.slope"]) == (40.0, 0.9)
+    assert second.params["best_baseline"] == "hawkes"
+
+
+def two_origins() -> Metrics:
+    both = {"rows": 50, "brier": 0.1, "expected_positives": 10.0, "best_baseline": "hawkes", "rounds": 40}
+    quiet = FoldSkill(fold="2022-04-02", positives=0, log_loss=0.31326, best_baseline_log_loss=0.4, **both)
+    difference = Estimate(value=-0.2, low=-0.3, high=-0.1)
+    busy = FoldSkill(
+        fold="2022-07-02",
+        positives=25,
+        log_loss=0.8,
+        best_baseline_log_loss=1.0,
+        log_loss_difference=difference,
+        roc_auc=0.5,
+        pr_auc=0.5,
+        **both,
+    )
+    theatre = Comparison(
+        rows=100,
+        positives=25,
+        models={},
+        best_baseline="hawkes",
+        log_loss_difference=difference,
+        log_loss_differences={},
+        folds=[quiet, busy],
+    )
+    return Metrics(comparisons={"theatre": theatre}, operating_points={})
 
 
 def test_the_card_in_mlflow_says_what_the_fit_took_and_the_file_where_to_read_it(workspace: Path) -> None:

@@ -1,15 +1,21 @@
 """Every metric against numbers done by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
 
-from pipeline.evaluate import group_intervals
+from pipeline.evaluate.comparison import compare
+from pipeline.evaluate.grouped import over_groups
 from pipeline.evaluate.hot_spots import gain_and_lift, hot_spot_skill
 from pipeline.evaluate.plots import curve_points
 from pipeline.params import Evaluate
-from pipeline.validation.bootstrap import mean_difference
+from pipeline.validation.bootstrap import BlockDraws, mean_difference
+from pipeline.validation.cumulative import CumulativeByGroup
 from pipeline.validation.metrics import (
     UndefinedMetricError,
     calibration_bins,
@@ -27,17 +33,17 @@ ONE_CUTOFF = np.zeros(4, "datetime64[us]")
 
 def test_skill_by_hand() -> None:
     found = skill(OUTCOME, PROBABILITY, bins=2)
-    assert found["roc_auc"] == pytest.approx(3 / 4)  # of the four pairs, 0.35 against 0.4 is wrong
-    assert found["pr_auc"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
-    assert found["log_loss"] == pytest.approx(-np.log([0.9, 0.6, 0.35, 0.8]).mean())
-    assert found["brier"] == pytest.approx((0.01 + 0.16 + 0.65**2 + 0.04) / 4)
+    assert found.roc_auc == pytest.approx(3 / 4)  # of the four pairs, 0.35 against 0.4 is wrong
+    assert found.pr_auc == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert found.log_loss == pytest.approx(-np.log([0.9, 0.6, 0.35, 0.8]).mean())
+    assert found.brier == pytest.approx((0.01 + 0.16 + 0.65**2 + 0.04) / 4)
     # bins {0.1, 0.35} and {0.4, 0.8}: predicted 0.225 and 0.6, observed one half in both
-    assert found["ece"] == pytest.approx((0.275 + 0.1) / 2)
-    assert found["observed_over_expected"] == pytest.approx(2 / 1.65)
+    assert found.ece == pytest.approx((0.275 + 0.1) / 2)
+    assert found.observed_over_expected == pytest.approx(2 / 1.65)
 
 
 def test_row_losses_average_to_the_log_loss_and_stay_finite() -> None:
-    assert row_log_loss(OUTCOME, PROBABILITY).mean() == pytest.approx(skill(OUTCOME, PROBABILITY, bins=2)["log_loss"])
+    assert row_log_loss(OUTCOME, PROBABILITY).mean() == pytest.approx(skill(OUTCOME, PROBABILITY, bins=2).log_loss)
     assert np.isfinite(row_log_loss(np.array([True, False]), np.array([0.0, 1.0]))).all()
 
 
@@ -192,8 +198,11 @@ def test_curves_are_what_a_loop_over_thresholds_finds() -> None:
 
 
 def test_a_plot_shows_the_shipped_model_its_best_baseline_and_the_truth() -> None:
-    all_of_them = dict.fromkeys(("base_rate", "oracle", "rings", "lightgbm"), PROBABILITY)
-    assert list(curve_points.chosen({"best_baseline": "rings"}, all_of_them)) == ["lightgbm", "rings", "oracle"]
+    all_of_them = dict.fromkeys(("oracle", "rings", "lightgbm"), PROBABILITY) | {"base_rate": np.full(4, 0.5)}
+    draws = BlockDraws.of(np.arange(4), samples=100, seed=1)
+    skills = {name: skill(OUTCOME, PROBABILITY, bins=2) for name in all_of_them}
+    compared = dataclasses.replace(compare(OUTCOME, all_of_them, skills, draws), best_baseline="rings")
+    assert list(curve_points.chosen(compared, all_of_them)) == ["lightgbm", "rings", "oracle"]
 
 
 def settings(bins: int = 5) -> Evaluate:
@@ -208,34 +217,88 @@ def settings(bins: int = 5) -> Evaluate:
     )
 
 
-def test_metrics_under_weights_are_those_of_the_repeated_rows() -> None:
+@given(
+    st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=60).filter(
+        lambda rows: len({outcome for outcome, _ in rows}) == 2
+    )
+)
+def test_skill_is_what_scikit_learn_says(rows: list[tuple[bool, float]]) -> None:
+    outcome, drawn = (np.array(column) for column in zip(*rows, strict=True))
+    probability = np.clip(drawn, 1e-9, 1)
+    measured = skill(outcome, probability, bins=1)
+    oracles = {
+        "roc_auc": metrics.roc_auc_score,
+        "pr_auc": metrics.average_precision_score,
+        "log_loss": metrics.log_loss,
+        "brier": metrics.brier_score_loss,
+    }
+    for name, oracle in oracles.items():
+        assert measured.figure(name) == pytest.approx(oracle(outcome, probability), rel=1e-9, abs=1e-12), name
+
+
+def test_metrics_of_draws_are_those_of_the_repeated_rows() -> None:
     random = np.random.default_rng(2)
     probability = np.round(random.random(400), 1)  # with ties
     outcome = random.random(400) < probability
-    weight = random.integers(0, 4, 400)
-    rows = group_intervals._Rows(outcome, probability, np.arange(400), settings(bins=2), area_m2=400.0)
-    repeated, happened = np.repeat(probability, weight), np.repeat(outcome, weight)
-    expected = skill(happened, repeated, bins=1)
-    del expected["ece"], expected["observed_over_expected"]
-    expected["pd_at_far_0.1"] = detection_at_false_alarms(happened, repeated, share=0.1)
-    clutter = (~happened).sum()
-    expected["pd_at_alarms_per_m2_0.1"] = detection_at_false_alarms(happened, repeated, share=40 / clutter)
-    measured = rows.measured(weight.astype(np.float64))
-    del measured["ece"]  # its bins are of the rows as they were
-    assert measured == pytest.approx(expected)
+    times = random.integers(0, 4, (70, 400)).astype(np.float64)
+    counts = CumulativeByGroup.of(outcome, probability, np.arange(400))
+    clutter = times @ counts.clutter[-1]
+    measured = {
+        "roc_auc": counts.roc_auc(times),
+        "pr_auc": counts.average_precision(times),
+        "at_share": counts.detected(times, clutter, 0.1),
+        "at_count": counts.detected(times, np.ones(70), 40.0),
+        "at_none": counts.detected(times, np.ones(70), 0.0),
+    }
+    for k, weight in enumerate(times.astype(int)):
+        repeated, happened = np.repeat(probability, weight), np.repeat(outcome, weight)
+        whole = skill(happened, repeated, bins=1)
+        expected = {
+            "roc_auc": whole.roc_auc,
+            "pr_auc": whole.pr_auc,
+            "at_share": detection_at_false_alarms(happened, repeated, share=0.1),
+            "at_count": detection_at_false_alarms(happened, repeated, share=40 / (~happened).sum()),
+            "at_none": detection_at_false_alarms(happened, repeated, share=0.0),
+        }
+        assert {name: values[k] for name, values in measured.items()} == pytest.approx(expected)
 
 
 def test_an_interval_over_groups_is_as_wide_as_the_groups_differ() -> None:
     random = np.random.default_rng(3)
     outcome = random.random(1200) < 0.5
     group = np.arange(1200) % 12
+    draws = BlockDraws.of(group, samples=200, seed=1)
     even = np.where(outcome, 0.7, 0.3) + random.normal(0, 0.2, 1200).clip(-0.29, 0.29)
     uneven = np.where(group < 6, even, 0.5)  # half the groups cannot be told apart at all
-    found = {
-        name: group_intervals.over_groups(outcome, probability, group, settings())["roc_auc"]
+    intervals = {
+        name: over_groups(outcome, probability, draws, settings())["roc_auc"]
         for name, probability in {"even": even, "uneven": uneven}.items()
     }
-    width = {name: interval["high"] - interval["low"] for name, interval in found.items()}
+    width = {name: interval.high - interval.low for name, interval in intervals.items()}
     assert width["uneven"] > 2 * width["even"] > 0
-    one = group_intervals.over_groups(outcome, even, np.zeros(1200), settings())
-    assert one["roc_auc"]["low"] == one["roc_auc"]["high"] == pytest.approx(skill(outcome, even, bins=5)["roc_auc"])
+    one = over_groups(outcome, even, BlockDraws.of(np.zeros(1200), samples=200, seed=1), settings())
+    assert one["roc_auc"].low == one["roc_auc"].high == pytest.approx(skill(outcome, even, bins=5).roc_auc)
+
+
+def test_an_interval_over_groups_is_that_of_a_loop_over_draws() -> None:
+    random = np.random.default_rng(5)
+    group = np.repeat(np.arange(6), random.integers(20, 60, 6))
+    probability = random.random(len(group)).round(2)
+    outcome = random.random(len(group)) < probability
+    draws = BlockDraws.of(group, samples=100, seed=3)
+    intervals = over_groups(outcome, probability, draws, settings(bins=2), area_m2=500.0)
+    del intervals["ece"]  # its bins have the edges of all rows
+    by_name: dict[str, list[float]] = {}
+    for times in draws.times.astype(int):
+        rows = np.repeat(np.arange(len(group)), times[group])
+        whole = skill(outcome[rows], probability[rows], bins=1)
+        for name in ("roc_auc", "pr_auc", "log_loss", "brier"):
+            by_name.setdefault(name, []).append(whole.figure(name))
+        clutter = int((~outcome[rows]).sum())
+        for name, share in {"pd_at_far_0.1": 0.1, "pd_at_alarms_per_m2_0.1": 50 / clutter}.items():
+            at = detection_at_false_alarms(outcome[rows], probability[rows], share=share)
+            by_name.setdefault(name, []).append(at)
+    assert intervals.keys() == by_name.keys()
+    for name, values in by_name.items():
+        expected = np.quantile(values, [0.025, 0.975])
+        assert (intervals[name].low, intervals[name].high) == pytest.approx(tuple(expected)), name

@@ -9,7 +9,7 @@ import pyarrow as pa
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipeline.evaluate import hot_spots
-from pipeline.evaluate.comparison import ORACLE, SHIPPED
+from pipeline.model.skill_records import ORACLE, SHIPPED, SubgroupSkill
 from pipeline.validation.metrics import Floats, Mask, calibration_bins
 from pipeline.validation.origins import Instants
 
@@ -21,20 +21,26 @@ SLACK = 1e-12
 Probabilities = Mapping[str, Floats]
 
 
-def chosen(found: Mapping[str, Any], probability: Probabilities) -> dict[str, Floats]:
-    """Return the models that a plot shows: the shipped one, its best baseline and, where it is known, the truth.
-
-    Parameters
-    ----------
-    found
-        As `comparison.compare` returns it.
-    """
-    names = (SHIPPED, found["best_baseline"], ORACLE)
+def chosen(comparison: SubgroupSkill, probability: Probabilities) -> dict[str, Floats]:
+    """Return the models that a plot shows: the shipped one, its best baseline and, where it is known, the truth."""
+    names = (SHIPPED, comparison.best_baseline, ORACLE)
     return {name: probability[name] for name in names if name in probability}
 
 
 def of_places(outcome: Mask, probability: Probabilities, cutoffs: Instants, *, bins: int) -> dict[str, pa.Table]:
-    """Return the points of each plot of an area model, by the plot's name."""
+    """Return the points of each plot of an area model, by the plot's name.
+
+    Parameters
+    ----------
+    outcome
+        Whether an event followed, shape (n,).
+    probability
+        By model, shape (n,); the shipped model comes first.
+    cutoffs
+        Of each row, shape (n,).
+    bins
+        Of the reliability diagram.
+    """
     return {
         "reliability": reliability(outcome, probability, bins=bins),
         **gain_and_lift(outcome, probability, cutoffs, of="area_share"),
@@ -46,7 +52,17 @@ def of_places(outcome: Mask, probability: Probabilities, cutoffs: Instants, *, b
 def of_alarms(
     outcome: Mask, probability: Probabilities, group: npt.NDArray[Any], *, bins: int, group_area_m2: float | None
 ) -> dict[str, pa.Table]:
-    """Return the points of each plot of a sensor model, by the plot's name; `operating` where the area is known."""
+    """Return the points of each plot of a sensor model, by the plot's name; `operating` where the area is known.
+
+    Parameters
+    ----------
+    outcome, probability, bins
+        As of `of_places`.
+    group
+        Of each alarm, shape (n,).
+    group_area_m2
+        Ground that the sensors searched in each group; None where nobody knows.
+    """
     together = np.zeros(len(outcome), dtype="datetime64[us]")
     plots = {
         "reliability": reliability(outcome, probability, bins=bins),
@@ -60,7 +76,19 @@ def of_alarms(
 
 
 def reliability(outcome: Mask, probability: Probabilities, *, bins: int) -> pa.Table:
-    """Return predicted and observed share of positives in bins of equal count; the first model's bear no name."""
+    """Return predicted and observed share of positives in bins of equal count.
+
+    Parameters
+    ----------
+    outcome, probability, bins
+        As of `of_places`.
+
+    Returns
+    -------
+    Table
+        ``predicted`` and ``observed`` of the first model, and ``rows`` of its bins. The columns of the others end in
+        their names.
+    """
     columns: dict[str, Any] = {}
     for index, (name, values) in enumerate(probability.items()):
         predicted, observed, count = calibration_bins(outcome, values, bins=bins)
@@ -90,6 +118,13 @@ def operating(outcome: Mask, probability: Probabilities, *, area_m2: float) -> p
     """Return each model's probability of detection at rates of false alarms per square metre of searched ground.
 
     From one false alarm on all the ground to an alarm at every piece of clutter, equally far apart in their logarithm.
+
+    Parameters
+    ----------
+    outcome, probability
+        As of `of_places`.
+    area_m2
+        Searched ground of all groups together.
     """
     clutter = int((~outcome).sum())
     rates = np.geomspace(1.0, clutter, POINTS) / area_m2
@@ -102,6 +137,8 @@ def gain_and_lift(outcome: Mask, probability: Probabilities, cutoffs: Instants, 
 
     Parameters
     ----------
+    outcome, probability, cutoffs
+        As of `of_places`.
     of
         Name of the column that says how large a share of the rows is looked at; it is never less than one row.
     """

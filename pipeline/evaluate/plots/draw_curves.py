@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from pipeline.evaluate.comparison import ORACLE, SHIPPED
+from pipeline.model.skill_records import ORACLE, SHIPPED
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito (2008)
 LINES = ("-", "--", ":", "-.")
