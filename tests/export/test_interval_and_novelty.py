@@ -1,6 +1,8 @@
 """Intervals and novelty: what they promise of groups never seen, and that graph and device keep it."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import lightgbm as lgb
@@ -172,6 +174,7 @@ def test_prior_interval_and_novelty_are_in_every_form(reference, form: str, name
     ("constant", "said"),
     [
         ("intercept_less_base_rate", "probability"),
+        ("intercept", "probability without a prior"),
         ("interval_edges", "end of the interval"),
         ("interval_low", "end of the interval"),
         ("interval_high", "end of the interval"),
@@ -260,6 +263,8 @@ def test_a_prior_is_fused_and_without_one_the_base_rate_stands_in(bundles) -> No
     assert (fused.uncertainty.low <= fused.probability).all()
     alone = scorer.score_record("sensor_threat", USUAL, prior_log_odds=1.5)
     assert alone.log_odds == fused.log_odds[2]
+    row = scorer.model("sensor_threat").predict_row([USUAL[name] for name in NAMES], 1.5)
+    assert (row.own_log_odds, row.log_odds) == (own, fused.log_odds[2])
     # a prior that was given once is forgotten
     assert scorer.score_record("sensor_threat", USUAL, uncertainty=True).log_odds == own
     with pytest.raises(FeatureError, match=r"prior_log_odds: got shape \(1,\); expected shape \(4,\)"):
@@ -298,22 +303,24 @@ def test_a_stream_says_what_is_novel_and_abstains_by_policy(bundles) -> None:
         assert counts.failed == 0
 
 
+CELL = "85283473fffffff"
+PRIOR = Prior(
+    PriorTerms("2026-01-01T00:00:00Z", "2026-01-29T00:00:00Z", 5),
+    np.array([int(CELL, 16)], np.uint64),
+    np.array([1.5], np.float32),
+)
+
+
 def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bundles) -> None:
-    cell = "85283473fffffff"
-    prior = Prior(
-        PriorTerms("2026-01-01T00:00:00Z", "2026-01-29T00:00:00Z", 5),
-        np.array([int(cell, 16)], np.uint64),
-        np.array([1.5], np.float32),
-    )
     for abstains, scorer in bundles.items():
         model = scorer.model("sensor_threat")
-        record_scorer = RecordScorer(model, bundle=scorer.bundle, device="d", source="s", prior=prior)
+        record_scorer = RecordScorer(model, bundle=scorer.bundle, device="d", source="s", prior=PRIOR)
 
         def said(record: dict, record_scorer: RecordScorer = record_scorer) -> dict:
             line = json.dumps(record).encode()
             return json.loads(record_scorer.score(line, number=1, moment=Moment(1767700000.0, False), place="1").body)
 
-        usual, here = said(USUAL), said({**USUAL, "cell": cell})
+        usual, here = said(USUAL), said({**USUAL, "cell": CELL})
         for answer in (usual, here):
             assert answer["interval"][0] <= answer["probability"] <= answer["interval"][1]
             assert answer["novelty"] < 1
@@ -325,6 +332,32 @@ def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bun
             assert "abstained: unlike the training (novelty" in unusual["error"]
         else:
             assert unusual["novel"]
+
+
+@pytest.mark.parametrize(("reasons", "runs"), [("all", 1), ("alarms", 2), ("none", 1)])
+def test_the_graph_runs_once_a_record_with_all_that_is_asked_for(
+    reference, tmp_path, monkeypatch, reasons: str, runs: int
+) -> None:
+    held_to, rows = reference
+    model = built(held_to, typical=np.nanmean(rows.astype(np.float64), axis=0))
+    of = replace(contract(abstains=False), operating_points={"always": 0.0})
+    content = metadata.described(model, of, metadata.golden(model, of, rows[:40]))
+    (tmp_path / "sensor_threat.onnx").write_bytes(content)
+    scorer = Scorer.load(tmp_path)
+    loaded = scorer.model("sensor_threat")
+    calls = []
+    session = loaded._session
+    monkeypatch.setattr(
+        loaded,
+        "_session",
+        SimpleNamespace(run_with_iobinding=lambda b: (calls.append(b), session.run_with_iobinding(b))),
+    )
+    record_scorer = RecordScorer(loaded, bundle=scorer.bundle, device="d", source="s", prior=PRIOR, reasons=reasons)
+    line = json.dumps({**USUAL, "cell": CELL}).encode()
+    score = json.loads(record_scorer.score(line, number=1, moment=Moment(1767700000.0, False), place="1").body)
+    assert {"interval", "novelty", "decision"} <= score.keys()
+    assert ("reasons" in score) == (reasons != "none")
+    assert len(calls) == runs  # which of them are alarms is known after the first
 
 
 def test_a_contract_whose_graph_has_no_novelty_is_refused(reference, tmp_path) -> None:

@@ -36,9 +36,9 @@ def test_status_0_when_every_line_was_scored(folder):
 
 def test_status_1_when_some_were_not_and_their_errors_stand_in_their_place(folder):
     done = score(folder, GOOD + "oops\n" + GOOD)
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    scores = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1
-    assert ["error" in answer for answer in answers] == [False, True, False]
+    assert ["error" in score for score in scores] == [False, True, False]
     assert done.stderr == "threat-scorer: 2 scored, 1 failed\n"
 
 
@@ -47,13 +47,13 @@ def test_no_lines_are_no_failure(folder):
 
 
 @pytest.mark.parametrize(
-    ("bundle", "model", "said"),
+    ("bundle", "model", "message"),
     [("nowhere", "sensor_threat", "no such folder"), (None, "sonar", "no model 'sonar'")],
 )
-def test_status_2_and_one_line_when_the_bundle_cannot_be_used(folder, bundle, model, said):
+def test_status_2_and_one_line_when_the_bundle_cannot_be_used(folder, bundle, model, message):
     done = score(bundle or folder, GOOD, model=model)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -129,8 +129,8 @@ def test_a_full_disk_is_said(folder):
 def test_info_tells_what_each_model_reads_and_who_may_have_it(folder):
     done = run("info", "--bundle", folder)
     assert done.returncode == 0
-    for said in ("model area_risk_28d", "within 28 days", "model sensor_threat", "TLP:CLEAR", "SIMULATED", "0 to 1"):
-        assert said in done.stdout
+    for message in ("model area_risk_28d", "within 28 days", "model sensor_threat", "TLP:CLEAR", "SIMULATED", "0 to 1"):
+        assert message in done.stdout
     assert [line.split()[:2] for line in done.stdout.splitlines() if "emi_in_phase" in line] == [
         ["emi_in_phase", "optional"]
     ]

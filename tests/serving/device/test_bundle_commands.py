@@ -145,17 +145,17 @@ def test_a_signer_may_be_a_command_so_that_the_key_stays_where_it_is(office):
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [("cat", "no signature under key"), ("false", "ended with status 1"), ("/no/such", "No such file")],
 )
-def test_a_signer_that_does_not_sign_is_named_and_nothing_is_written(office, command, said):
-    with pytest.raises(StageError, match=said):
+def test_a_signer_that_does_not_sign_is_named_and_nothing_is_written(office, command, message):
+    with pytest.raises(StageError, match=message):
         sign("1.0", 1, key=("--signer", command, "--public", "keys/signing.pub"))
     assert not Path("dist").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--version", "../1"], "manifest version"),
         (["--counter", "0"], "manifest counter"),
@@ -165,8 +165,8 @@ def test_a_signer_that_does_not_sign_is_named_and_nothing_is_written(office, com
         (["--public", "keys/root.pub"], "expected both"),
     ],
 )
-def test_a_decision_that_cannot_be_kept_is_refused_by_name(office, arguments, said):
-    with pytest.raises(StageError, match=said):
+def test_a_decision_that_cannot_be_kept_is_refused_by_name(office, arguments, message):
+    with pytest.raises(StageError, match=message):
         sign("1.0", 1, *arguments)
 
 

@@ -238,13 +238,13 @@ def test_a_power_cut_in_an_update_leaves_the_old_bundle_or_the_new_one(device, b
     slots.install(device, bundles[1], now=NOW)
     assert version(device) == 1
     update = recorded(device, lambda: slots.install(device, bundles[2], now=NOW))
-    found = []
+    versions = []
     for number, state in enumerate(update.states):
         folder = bring_back(state, tmp_path / f"{number}")
-        found.append(version(folder))
+        versions.append(version(folder))
         slots.install(folder, bundles[3], now=NOW)  # and the next update works
         assert version(folder) == 3
-    assert set(found) == {1, 2}
+    assert set(versions) == {1, 2}
     # once it is said to be installed, it is
     assert {version(bring_back(state, tmp_path / f"after{n}")) for n, state in enumerate(update.last)} == {2}
 
@@ -318,16 +318,16 @@ INSTALL = textwrap.dedent("""
 
 def test_a_process_killed_at_every_write_leaves_the_old_bundle_or_the_new_one(device, bundles, tmp_path):
     slots.install(device, bundles[1], now=NOW)
-    found = []
+    versions = []
     for fatal in range(1, 100):
         folder = Path(shutil.copytree(device, tmp_path / f"{fatal}"))
         command = [sys.executable, "-c", INSTALL, str(folder), str(bundles[2]), str(fatal)]
         done = subprocess.run(command, env={**os.environ}, capture_output=True, text=True, check=False)
-        found.append(version(folder))
+        versions.append(version(folder))
         if done.returncode == 0:
             break
         assert done.returncode == KILLED, done.stderr
     assert done.returncode == 0, "the install ends in the end"
-    assert found == sorted(found)
-    assert set(found) == {1, 2}
-    assert len(found) > 6
+    assert versions == sorted(versions)
+    assert set(versions) == {1, 2}
+    assert len(versions) > 6

@@ -36,7 +36,7 @@ def test_a_field_of_the_wrong_type_is_named(field):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (edited(colour="red"), "colour"),
         (edited(version=2), "version: got 2; expected 3: export the model again"),
@@ -63,8 +63,8 @@ def test_a_field_of_the_wrong_type_is_named(field):
         ("[]", "expected a table of keys"),
     ],
 )
-def test_a_contract_that_cannot_be_kept_is_refused_by_field(text, said):
-    with pytest.raises(ContractError, match=said):
+def test_a_contract_that_cannot_be_kept_is_refused_by_field(text, message):
+    with pytest.raises(ContractError, match=message):
         Contract.from_json(text)
 
 

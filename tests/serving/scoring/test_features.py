@@ -34,7 +34,7 @@ def test_numbers_of_every_kind_become_float32_and_missing_becomes_nan(values):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ([0.5, True], "row 1 = True"),
         (np.array([True, False]), "bool values"),
@@ -58,10 +58,10 @@ def test_numbers_of_every_kind_become_float32_and_missing_becomes_nan(values):
         (np.ma.masked, "shape ()"),
     ],
 )
-def test_what_float32_cannot_hold_is_refused_by_name_and_row(values, said):
+def test_what_float32_cannot_hold_is_refused_by_name_and_row(values, message):
     with pytest.raises(FeatureError, match=r"^voltage: ") as raised:
         to_float32("voltage", values)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_integers_up_to_the_limit_are_exact():
@@ -85,10 +85,10 @@ def splines_of(voltage: float) -> dict[str, float]:
 
 
 def test_splines_match_a_calculation_by_hand():
-    found = splines_of(0.3125)  # an eighth into the fourth tenth
+    splines = splines_of(0.3125)  # an eighth into the fourth tenth
     there = {"voltage_spline_3": 49 / 128, "voltage_spline_4": 39 / 64, "voltage_spline_5": 1 / 128}
     there |= {f"{name}_by_height": x / 2 for name, x in there.items()}
-    for name, x in found.items():
+    for name, x in splines.items():
         assert x == pytest.approx(there.get(name, 0.0), abs=1e-6), name
 
 

@@ -51,7 +51,7 @@ def test_a_value_out_of_range_is_read_and_flagged_and_the_limits_are_in_range():
 
 
 @pytest.mark.parametrize(
-    ("record", "said"),
+    ("record", "message"),
     [
         ({"voltage": 0.1}, "height: got nothing; expected a number (it is required)"),
         ({"voltage": 0.1, "height": None}, "height: got null"),
@@ -70,14 +70,14 @@ def test_a_value_out_of_range_is_read_and_flagged_and_the_limits_are_in_range():
         ({"voltage": 0.1, "height": 0.2, "emi_inphase": 0.3, "emi_quadrature": 0.4}, "did you mean 'emi_in_phase'?"),
     ],
 )
-def test_a_record_that_cannot_be_scored_is_refused_by_key(record, said):
+def test_a_record_that_cannot_be_scored_is_refused_by_key(record, message):
     with pytest.raises(RecordError) as raised:
         READER.read(record)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (b"", "not JSON"),
         (b"voltage", "not JSON: Expecting value at column 1"),
@@ -93,10 +93,10 @@ def test_a_record_that_cannot_be_scored_is_refused_by_key(record, said):
         (b'{"a":' * 100_000, "nested too deeply"),
     ],
 )
-def test_a_line_that_is_no_record_is_refused_with_the_reason(line, said):
+def test_a_line_that_is_no_record_is_refused_with_the_reason(line, message):
     with pytest.raises(RecordError) as raised:
         parse_record(line)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_the_id_is_the_records_own_or_the_line_number():

@@ -103,7 +103,7 @@ def test_threads_that_score_records_at_once_do_not_mix_them(scorer):
 
 
 @pytest.mark.parametrize(
-    ("columns", "error", "said"),
+    ("columns", "error", "message"),
     [
         ({"voltage": [0.4]}, RecordError, "height: column is missing"),
         ({"voltage": [0.4], "hieght": [0.3]}, RecordError, "did you mean 'height'?"),
@@ -114,10 +114,10 @@ def test_threads_that_score_records_at_once_do_not_mix_them(scorer):
         ({"voltage": 0.4, "height": 0.3}, FeatureError, "expected a sequence"),
     ],
 )
-def test_columns_that_cannot_be_scored_are_refused_by_name(scorer, columns, error, said):
+def test_columns_that_cannot_be_scored_are_refused_by_name(scorer, columns, error, message):
     with pytest.raises(error) as raised:
         scorer.score("sensor_threat", columns)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_no_rows_give_no_scores(scorer):
@@ -176,7 +176,7 @@ def of_an_unknown_model():
 
 
 @pytest.mark.parametrize(
-    ("build", "said"),
+    ("build", "message"),
     [
         (without_contract, "no threat_scorer_contract in its metadata"),
         (with_malformed_contract, "version: got None"),
@@ -187,13 +187,13 @@ def of_an_unknown_model():
         (of_an_unknown_model, "got 'sonar'"),
     ],
 )
-def test_a_model_that_breaks_its_contract_is_not_loaded(tmp_path, build, said):
+def test_a_model_that_breaks_its_contract_is_not_loaded(tmp_path, build, message):
     path = tmp_path / "sensor_threat.onnx"
     onnx.save(build(), path)
     with pytest.raises(BundleError) as raised:
         Scorer.load(tmp_path)
     assert str(path) in str(raised.value)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_models_of_two_datasets_are_no_bundle(tmp_path):
@@ -247,7 +247,7 @@ def that_gives_no_probability():
 
 
 @pytest.mark.parametrize(
-    ("build", "said"),
+    ("build", "message"),
     [
         (with_wrong_sign, "golden row 0: got probability"),
         (without_golden_rows, "no threat_scorer_golden in its metadata"),
@@ -256,11 +256,11 @@ def that_gives_no_probability():
         (that_gives_no_probability, "its graph does not run: sensor_threat: got a probability outside 0 to 1"),
     ],
 )
-def test_a_model_that_computes_otherwise_here_is_not_loaded(tmp_path, build, said):
+def test_a_model_that_computes_otherwise_here_is_not_loaded(tmp_path, build, message):
     onnx.save(build(), tmp_path / "sensor_threat.onnx")
     with pytest.raises(BundleError) as raised:
         Scorer.load(tmp_path)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_a_number_that_is_no_probability_is_not_passed_on():

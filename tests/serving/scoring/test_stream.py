@@ -1,4 +1,4 @@
-"""Lines in, lines out: any chunking, any fault, one answer a record in its place, within bounded memory."""
+"""Lines in, lines out: any chunking, any fault, one score a record in its place, within bounded memory."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def tiny():
 
 
 def run(tiny, chunks):
-    """Feed the chunks as a pipe would give them; return the answers, and the counts."""
+    """Feed the chunks as a pipe would give them; return the scores, and the counts."""
     pending, out, counts = [chunk for chunk in chunks if chunk], io.BytesIO(), Counts()
     score_stream(lambda size: pending.pop(0) if pending else b"", out.write, model=tiny, bundle="tiny-0", counts=counts)
     return [json.loads(line) for line in out.getvalue().splitlines()], counts
@@ -40,31 +40,31 @@ def test_each_line_is_answered_in_its_place_and_the_rest_is_scored(tiny):
         b'{"voltage": 0.9, "height": 1.5}',
         b'{"id": 7, "height": "x"}',
     ]
-    answers, counts = run(tiny, [b"\n".join(lines) + b"\n"])
-    assert [answer.get("line") for answer in answers] == [None, 2, 3, None, 6]
-    assert answers[0].keys() == {"id", "model", "probability", "bundle", "simulated"}
-    assert (answers[0]["id"], answers[0]["model"], answers[0]["bundle"]) == ("d1", "sensor_threat", "tiny-0")
-    assert answers[1] == {"line": 2, "error": "not JSON: Expecting value at column 1"}
-    assert answers[2] == {"line": 3, "error": "height: got nothing; expected a number (it is required)"}
-    assert answers[3]["id"] == 5
-    assert answers[3]["out_of_range"] == ["height"]
+    scores, counts = run(tiny, [b"\n".join(lines) + b"\n"])
+    assert [score.get("line") for score in scores] == [None, 2, 3, None, 6]
+    assert scores[0].keys() == {"id", "model", "probability", "bundle", "simulated"}
+    assert (scores[0]["id"], scores[0]["model"], scores[0]["bundle"]) == ("d1", "sensor_threat", "tiny-0")
+    assert scores[1] == {"line": 2, "error": "not JSON: Expecting value at column 1"}
+    assert scores[2] == {"line": 3, "error": "height: got nothing; expected a number (it is required)"}
+    assert scores[3]["id"] == 5
+    assert scores[3]["out_of_range"] == ["height"]
     assert (counts.scored, counts.failed) == (2, 3)
 
 
 @given(st.lists(st.sampled_from([GOOD, b"not json", b"", b" \t", b"\r"]), max_size=8), st.integers(1, 9))
 def test_a_byte_order_mark_and_blank_lines_are_no_records(tiny, lines, size):
     text = BOM_UTF8 + b"\n".join(lines)
-    answers, counts = run(tiny, [text[at : at + size] for at in range(0, len(text), size)])
+    scores, counts = run(tiny, [text[at : at + size] for at in range(0, len(text), size)])
     assert (counts.scored, counts.failed) == (lines.count(GOOD), lines.count(b"not json"))
-    assert [answer["line"] for answer in answers if "error" in answer] == [
+    assert [score["line"] for score in scores if "error" in score] == [
         number for number, line in enumerate(lines, start=1) if line == b"not json"
     ]
-    assert answers == run(tiny, [text.removeprefix(BOM_UTF8)])[0]
+    assert scores == run(tiny, [text.removeprefix(BOM_UTF8)])[0]
 
 
 def test_a_byte_order_mark_further_on_is_no_json(tiny):
-    answers, counts = run(tiny, [GOOD + b"\n" + BOM_UTF8 + GOOD])
-    assert [answer.get("line") for answer in answers] == [None, 2]
+    scores, counts = run(tiny, [GOOD + b"\n" + BOM_UTF8 + GOOD])
+    assert [score.get("line") for score in scores] == [None, 2]
     assert (counts.scored, counts.failed) == (1, 1)
 
 
@@ -73,13 +73,13 @@ def test_a_line_is_scored_alike_alone_and_in_a_batch(tiny):
     lines = [json.dumps({"voltage": v, "height": h, "emi_in_phase": e}).encode() for v, h, e in rng.random((50, 3))]
     together, _ = run(tiny, [b"\n".join(lines)])
     alone = [run(tiny, [line])[0][0] for line in lines]
-    assert [answer["probability"] for answer in together] == [answer["probability"] for answer in alone]
+    assert [score["probability"] for score in together] == [score["probability"] for score in alone]
 
 
 def test_probabilities_are_written_so_that_float32_reads_them_back(tiny):
-    answers, _ = run(tiny, [GOOD])
+    scores, _ = run(tiny, [GOOD])
     expected = tiny.predict_row([0.9, 0.1, np.nan, np.nan]).probability
-    assert np.float32(answers[0]["probability"]) == np.float32(expected)
+    assert np.float32(scores[0]["probability"]) == np.float32(expected)
 
 
 def test_a_bundle_of_a_real_theatre_is_not_called_simulated(tiny):
@@ -93,12 +93,12 @@ def test_a_bundle_of_a_real_theatre_is_not_called_simulated(tiny):
 def test_however_a_stream_is_cut_every_line_that_is_not_blank_gets_one_answer_in_order(tiny, chunks):
     text = b"".join(chunks)
     filled = [number for number, line in enumerate(text.split(b"\n"), start=1) if line.strip()]
-    answers, counts = run(tiny, chunks)
-    assert len(answers) == counts.scored + counts.failed == len(filled)
-    assert [a["line"] for a in answers if "error" in a] == [
-        number for number, answer in zip(filled, answers, strict=True) if "error" in answer
+    scores, counts = run(tiny, chunks)
+    assert len(scores) == counts.scored + counts.failed == len(filled)
+    assert [a["line"] for a in scores if "error" in a] == [
+        number for number, score in zip(filled, scores, strict=True) if "error" in score
     ]
-    assert answers == run(tiny, [text])[0]
+    assert scores == run(tiny, [text])[0]
 
 
 @given(st.lists(st.integers(0, 12), max_size=8), st.integers(1, 7))
