@@ -60,7 +60,7 @@ def main() -> None:
     )
     arguments.add_argument("dataset", help="an entry of `datasets` in params.yaml")
     dataset = arguments.parse_args().dataset
-    models = params.load(PARAMS).dataset(dataset).models
+    models = list(params.load(PARAMS).dataset(dataset).models)
     old = PARAMS.read_text(encoding="utf-8")
     new = choose(old, dataset=dataset, models=models, cut=cut_of(dataset))
     if new != old:

@@ -1,13 +1,14 @@
-"""What is looked at: datasets with their ground and tasks, sensors, trust in reports, the simulated theatre."""
+"""What is looked at: datasets with their ground and models, sensors, trust in reports, the simulated theatre."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_validator
 from pydantic.dataclasses import dataclass
 
 from pipeline.params.declarations import STRICT, nearest
+from pipeline.params.names import expanded
 from pipeline.params.numbers import Count, Fraction, Positive, Share
 from pipeline.runtime.local_days import NO_ZONE, is_zone
 from pipeline.storage.schemas import CREDIBILITIES, RELIABILITIES, EventType, Hazard
@@ -55,12 +56,15 @@ class Years:
     first: int
     last: int
 
+    @model_validator(mode="after")
+    def _are_in_order(self) -> "Years":
+        if self.first > self.last:
+            raise ValueError("expected first <= last")
+        return self
+
 
 ANY_YEARS = Years(1900, 2068)
 """Where a dataset has no history: from 1900 to the last year that ``%y`` can mean."""
-
-YEARS_ON = 25
-"""Years past `test_until` in which a dataset's dates may lie: it is used on after its test."""
 
 WORLD = Bounds(south_deg=-90, north_deg=90, west_deg=-180, east_deg=180)
 
@@ -77,6 +81,8 @@ class Theatre:
     zone: Zone | None = None
     """In which the theatre's days begin: cutoffs stand at its midnights. `features` asks for it where reports are dated
     to the day."""
+    years: Years = ANY_YEARS
+    """In which the dates of its reports may lie."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -89,7 +95,7 @@ class Label:
 
 
 @dataclass(frozen=True, config=STRICT)
-class AreaTask:
+class AreaModel:
     """What one model of area risk predicts, and which days it learns from and is tested on."""
 
     label: Label
@@ -100,68 +106,73 @@ class AreaTask:
     train_from: date
     test_from: date
     test_until: date
-    zone: Zone = NO_ZONE
-    """Of all its days: that of the theatre."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class Horizon:
-    """How far ahead one model of area risk looks, by how often it is asked."""
-
-    cutoff_every_days: Count
-
-
-@dataclass(frozen=True, config=STRICT)
-class AreaRisk:
-    """What the models of area risk predict: one for each horizon, in days; the first is the one for planners."""
-
-    label: Label
-    horizons_days: Annotated[dict[Count, Horizon], MinLen(1)]
-    retrain_every_days: Count
-    history_from: date
-    train_from: date
-    test_from: date
-    test_until: date
-
-    @property
-    def tasks(self) -> dict[str, AreaTask]:
-        """What each model predicts, by the model's name: ``area_risk_28d``."""
-        return {
-            f"area_risk_{days}d": AreaTask(
-                label=self.label,
-                horizon_days=days,
-                cutoff_every_days=horizon.cutoff_every_days,
-                retrain_every_days=self.retrain_every_days,
-                history_from=self.history_from,
-                train_from=self.train_from,
-                test_from=self.test_from,
-                test_until=self.test_until,
-            )
-            for days, horizon in self.horizons_days.items()
-        }
 
     @model_validator(mode="after")
-    def _in_order(self) -> "AreaRisk":
+    def _in_order(self) -> "AreaModel":
         if not self.history_from <= self.train_from < self.test_from < self.test_until:
             raise ValueError("expected history_from <= train_from < test_from < test_until")
         return self
 
+    @property
+    def name(self) -> str:
+        """The only name that such a model may have: files, registries and devices know its horizon by it."""
+        return f"area_risk_{self.horizon_days}d"
+
+
+@dataclass(frozen=True, config=STRICT)
+class AreaTask(AreaModel):
+    """A model of area risk with the zone of its days, which is its theatre's."""
+
+    zone: Zone = NO_ZONE
+
+
+@dataclass(frozen=True, config=STRICT)
+class Measured:
+    """One measured feature: its unit, the range in which it is valid, and whether a detection must have it."""
+
+    unit: str
+    low: float
+    high: float
+    required: bool
+    meaning: str
+
+
+Modality = Annotated[dict[str, Measured], MinLen(1), BeforeValidator(expanded)]
+"""Inputs of one kind of sensor, by name; ``band_01..band_60`` stands for sixty."""
+
 
 @dataclass(frozen=True, config=STRICT)
 class SensorTask:
-    """What `sensor_threat` reads: the kinds of sensor, each declared under `modalities`.
+    """What `sensor_threat` reads: the kinds of sensor and what each measures.
 
     `group_area_m2` is the ground searched in each group, where it is known and the same for all. Where nobody knows
     which records hang together, `random_groups` says into how many random groups they are parted: results flatter then.
     """
 
-    modalities: Annotated[list[str], MinLen(1)]
+    modalities: Annotated[dict[str, Modality], MinLen(1)]
     group_area_m2: Positive | None = None
     random_groups: Annotated[int, Ge(6)] | None = None
     baseline_ridge: Annotated[float, Ge(0)] | None = None
     """In place of that of `train.sensor_threat`."""
     rounds: Count | None = None
     """Number of trees, where there are too few rows to choose it."""
+
+    @property
+    def name(self) -> str:
+        """The only name that such a model may have."""
+        return "sensor_threat"
+
+
+def _kind_of_section(section: Any) -> str:
+    """Return the kind of model that a section declares: one that reads modalities is a sensor's."""
+    of_a_sensor = "modalities" in section if isinstance(section, dict) else isinstance(section, SensorTask)
+    return "kind[sensor_threat]" if of_a_sensor else "kind[area_risk]"
+
+
+DeclaredModel = Annotated[
+    Annotated[AreaModel, Tag("kind[area_risk]")] | Annotated[SensorTask, Tag("kind[sensor_threat]")],
+    Discriminator(_kind_of_section),
+]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -182,23 +193,29 @@ class Linkage:
 
 @dataclass(frozen=True, config=STRICT)
 class Dataset:
-    """One theatre: sources, ground, and the tasks that it has data for; without `linkage` no reports are joined.
+    """One theatre: sources, ground, sensors, and the models that it has data for, in the order that readers see.
 
-    Sensors alone need no ground: without `theatre`, positions may be anywhere.
+    Where `theatre` is null, positions may be anywhere: sensors alone need no ground. Where `linkage` is null, no
+    reports are joined. Both keys must be there: DVC follows them one by one.
     """
 
     simulated: bool
     sources: list[str]
-    theatre: Theatre | None = None
-    linkage: Linkage | None = None
-    area_risk: AreaRisk | None = None
-    sensor_threat: SensorTask | None = None
+    theatre: Theatre | None
+    linkage: Linkage | None
+    modalities: dict[str, Modality]
+    """What its detections measure, by the kind of sensor."""
+    models: dict[str, DeclaredModel]
 
-    @model_validator(mode="after")
-    def _has_ground_to_predict(self) -> "Dataset":
-        if self.area_risk is not None and self.theatre is None:
-            raise ValueError("area_risk: got no theatre beside it; expected its bounds and cells")
-        return self
+    @property
+    def area_models(self) -> dict[str, AreaModel]:
+        """The models of area risk; planners see the first unless they ask for another."""
+        return {name: model for name, model in self.models.items() if isinstance(model, AreaModel)}
+
+    @property
+    def sensor_model(self) -> SensorTask | None:
+        """What `sensor_threat` reads, where there is one."""
+        return next((model for model in self.models.values() if isinstance(model, SensorTask)), None)
 
     @property
     def bounds(self) -> Bounds:
@@ -207,16 +224,29 @@ class Dataset:
 
     @property
     def years(self) -> Years:
-        """The years in which its dates may lie: they follow from what is declared, and never from today's date."""
-        task = self.area_risk
-        if task is None:
-            return ANY_YEARS
-        return Years(min(ANY_YEARS.first, task.history_from.year), task.test_until.year + YEARS_ON)
+        """The years in which its dates may lie."""
+        return ANY_YEARS if self.theatre is None else self.theatre.years
 
-    @property
-    def models(self) -> list[str]:
-        """The models that this dataset can train, in order: one of area risk for each horizon, and `sensor_threat`."""
-        return [*(self.area_risk.tasks if self.area_risk else ()), *(["sensor_threat"] if self.sensor_threat else ())]
+    @model_validator(mode="after")
+    def _models_have_their_names_and_ground(self) -> "Dataset":
+        for name, model in self.models.items():
+            if name != model.name:
+                raise ValueError(f"models.{name}: expected the name {model.name} of what it declares")
+            if isinstance(model, SensorTask) and model.modalities != self.modalities:
+                raise ValueError(f"models.{name}.modalities: expected the same as in modalities, by a YAML alias")
+            if isinstance(model, AreaModel):
+                self._holds(name, model)
+        return self
+
+    def _holds(self, name: str, model: AreaModel) -> None:
+        if self.theatre is None:
+            raise ValueError(f"models.{name}: the dataset has no theatre; expected its bounds and cells")
+        years = self.theatre.years
+        if not years.first <= model.history_from.year <= model.test_until.year <= years.last:
+            raise ValueError(
+                f"models.{name}: its days are of {model.history_from.year} to {model.test_until.year}; "
+                f"expected within theatre.years, {years.first} to {years.last}"
+            )
 
     @model_validator(mode="after")
     def _border_is_a_source(self) -> "Dataset":
@@ -232,17 +262,10 @@ class Simulate:
 
     size: Literal["small", "theatre", "large"]
     seed: Annotated[int, Ge(0)]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Measured:
-    """One measured feature: its unit, the range in which it is valid, and whether a detection must have it."""
-
-    unit: str
-    low: float
-    high: float
-    required: bool
-    meaning: str
+    until: date
+    """The day after its last."""
+    horizons_days: Annotated[list[Count], MinLen(1)]
+    """Periods ahead for which the truth gives the probability of an event."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Hashable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,10 +18,14 @@ STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 """For ``@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)``: an unknown key is an error."""
 
 
-RENAMED = {"rehearsals": "calibration_blocks"}
-"""New names of keys, by the old ones; a release after the change they go."""
+RENAMED = {
+    "rehearsals": "calibration_blocks",
+    "datasets.*.area_risk": "models.area_risk_28d and so on, a section for each horizon with its horizon_days",
+    "datasets.*.sensor_threat": "models.sensor_threat, with the dataset's modalities by a YAML alias",
+}
+"""New names of keys, by the old ones or their paths, ``*`` for any key; a release after the change they go."""
 
-_TRIED = re.compile(r"^((literal|list|dict|tuple|function-\w+)\[.*|constrained-\w+)$")
+_TRIED = re.compile(r"^((literal|list|dict|tuple|kind|function-\w+)\[.*|constrained-\w+)$")
 
 
 def read_declaration(path: Path, kind: type[T]) -> T:
@@ -77,9 +82,10 @@ def _fault(fault: dict[str, Any], kind: Any) -> str:
     path = list(fault["loc"])
     key = ".".join(path)
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        for old, new in RENAMED.items():
+            if path[-1] == old or fnmatchcase(key, old):
+                return f"{key}: renamed {new}; expected it under that name"
         known = _keys_at(kind, path[:-1])
-        if (new := RENAMED.get(path[-1])) in known:
-            return f"{key}: renamed {new}; expected it under that name"
         return f"{key}: unknown key{nearest(path[-1], known)} (known: {', '.join(known)})"
     if fault["type"] in ("missing", "missing_argument"):
         return f"{key}: missing; expected a value"
@@ -104,7 +110,7 @@ def _keys_at(kind: Any, path: list[str]) -> list[str]:
             node = here.pop()
             if "$ref" in node:
                 node = definitions[node["$ref"].rsplit("/", 1)[1]]
-            here.extend(node.get("anyOf", []))
+            here.extend([*node.get("anyOf", []), *node.get("oneOf", [])])
             resolved.append(node)
         if part is None:
             return sorted({key for node in resolved for key in node.get("properties", {})})

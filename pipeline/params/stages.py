@@ -9,7 +9,6 @@ from pydantic.dataclasses import dataclass
 from pipeline.params.declarations import STRICT, nearest
 from pipeline.params.numbers import Count, Fraction, Positive, Share
 from pipeline.storage.schemas import Tlp
-from threat_scorer.scoring.kinds import kind_of
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -90,7 +89,7 @@ def _by_kind(sections: Any) -> Any:
     """Gather the sections of params.yaml, one for each model, by the kind of model."""
     if not isinstance(sections, dict):
         return sections
-    area = {name: section for name, section in sections.items() if kind_of(str(name)) == "area_risk"}
+    area = {name: section for name, section in sections.items() if name != "sensor_threat"}
     return {"area_risk": area, **{name: section for name, section in sections.items() if name not in area}}
 
 

@@ -1,6 +1,5 @@
 """params.yaml -> one frozen dataclass of all its sections; an unknown key or a value out of range is a named error."""
 
-import dataclasses
 from pathlib import Path
 
 from pydantic import model_validator
@@ -8,9 +7,11 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.params.datasets import (
     Admiralty,
+    AreaModel,
     AreaTask,
     Dataset,
     Measured,
+    Modality,
     Run,
     SensorTask,
     Simulate,
@@ -20,7 +21,6 @@ from pipeline.params.declarations import STRICT, nearest, read_declaration
 from pipeline.params.stages import Evaluate, Export, Features, Review, TrainSections, Tune
 from pipeline.runtime.errors import DeclarationError
 from pipeline.runtime.local_days import NO_ZONE
-from threat_scorer.scoring.kinds import kind_of
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -30,7 +30,7 @@ class Params:
     run: Run
     datasets: dict[str, Dataset]
     simulate: Simulate
-    modalities: dict[str, dict[str, Measured]]
+    modalities: dict[str, Modality]
     admiralty: Admiralty
     features: Features
     train: TrainSections
@@ -69,18 +69,14 @@ class Params:
         return theatre
 
     def kind(self, name: str, model: str) -> str:
-        """Return what kind of model one of a dataset's is.
+        """Return what kind of model one of a dataset's is: ``area_risk`` or ``sensor_threat``.
 
         Raises
         ------
         DeclarationError
             The dataset has no such model.
         """
-        models = self.dataset(name).models
-        if model not in models:
-            known = f"{nearest(model, models)} (known: {', '.join(models)})"
-            raise DeclarationError(f"params.yaml: datasets.{name} has no model {model!r}{known}")
-        return kind_of(model)
+        return "area_risk" if isinstance(self._model(name, model), AreaModel) else "sensor_threat"
 
     def area_task(self, name: str, model: str) -> AreaTask:
         """Return what a model of area risk predicts in a dataset.
@@ -90,24 +86,26 @@ class Params:
         DeclarationError
             The dataset has no such model.
         """
-        section = self.dataset(name).area_risk
-        if self.kind(name, model) != "area_risk" or section is None:
-            known = ", ".join(section.tasks) if section else "none, for it has no area_risk"
+        declared = self._model(name, model)
+        if not isinstance(declared, AreaModel):
+            known = ", ".join(self.dataset(name).area_models) or "none, for it has no model of area risk"
             raise DeclarationError(f"params.yaml: datasets.{name}: {model} is not of area risk; expected {known}")
-        return dataclasses.replace(section.tasks[model], zone=self.theatre(name).zone or NO_ZONE)
+        return AreaTask(**vars(declared), zone=self.theatre(name).zone or NO_ZONE)
 
     def planners_model(self, name: str) -> str:
-        """Return the model of area risk that planners see first, of a dataset: that of the first horizon.
+        """Return the model of area risk that planners see first, of a dataset: the first that it declares.
 
         Raises
         ------
         DeclarationError
             The dataset has none.
         """
-        section = self.dataset(name).area_risk
-        if section is None:
-            raise DeclarationError(f"params.yaml: datasets.{name} has no area_risk; expected its label and its days")
-        return next(iter(section.tasks))
+        models = self.dataset(name).area_models
+        if not models:
+            raise DeclarationError(
+                f"params.yaml: datasets.{name}.models has no model of area risk; expected one with horizon_days"
+            )
+        return next(iter(models))
 
     def sensor_task(self, name: str) -> SensorTask:
         """Return what `sensor_threat` reads in a dataset.
@@ -115,43 +113,69 @@ class Params:
         Raises
         ------
         DeclarationError
-            The dataset has no such task.
+            The dataset has no such model.
         """
-        task = self.dataset(name).sensor_threat
+        task = self.dataset(name).sensor_model
         if task is None:
-            raise DeclarationError(f"params.yaml: datasets.{name} has no sensor_threat; expected its modalities")
+            raise DeclarationError(
+                f"params.yaml: datasets.{name}.models has no sensor_threat; expected it with its modalities"
+            )
         return task
 
     def measured(self, name: str) -> dict[str, Measured]:
         """Return what the sensors of a dataset measure, in the order of its modalities; empty without sensors."""
-        task = self.dataset(name).sensor_threat
-        return {n: m for modality in (task.modalities if task else []) for n, m in self.modalities[modality].items()}
+        return {n: m for modality in self.dataset(name).modalities.values() for n, m in modality.items()}
 
     def optional_modalities(self, name: str) -> dict[str, list[str]]:
         """Return the inputs of each modality of a dataset that a detection may lack as a whole."""
         return {
-            modality: list(self.modalities[modality])
-            for modality in self.sensor_task(name).modalities
-            if not any(entry.required for entry in self.modalities[modality].values())
+            modality: list(inputs)
+            for modality, inputs in self.sensor_task(name).modalities.items()
+            if not any(entry.required for entry in inputs.values())
         }
+
+    def _model(self, name: str, model: str) -> AreaModel | SensorTask:
+        models = self.dataset(name).models
+        if model not in models:
+            known = f"{nearest(model, models)} (known: {', '.join(models)})"
+            raise DeclarationError(f"params.yaml: datasets.{name} has no model {model!r}{known}")
+        return models[model]
 
     @model_validator(mode="after")
     def _modalities_are_declared(self) -> "Params":
         for name, dataset in self.datasets.items():
-            for modality in dataset.sensor_threat.modalities if dataset.sensor_threat else []:
+            for modality, inputs in dataset.modalities.items():
+                where = f"datasets.{name}.modalities.{modality}"
                 if modality not in self.modalities:
-                    raise ValueError(
-                        f"datasets.{name}.sensor_threat.modalities names {modality!r}, which is not declared under "
-                        f"modalities{nearest(modality, self.modalities)}"
-                    )
+                    near = nearest(modality, self.modalities)
+                    raise ValueError(f"{where} is not declared under modalities{near}")
+                if inputs != self.modalities[modality]:
+                    raise ValueError(f"{where}: expected modalities.{modality} as it is, by a YAML alias")
         return self
 
     @model_validator(mode="after")
     def _area_models_are_fitted_somehow(self) -> "Params":
         for name, dataset in self.datasets.items():
-            for model in dataset.area_risk.tasks if dataset.area_risk else ():
+            for model in dataset.area_models:
                 if model not in self.train.area_risk:
-                    raise ValueError(f"train has no section {model}, which datasets.{name}.area_risk asks for")
+                    raise ValueError(f"train has no section {model}, which datasets.{name}.models asks for")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_simulated_suffices(self) -> "Params":
+        for name, dataset in self.datasets.items():
+            for model, task in dataset.area_models.items() if dataset.simulated else ():
+                where = f"datasets.{name}.models.{model}"
+                if task.horizon_days not in self.simulate.horizons_days:
+                    raise ValueError(
+                        f"{where} looks {task.horizon_days} days ahead; expected one of simulate.horizons_days, "
+                        f"{self.simulate.horizons_days}, for which the truth is written"
+                    )
+                if task.test_until > self.simulate.until:
+                    raise ValueError(
+                        f"{where}.test_until is {task.test_until}; expected no later than simulate.until, "
+                        f"{self.simulate.until}"
+                    )
         return self
 
 

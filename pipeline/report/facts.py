@@ -124,7 +124,7 @@ def gather(dataset: str, declared: Params) -> Facts:
         A file is missing, or the held-out rows are not the features' rows.
     """
     entry = declared.dataset(dataset)
-    mapped = declared.planners_model(dataset) if entry.area_risk else None
+    mapped = declared.planners_model(dataset) if entry.area_models else None
     models = tuple(_model(dataset, name, declared, mapped=name == mapped) for name in entry.models)
     last = _last_cutoff(models)
     cutoff = newest(dataset) if last is None else last

@@ -59,15 +59,15 @@ class Scenario:
 
 
 def make_scenario(simulate: Simulate, dataset: Dataset) -> Scenario:
-    """Return the scenario that params.yaml describes: it ends with the dataset's last day.
+    """Return the scenario that params.yaml describes.
 
     Raises
     ------
     ValueError
-        The dataset has no `area_risk`, which gives the theatre its dates, or another zone than UTC.
+        The dataset has no theatre, or one of another zone than UTC.
     """
-    if dataset.area_risk is None or dataset.theatre is None:
-        raise ValueError("a simulated dataset needs area_risk: its dates are the theatre's")
+    if dataset.theatre is None:
+        raise ValueError("theatre of a simulated dataset: got null; expected its bounds and cells")
     if dataset.theatre.zone != "UTC":
         raise ValueError(
             f"theatre.zone of a simulated dataset: got {dataset.theatre.zone}; expected UTC: its partners date by the "
@@ -80,6 +80,6 @@ def make_scenario(simulate: Simulate, dataset: Dataset) -> Scenario:
         latitude_deg=(bounds.south_deg + bounds.north_deg) / 2,
         longitude_deg=(bounds.west_deg + bounds.east_deg) / 2,
         h3_resolution=dataset.theatre.h3_resolution,
-        first_day=dataset.area_risk.test_until - timedelta(days=size.days),
-        horizons_days=tuple(dataset.area_risk.horizons_days),
+        first_day=simulate.until - timedelta(days=size.days),
+        horizons_days=tuple(simulate.horizons_days),
     )

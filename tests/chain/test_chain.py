@@ -63,6 +63,17 @@ def test_a_changed_parameter_reruns_that_model_only(project: Project) -> None:
     }
 
 
+def test_a_changed_horizon_reruns_that_model_only(project: Project) -> None:
+    project.edit("params.yaml", "horizon_days: 7, cutoff_every_days: 7}", "horizon_days: 7, cutoff_every_days: 14}")
+    assert stages_run(project.succeed("dvc", "repro")) == {
+        "features@simulated-area_risk_7d",
+        "train@simulated-area_risk_7d",
+        "evaluate@simulated-area_risk_7d",
+        "export@simulated-area_risk_7d",
+        "report@simulated",
+    }
+
+
 def test_an_experiment_is_logged_beside_the_other_runs_and_leaves_the_folder_as_it_was(project: Project) -> None:
     for name in ("name", "email"):
         project.succeed("git", "config", f"user.{name}", "test@example.org")
@@ -89,7 +100,7 @@ def test_an_experiment_is_logged_beside_the_other_runs_and_leaves_the_folder_as_
     expected["train"]["area_risk_28d"]["num_leaves"] = 6
     assert yaml.safe_load(tried) == expected  # its layout is DVC's, but no value, comment or anchor is lost
     assert "# small trees on top of it" in tried
-    assert "&band" in tried
+    assert "&magnetometer" in tried
 
 
 def test_the_metrics_are_there_for_machines_and_for_dvc(small_chain: Project) -> None:

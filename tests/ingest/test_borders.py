@@ -1,5 +1,6 @@
 """Positions across the theatre's border are refused with a hint; those a rough report may well mean are not."""
 
+import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -138,7 +139,7 @@ def test_another_border_reads_the_reports_again(tmp_path, border):
 
 def test_of_the_simulated_reports_those_put_across_the_border_are_refused_and_no_other(tmp_path):
     settings = params.load(ROOT / "params.yaml")
-    size = params.Simulate(size="small", seed=7)
+    size = dataclasses.replace(settings.simulate, size="small")
     write_theatre(size, settings.dataset("simulated"), raw=tmp_path / "raw", truth=tmp_path / "truth")
     done = stage.ingest(
         "simulated", settings, sources=ROOT / "data/sources", raw=tmp_path / "raw", staging=tmp_path / "staging"

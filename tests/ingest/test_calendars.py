@@ -62,7 +62,7 @@ def test_the_time_of_the_report_and_of_a_withdrawal_is_held_to_the_same_years(tm
     assert [row["superseded_at"] for row in rows(staged)] == [None]
 
 
-def test_the_years_of_a_dataset_follow_from_what_it_declares():
+def test_the_years_of_a_dataset_are_those_of_its_theatre():
     years = {name: entry.years for name, entry in load(ROOT / "params.yaml").datasets.items()}
     assert years["sonar"] == ANY_YEARS == Years(1900, 2068)
     assert years["simulated"] == Years(1900, 2023 + 25)

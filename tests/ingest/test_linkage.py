@@ -1,3 +1,4 @@
+import dataclasses
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
@@ -74,7 +75,7 @@ def theatre(tmp_path_factory):
     folder = tmp_path_factory.mktemp("theatre")
     settings = params.load()
     write_theatre(
-        params.Simulate(size="small", seed=7),
+        dataclasses.replace(settings.simulate, size="small"),
         settings.dataset("simulated"),
         raw=folder / "raw",
         truth=folder / "truth",

@@ -59,8 +59,7 @@ def project(tmp_path, monkeypatch):
         "bounds": {"south_deg": 10, "north_deg": 11, "west_deg": 20, "east_deg": 21},
     }
     third["theatre"].pop("border")
-    third.pop("sensor_threat")
-    third.pop("linkage")
+    third |= {"linkage": None, "modalities": {}, "models": {}}
     settings["datasets"]["third"] = third
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     write(tmp_path, "p/towns.csv", TOWNS)

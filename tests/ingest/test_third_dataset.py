@@ -23,14 +23,19 @@ ENTRY = {
         "within_km": 8,
         "zone": "UTC",
     },
-    "area_risk": {
-        "label": {"event_types": ["explosion"], "hazards": ["ied", "mine"], "sources": []},
-        "horizons_days": {28: {"cutoff_every_days": 28}},
-        "retrain_every_days": 112,
-        "history_from": "2018-01-01",
-        "train_from": "2018-07-01",
-        "test_from": "2020-07-01",
-        "test_until": "2021-10-01",
+    "linkage": None,
+    "modalities": {},
+    "models": {
+        "area_risk_28d": {
+            "label": {"event_types": ["explosion"], "hazards": ["ied", "mine"], "sources": []},
+            "horizon_days": 28,
+            "cutoff_every_days": 28,
+            "retrain_every_days": 112,
+            "history_from": "2018-01-01",
+            "train_from": "2018-07-01",
+            "test_from": "2020-07-01",
+            "test_until": "2021-10-01",
+        },
     },
 }
 MARKING = {"originator": "HARBOUR", "releasable_to": ["HARBOUR", "NORTH"], "tlp": "AMBER"}

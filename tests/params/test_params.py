@@ -10,6 +10,7 @@ import yaml
 
 from pipeline.params import Params, load
 from pipeline.params.declarations import declare, read_declaration
+from pipeline.runtime import code_closure
 from pipeline.runtime.errors import DeclarationError
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ def written() -> Values:
 
 def test_the_projects_own_file_is_valid_and_chooses_a_dataset_it_declares() -> None:
     params = load(ROOT / "params.yaml")
-    assert params.run.models == params.dataset(params.run.dataset).models
+    assert params.run.models == list(params.dataset(params.run.dataset).models)
 
 
 def misspelt(values: Values) -> None:
@@ -36,7 +37,26 @@ def out_of_range(values: Values) -> None:
 
 
 def undeclared_modality(values: Values) -> None:
-    values["datasets"]["colombia"]["sensor_threat"]["modalities"] = ["magnetometr"]
+    both = values["datasets"]["colombia"]["modalities"]  # the model's are the same object, by alias
+    both["magnetometr"] = both.pop("magnetometer")
+
+
+def modality_that_is_no_alias(values: Values) -> None:
+    values["modalities"]["magnetometer"] = {**values["modalities"]["magnetometer"]}
+    values["modalities"]["magnetometer"].pop("height")
+
+
+def model_of_other_modalities(values: Values) -> None:
+    values["datasets"]["colombia"]["models"]["sensor_threat"]["modalities"] = {"emi": values["modalities"]["emi"]}
+
+
+def bands_that_count_down(values: Values) -> None:
+    sonar = values["modalities"]["sonar"]
+    sonar["band_60..band_01"] = sonar.pop("band_01..band_60")
+
+
+def a_band_given_twice(values: Values) -> None:
+    values["modalities"]["sonar"]["band_60"] = values["modalities"]["sonar"]["band_01..band_60"]
 
 
 def south_of_north(values: Values) -> None:
@@ -60,7 +80,48 @@ def unknown_border(values: Values) -> None:
 
 
 def a_horizon_that_nothing_fits(values: Values) -> None:
-    values["datasets"]["colombia"]["area_risk"]["horizons_days"][14] = {"cutoff_every_days": 14}
+    models = values["datasets"]["colombia"]["models"]
+    models["area_risk_14d"] = {**models["area_risk_28d"], "horizon_days": 14}
+
+
+def a_horizon_under_the_name_of_another(values: Values) -> None:
+    values["datasets"]["colombia"]["models"]["area_risk_7d"]["horizon_days"] = 14
+
+
+def a_horizon_of_which_the_truth_says_nothing(values: Values) -> None:
+    values["simulate"]["horizons_days"] = [28, 7]
+
+
+def a_test_after_the_end_of_the_simulation(values: Values) -> None:
+    values["simulate"]["until"] = "2022-12-31"
+
+
+def a_model_that_looks_back_too_far(values: Values) -> None:
+    values["datasets"]["colombia"]["models"]["area_risk_28d"]["history_from"] = "1899-01-01"
+
+
+def area_models_without_ground(values: Values) -> None:
+    values["datasets"]["colombia"]["theatre"] = None
+
+
+def misspelt_in_a_model(values: Values) -> None:
+    values["datasets"]["colombia"]["models"]["area_risk_7d"]["cutof_every_days"] = 7
+
+
+def misspelt_in_the_sensors_model(values: Values) -> None:
+    values["datasets"]["sonar"]["models"]["sensor_threat"]["random_group"] = 7
+
+
+def a_key_that_dvc_would_miss(values: Values) -> None:
+    del values["datasets"]["sonar"]["theatre"]
+
+
+def the_horizons_of_the_release_before(values: Values) -> None:
+    values["datasets"]["colombia"]["area_risk"] = {"horizons_days": {28: {"cutoff_every_days": 28}}}
+
+
+def the_sensors_of_the_release_before(values: Values) -> None:
+    values["datasets"]["colombia"]["sensor_threat"] = {"modalities": ["magnetometer"]}
 
 
 def bound_of_nothing(values: Values) -> None:
@@ -89,7 +150,7 @@ def old_name(values: Values) -> None:
 
 
 def split_before_training(values: Values) -> None:
-    values["datasets"]["colombia"]["area_risk"]["test_from"] = "2001-01-01"
+    values["datasets"]["colombia"]["models"]["area_risk_28d"]["test_from"] = "2001-01-01"
 
 
 @pytest.mark.parametrize(
@@ -97,13 +158,51 @@ def split_before_training(values: Values) -> None:
     [
         (misspelt, "train.area_risk.area_risk_28d.num_leave: unknown key; did you mean 'num_leaves'?"),
         (out_of_range, "datasets.colombia.theatre.h3_resolution: got 22; "),
-        (undeclared_modality, "'magnetometr', which is not declared under modalities; did you mean 'magnetometer'?"),
+        (
+            undeclared_modality,
+            "datasets.colombia.modalities.magnetometr is not declared under modalities; did you mean 'magnetometer'?",
+        ),
+        (modality_that_is_no_alias, "modalities.magnetometer: expected modalities.magnetometer as it is, by a YAML"),
+        (model_of_other_modalities, "models.sensor_threat.modalities: expected the same as in modalities, by a YAML"),
+        (
+            bands_that_count_down,
+            "modalities.sonar: got the range 'band_60..band_01'; expected one word and two numbers",
+        ),
+        (a_band_given_twice, "modalities.sonar: 'band_60' gives 'band_60' a second time; expected each name once"),
         (south_of_north, "expected south_deg < north_deg"),
         (a_code_that_cannot_be_judged, "admiralty: reliability: expected A, B, C, D, E, none weighing more"),
         (worse_code_weighs_more, "admiralty: credibility: expected 1, 2, 3, 4, 5, none weighing more"),
         (zone_of_no_place, "datasets.colombia.theatre.zone: got 'America/Bogotá'; expected an IANA time zone"),
         (unknown_border, "theatre.border is 'sim_boarder'; expected one of the sources; did you mean 'sim_border'?"),
-        (a_horizon_that_nothing_fits, "train has no section area_risk_14d, which datasets.colombia.area_risk asks for"),
+        (a_horizon_that_nothing_fits, "train has no section area_risk_14d, which datasets.colombia.models asks for"),
+        (
+            a_horizon_under_the_name_of_another,
+            "models.area_risk_7d: expected the name area_risk_14d of what it declares",
+        ),
+        (
+            a_horizon_of_which_the_truth_says_nothing,
+            "datasets.simulated.models.area_risk_84d looks 84 days ahead; expected one of simulate.horizons_days",
+        ),
+        (a_test_after_the_end_of_the_simulation, "test_until is 2023-01-01; expected no later than simulate.until"),
+        (a_model_that_looks_back_too_far, "its days are of 1899 to 2022; expected within theatre.years, 1900 to 2047"),
+        (area_models_without_ground, "models.area_risk_28d: the dataset has no theatre; expected its bounds and cells"),
+        (
+            misspelt_in_a_model,
+            "datasets.colombia.models.area_risk_7d.cutof_every_days: unknown key; did you mean 'cutoff_every_days'?",
+        ),
+        (
+            misspelt_in_the_sensors_model,
+            "datasets.sonar.models.sensor_threat.random_group: unknown key; did you mean 'random_groups'?",
+        ),
+        (a_key_that_dvc_would_miss, "datasets.sonar.theatre: missing; expected a value"),
+        (
+            the_horizons_of_the_release_before,
+            "datasets.colombia.area_risk: renamed models.area_risk_28d and so on, a section for each horizon",
+        ),
+        (
+            the_sensors_of_the_release_before,
+            "datasets.colombia.sensor_threat: renamed models.sensor_threat, with the dataset's modalities",
+        ),
         (bound_of_nothing, "tune: area_risk names 'num_leave'; did you mean 'num_leaves'?"),
         (
             bound_that_no_fit_allows,
@@ -156,5 +255,15 @@ def test_each_horizon_is_a_model_and_planners_see_the_first() -> None:
         DeclarationError, match=r"datasets\.simulated has no model 'area_risk_14d'; did you mean 'area_risk_84d'"
     ):
         params.area_task("simulated", "area_risk_14d")
-    with pytest.raises(DeclarationError, match=r"datasets\.sonar has no area_risk"):
+    with pytest.raises(DeclarationError, match=r"datasets\.sonar\.models has no model of area risk"):
         params.planners_model("sonar")
+    assert params.kind("simulated", "area_risk_84d") == "area_risk"
+    assert params.kind("simulated", "sensor_threat") == "sensor_threat"
+
+
+def test_a_range_of_names_stands_for_each_of_them_in_order() -> None:
+    assert list(load(ROOT / "params.yaml").measured("sonar")) == [f"band_{number:02d}" for number in range(1, 61)]
+
+
+def test_the_params_need_no_code_of_the_device() -> None:
+    assert not [name for name in code_closure.closure("pipeline.params") if name.startswith("threat_scorer")]

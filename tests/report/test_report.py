@@ -33,9 +33,9 @@ def declared(workspace) -> params.Params:
     (workspace / "data/sources").mkdir()
     (workspace / "data/sources/sim_command_detections.yaml").write_text("about: >\n  Alarms. Of sensors.\n")
     found = params.load()
-    only = dataclasses.replace(
-        found.datasets["simulated"], theatre=None, area_risk=None, sources=["sim_command_detections"]
-    )
+    entry = found.datasets["simulated"]
+    models = {"sensor_threat": found.sensor_task("simulated")}
+    only = dataclasses.replace(entry, theatre=None, models=models, sources=["sim_command_detections"])
     return dataclasses.replace(found, datasets={"simulated": only})
 
 

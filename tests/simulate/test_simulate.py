@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Literal
 
 import h3
 import numpy as np
@@ -27,12 +28,17 @@ from pipeline.storage import store
 from pipeline.validation import origins
 
 ROOT = Path(__file__).parents[2]
-DATASET = params.load(ROOT / "params.yaml").dataset("simulated")
+DECLARED = params.load(ROOT / "params.yaml")
+DATASET = DECLARED.dataset("simulated")
+
+
+def sized(size: Literal["small", "theatre", "large"], *, seed: int) -> params.Simulate:
+    return dataclasses.replace(DECLARED.simulate, size=size, seed=seed)
 
 
 @pytest.fixture(scope="session")
 def small() -> scenario.Scenario:
-    return scenario.make_scenario(params.Simulate(size="small", seed=7), DATASET)
+    return scenario.make_scenario(sized("small", seed=7), DATASET)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +54,7 @@ def laws(small: scenario.Scenario, ground: Ground) -> process.Laws:
 @pytest.fixture(scope="session")
 def theatre(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("theatre")
-    write_theatre(params.Simulate(size="small", seed=7), DATASET, raw=folder / "raw", truth=folder / "truth")
+    write_theatre(sized("small", seed=7), DATASET, raw=folder / "raw", truth=folder / "truth")
     return folder
 
 
@@ -59,7 +65,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_theatre(theatre: Path, tmp_path: Path) -> None:
     for seed in (7, 8):
         into = tmp_path / str(seed)
-        write_theatre(params.Simulate(size="small", seed=seed), DATASET, raw=into / "raw", truth=into / "truth")
+        write_theatre(sized("small", seed=seed), DATASET, raw=into / "raw", truth=into / "truth")
     assert digests(tmp_path / "7") == digests(theatre)
     other = digests(tmp_path / "8")
     assert all(other[name] != digest for name, digest in digests(theatre).items())
@@ -105,7 +111,7 @@ def test_the_truth_is_told_for_the_day_that_begins_at_each_cutoff(theatre: Path)
 def test_a_simulated_theatre_that_would_live_by_other_days_than_its_partners_is_refused() -> None:
     other = dataclasses.replace(DATASET, theatre=dataclasses.replace(DATASET.theatre, zone="Etc/GMT+1"))
     with pytest.raises(ValueError, match=r"theatre\.zone of a simulated dataset: got Etc/GMT\+1; expected UTC"):
-        scenario.make_scenario(params.Simulate(size="small", seed=7), other)
+        scenario.make_scenario(sized("small", seed=7), other)
 
 
 def test_projection_goes_there_and_back() -> None:
@@ -138,7 +144,7 @@ def test_a_week_has_busy_days_and_a_day_of_rest_in_hazards_and_in_traffic(laws: 
     np.testing.assert_allclose(weeks, np.tile(process.WEEKDAYS, (len(weeks), 1)))
     rows = pd.read_csv(theatre / "raw/command/observaciones.csv", sep=";", decimal=",", encoding="latin-1")
     counts = rows[rows["tipo"] == "tráfico"]
-    first = pd.Timestamp(DATASET.area_risk.test_until) - pd.Timedelta(days=scenario.SIZES["small"].days)
+    first = pd.Timestamp(DECLARED.simulate.until) - pd.Timedelta(days=scenario.SIZES["small"].days)
     weekday = (pd.to_datetime(counts["fecha"], format="%d/%m/%Y") - first).dt.days % 7
     mean = counts["valor"].groupby(weekday).mean()
     assert list(mean.index) == [2, 6]
@@ -182,7 +188,7 @@ def test_campaigns_end(laws: process.Laws) -> None:
 
 
 def test_the_area_oracle_is_calibrated_and_better_than_the_base_rate() -> None:
-    known = scenario.make_scenario(params.Simulate(size="small", seed=3), DATASET)
+    known = scenario.make_scenario(sized("small", seed=3), DATASET)
     known = dataclasses.replace(known, size=dataclasses.replace(known.size, days=2400))
     ground = make_ground(known)
     laws = process.make_laws(known, ground)
@@ -345,7 +351,7 @@ def test_any_number_of_alarms_is_written_chunk_by_chunk(
 
 
 def test_the_large_theatre_has_the_size_it_promises() -> None:
-    large = scenario.make_scenario(params.Simulate(size="large", seed=7), DATASET)
+    large = scenario.make_scenario(sized("large", seed=7), DATASET)
     ground = make_ground(large)
     assert large.size.days >= 3650 and large.size.alarms == 100_000_000
     assert len(ground.cells) == pytest.approx(50_000, rel=0.02)

@@ -66,8 +66,8 @@ def copy_of_the_project(root: Path) -> Project:
     project.edit("params.yaml", "random_rows: 1000000 ", "random_rows: 20000 ")
     project.edit("params.yaml", "adversarial_rows: 50000", "adversarial_rows: 5000")
     # and one horizon less: two show that each is a model of its own
-    weekly = "        7: {cutoff_every_days: 7}\n"
-    project.edit("params.yaml", f"{weekly}        84: {{cutoff_every_days: 28}}\n", weekly)
+    third = "      area_risk_84d: {<<: *simulated_area, horizon_days: 84, cutoff_every_days: 28}\n"
+    project.edit("params.yaml", third, "")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "a copy"]):
         project.succeed("git", "-c", "user.name=test", "-c", "user.email=test@example.org", *command)
     return project

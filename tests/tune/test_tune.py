@@ -51,8 +51,9 @@ def declared_text() -> str:
     }
     days = {name: str(getattr(ROLLING, name)) for name in ("history_from", "train_from", "test_from", "test_until")}
     label = dataclasses.asdict(area_case.LABEL)
-    horizons = {28: {"cutoff_every_days": 14}}
-    dataset["area_risk"] |= {**days, "label": label, "horizons_days": horizons, "retrain_every_days": 56}
+    models = dataset["models"]
+    area = models[MODEL] | {**days, "label": label, "retrain_every_days": 56}
+    dataset["models"] = {MODEL: area, "sensor_threat": models["sensor_threat"]}
     values["features"]["area_risk"] = dataclasses.asdict(area_case.FEATURES)
     values["train"][MODEL] |= {"rounds": [5, 15], "calibration_blocks": 2, "min_data_in_leaf": 5}
     values["tune"] |= {"retrain_periods": 2, "trials": 3}
