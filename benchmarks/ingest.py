@@ -77,7 +77,7 @@ def run_ingest(folder: Path) -> int:
     import pyarrow as pa
 
     from pipeline.ingest.mapping.mapping import read_mapping
-    from pipeline.ingest.mapping.sources import Source
+    from pipeline.ingest.rules.source import Source
     from pipeline.ingest.staging import Staged, stage
     from pipeline.params import Bounds, Measured
 

@@ -1,10 +1,6 @@
-"""Partners' files -> the canonical tables, by mappings that are data; nothing is lost, nothing repaired.
+"""Partners' files -> the canonical tables, by mappings that are data; no record is lost or repaired.
 
-Read in this order: `mapping` and `entries` (the language of data/sources), `chunk` (what a reader gives), `readers` (a
-file into columns of text, with `files`, `undecodable`, `unreadable`, `header`, `quotes`, `geojson`, `geometry`,
-`workbooks`, `sheet_xml`, and `counting`, the second count), `rows` (columns of text into rows of a table, with
-`values`, `moments`, `calendars`, `positions`, `borders` and `mgrs`), `staging` (one file, streamed),
-`keys` and `versions` (corrections and withdrawals), `linkage`, `decisions` and `merging` (which reports of several
-sources are one event, and which of them stands), `sources` and `stage` (a dataset), `report`. Beside the stage:
-`commands`, with `checking`, `draft` and `retry`.
+Read in this order: `mapping` (the language of data/sources), `reading` (a file into columns of text), `rules` (columns
+of text into rows of a table), `staging` with `staging_key` and `versions` (one file, streamed), `borders`, `stage` (all
+files of a dataset), `linking` (which reports of several sources are one event), `report`. Beside the stage: `commands`.
 """

@@ -1,9 +1,8 @@
-"""One partner's file -> its rows, withdrawals and refused records in a folder of their own, streamed in bounded memory.
+"""One partner's file -> a folder with its rows, withdrawals and rejected rows, streamed in bounded memory.
 
-A folder remembers what it was made from: a file, mapping or rule that has not changed is not read again.
+The folder keeps a digest of its inputs: ingest reads a file again after a change of file, mapping or code only.
 """
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,24 +14,34 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pydantic.dataclasses
 
-from pipeline.ingest import versions
-from pipeline.ingest.mapping.sources import Source
+from pipeline.ingest import staging_key, versions
 from pipeline.ingest.reading import readers
-from pipeline.ingest.reading.chunk import Chunk, Refusal
+from pipeline.ingest.reading.chunk import Chunk, RejectedRow
 from pipeline.ingest.rules import keys
-from pipeline.ingest.rules.rows import WITHDRAWALS, Mapped, map_chunk
-from pipeline.runtime import code_closure
+from pipeline.ingest.rules.rows import WITHDRAWALS, MappedChunk, map_chunk
+from pipeline.ingest.rules.source import Source
 from pipeline.runtime.errors import StageError
-from pipeline.storage import schemas, store
+from pipeline.storage import records, schemas, store
+from pipeline.storage.ingest_report import SourceCounts
+from pipeline.storage.records import RECORD
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 _AHEAD = 3
-"""Chunks that may wait to be written while others are mapped: bounds the memory."""
+"""Chunks in work at a time, which bounds the memory."""
 
 _SELDOM_REPEATS = ("record_id", "observed_at", "available_at", "latitude_deg", "longitude_deg", "raw_row")
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=RECORD, kw_only=True)
+class StagedSummary:
+    """The inputs of a staging folder, and its counts."""
+
+    input_digest: str
+    counts: SourceCounts
 
 
 @dataclass(frozen=True)
@@ -43,22 +52,22 @@ class Staged:
 
     @property
     def mapped(self) -> Path:
-        """Every row that was mapped, in the file's order."""
+        """Every mapped row, in the file's order."""
         return self.folder / "mapped.parquet"
 
     @property
     def withdrawals(self) -> Path:
-        """The records that were withdrawn."""
+        """The withdrawals of records."""
         return self.folder / "withdrawals.parquet"
 
     @property
     def quarantine(self) -> Path:
-        """The records that were refused."""
+        """The rejected rows."""
         return self.folder / "quarantine.parquet"
 
     @property
     def versions(self) -> Path:
-        """The rows with their versions resolved; not there where no record occurs twice."""
+        """The rows with their versions resolved; there is no such file where no record repeats."""
         return self.folder / "versions.parquet"
 
     @property
@@ -67,49 +76,59 @@ class Staged:
         return self.versions if self.versions.exists() else self.mapped
 
     @property
-    def facts(self) -> Path:
-        """What the folder was made from, and the counts; written last."""
-        return self.folder / "facts.json"
+    def summary(self) -> Path:
+        """The digest of the inputs, and the counts; written last."""
+        return self.folder / "summary.json"
 
     @property
-    def counts(self) -> dict[str, Any]:
-        """What became of every record of the file."""
-        return dict(store.read_json(self.facts)["counts"])
+    def counts(self) -> SourceCounts:
+        """The counts of the file's records."""
+        return self._read().counts
 
-    def made_from(self) -> str | None:
-        """Return the digest of what the folder was made from; None where it is not whole."""
-        return str(store.read_json(self.facts)["made_from"]) if self.facts.exists() else None
+    def input_digest(self) -> str | None:
+        """Return the digest of the folder's inputs; None where the folder is not whole."""
+        try:
+            return self._read().input_digest if self.summary.exists() else None
+        except StageError:  # an earlier release wrote it
+            return None
+
+    def _read(self) -> StagedSummary:
+        return records.read(self.summary, StagedSummary)
 
 
 def stage(source: Source, staged: Staged, *, raw: Path) -> None:
-    """Map one source's file into its folder, unless that holds the same already.
+    """Map one source's file into its folder, unless the folder is of the same inputs.
 
     Parameters
     ----------
+    source
+        The source.
+    staged
+        Its folder.
     raw
         Folder under which the mapping's `file` lies.
     """
     path = raw / source.mapping.file
-    made_from = digest_of(source, path)
-    if staged.made_from() == made_from:
+    digest = staging_key.input_digest(source, path)
+    if staged.input_digest() == digest:
         return
     chunks = readers.read(path, source.mapping.format, source.mapping.columns, serials=source.mapping.serials)
     rows_in = 0
-    with Writing(staged, source) as writing:
-        for records, mapped, hashes in _in_order(lambda chunk: _with_hashes(chunk, source), chunks):
-            rows_in += records
-            writing.append(mapped, hashes)
-    finish(staged, source, rows_in=rows_in, made_from=made_from)
+    with StagedFiles(staged, source) as files:
+        for count, mapped, hashes in _in_order(lambda chunk: _with_hashes(chunk, source), chunks):
+            rows_in += count
+            files.append(mapped, hashes)
+    finish(staged, source, rows_in=rows_in, input_digest=digest)
 
 
-class Writing(ExitStack):
-    """The three files of a source while they are written."""
+class StagedFiles(ExitStack):
+    """The files of a source, open for writing."""
 
     def __init__(self, staged: Staged, source: Source) -> None:
         super().__init__()
         self._source = source
         staged.folder.mkdir(parents=True, exist_ok=True)
-        staged.facts.unlink(missing_ok=True)  # from here on the folder is not whole
+        staged.summary.unlink(missing_ok=True)  # from here on the folder is not whole
         plain = (source.table.id_column, *_SELDOM_REPEATS, *source.measured)
         self._rows = self.enter_context(store.writing_table(staged.mapped, schema=source.table.schema, plain=plain))
         self._withdrawals = self.enter_context(store.writing_table(staged.withdrawals, schema=WITHDRAWALS))
@@ -120,29 +139,33 @@ class Writing(ExitStack):
         self._hashes = self.enter_context(self._hash_path.open("wb"))
 
     def __exit__(self, *fault: Any) -> bool | None:
-        """Close the files; after a fault leave none of them."""
+        """Close the files; after an error leave none of them."""
         swallowed = super().__exit__(*fault)
         if fault[0] is not None:
             self._hash_path.unlink(missing_ok=True)
         return swallowed
 
-    def append(self, mapped: Mapped, hashes: np.ndarray) -> None:
-        """Write what became of one chunk."""
+    def append(self, mapped: MappedChunk, hashes: np.ndarray) -> None:
+        """Write the rows of one chunk, and the hashes of their keys."""
         self._rows(mapped.rows)
         self._withdrawals(mapped.withdrawals)
-        self._quarantine(quarantine_table(self._source, mapped.refused))
+        self._quarantine(quarantine_table(self._source, mapped.rejected))
         hashes.tofile(self._hashes)
 
 
-def finish(staged: Staged, source: Source, *, rows_in: int, made_from: str) -> None:
-    """Resolve the versions of a source whose rows are written, count, and declare the folder whole.
+def finish(staged: Staged, source: Source, *, rows_in: int, input_digest: str) -> None:
+    """Resolve the versions of a source's rows, count, and mark the folder as whole.
 
     Parameters
     ----------
+    staged
+        The folder, with the source's rows.
+    source
+        The source.
     rows_in
-        Records that the reader gave.
-    made_from
-        Digest of what the folder is made from.
+        Number of records of the file.
+    input_digest
+        Of the folder's inputs.
 
     Raises
     ------
@@ -153,54 +176,56 @@ def finish(staged: Staged, source: Source, *, rows_in: int, made_from: str) -> N
     withdrawals = store.read_table(staged.withdrawals)
     suspects = np.union1d(keys.repeated(_hash_file(staged)), keys.hashes(withdrawals["record_id"].combine_chunks()))
     _hash_file(staged).unlink()
-    repeats = corrections = 0
-    if len(suspects):
-        several = [rows.filter(_among(rows, suspects)) for rows in store.read_batches(staged.mapped)]
-        resolved = versions.resolve(pa.concat_tables([source.table.schema.empty_table(), *several]), withdrawals)
-        repeats, corrections = resolved.repeats, resolved.corrections
-        others = (rows.filter(pc.invert(_among(rows, suspects))) for rows in store.read_batches(staged.mapped))
-        with store.writing_table(staged.versions, schema=source.table.schema, plain=_SELDOM_REPEATS) as write:
-            for rows in in_file_order(others, resolved.rows):
-                write(rows)
+    repeats, corrections = _resolve_versions(staged, source, suspects, withdrawals) if len(suspects) else (0, 0)
     rules: Counter[str] = Counter()
-    for refused in store.read_batches(staged.quarantine, columns=["rule"]):
-        rules.update(refused["rule"].to_pylist())
-    kept = store.count_rows(staged.rows)
-    counts: dict[str, Any] = {
-        "table": source.mapping.table,
-        "rows_in": rows_in,
-        "kept": kept,
-        "merged": repeats + withdrawals.num_rows,
-        "quarantined": rules.total(),
-        "repeats": repeats,
-        "withdrawals": withdrawals.num_rows,
-        "corrections": corrections,
-        "rules": dict(sorted(rules.items())),
-    }
-    if rows_in != kept + counts["merged"] + counts["quarantined"]:
+    for rejected in store.read_batches(staged.quarantine, columns=["rule"]):
+        rules.update(rejected["rule"].to_pylist())
+    counts = SourceCounts(
+        table=source.mapping.table,
+        rows_in=rows_in,
+        kept=store.count_rows(staged.rows),
+        merged=repeats + withdrawals.num_rows,
+        quarantined=rules.total(),
+        repeats=repeats,
+        withdrawals=withdrawals.num_rows,
+        corrections=corrections,
+        rules=dict(sorted(rules.items())),
+    )
+    if rows_in != counts.kept + counts.merged + counts.quarantined:
         raise StageError(
-            f"{source.mapping.file}: rows in {rows_in:,}; got kept {kept:,} + merged {counts['merged']:,} + "
-            f"quarantined {counts['quarantined']:,}; expected the same number, so that none is lost"
+            f"{source.mapping.file}: rows in {rows_in:,}; got kept {counts.kept:,} + merged {counts.merged:,} + "
+            f"quarantined {counts.quarantined:,}; expected the same number, so that none is lost"
         )
-    store.write_json({"made_from": made_from, "counts": counts}, staged.facts)
+    records.write(StagedSummary(input_digest=input_digest, counts=counts), staged.summary)
 
 
-def in_file_order(rows: Iterable[pa.Table], others: pa.Table) -> Iterator[pa.Table]:
-    """Merge rows that come in the file's order with a table of others of the same file."""
-    others = others.sort_by("raw_row")
+def _resolve_versions(staged: Staged, source: Source, suspects: np.ndarray, withdrawals: pa.Table) -> tuple[int, int]:
+    """Write the rows with the versions of suspect records resolved; return the numbers of repeats and corrections."""
+    repeating = [rows.filter(_among(rows, suspects)) for rows in store.read_batches(staged.mapped)]
+    resolved = versions.resolve(pa.concat_tables([source.table.schema.empty_table(), *repeating]), withdrawals)
+    single = (rows.filter(pc.invert(_among(rows, suspects))) for rows in store.read_batches(staged.mapped))
+    with store.writing_table(staged.versions, schema=source.table.schema, plain=_SELDOM_REPEATS) as write:
+        for rows in in_file_order(single, resolved.rows):
+            write(rows)
+    return resolved.repeats, resolved.corrections
+
+
+def in_file_order(rows: Iterable[pa.Table], added: pa.Table) -> Iterator[pa.Table]:
+    """Merge rows in the file's order with a table of further rows of the file."""
+    added = added.sort_by("raw_row")
     for part in rows:
         if part.num_rows:
             last = part["raw_row"][-1]
-            before = pc.sum(pc.less(others["raw_row"], last)).as_py() or 0
+            before = pc.sum(pc.less(added["raw_row"], last)).as_py() or 0
             if before:
-                part = pa.concat_tables([part, others.slice(0, before)]).sort_by("raw_row")
-                others = others.slice(before)
+                part = pa.concat_tables([part, added.slice(0, before)]).sort_by("raw_row")
+                added = added.slice(before)
             yield part
-    yield others
+    yield added
 
 
-def quarantine_table(source: Source, refused: list[Refusal]) -> pa.Table:
-    """Return refused records as rows of the quarantine."""
+def quarantine_table(source: Source, rejected: list[RejectedRow]) -> pa.Table:
+    """Return rejected rows as a table of the quarantine."""
     mapping = source.mapping
     constants = {
         "source_id": source.name,
@@ -212,42 +237,26 @@ def quarantine_table(source: Source, refused: list[Refusal]) -> pa.Table:
     }
     rows = [
         {
-            "raw_row": refusal.number,
-            "column": refusal.column,
-            "rule": refusal.rule,
-            "message": f"{mapping.file} row {refusal.number}: {refusal.problem}",
-            "value": refusal.value,
-            "row": refusal.row,
+            "raw_row": row.number,
+            "column": row.column,
+            "rule": row.rule,
+            "message": f"{mapping.file} row {row.number}: {row.problem}",
+            "value": row.value,
+            "row": row.row,
             **constants,
         }
-        for refusal in refused
+        for row in rejected
     ]
     return pa.Table.from_pylist(rows, schema=schemas.QUARANTINE)
 
 
-def digest_of(source: Source, path: Path) -> str:
-    """Return the digest of all that decides what a file's records become: it, its mapping, the rules and this code."""
-    stated = (source.name, source.mapping, source.bounds, source.years, dict(source.measured))
-    state = hashlib.sha256(repr(stated).encode())
-    if source.border is not None:
-        state.update(source.border.digest.encode())
-    for name, gazetteer in sorted(source.gazetteers.items()):
-        if name == source.mapping.gazetteer:
-            state.update(repr(gazetteer.codes.to_pylist()).encode())
-            state.update(gazetteer.latitude_deg.tobytes() + gazetteer.longitude_deg.tobytes())
-    state.update(code_closure.digest(__name__).encode())
-    if path.is_file():
-        state.update(store.digest(path).encode())
-    return f"sha256:{state.hexdigest()}"
-
-
-def _with_hashes(chunk: Chunk, source: Source) -> tuple[int, Mapped, np.ndarray]:
+def _with_hashes(chunk: Chunk, source: Source) -> tuple[int, MappedChunk, np.ndarray]:
     mapped = map_chunk(chunk, source)
     return chunk.records, mapped, hashes_of(mapped.rows, source)
 
 
 def hashes_of(rows: pa.Table, source: Source) -> np.ndarray:
-    """Return the hashes of the rows' keys; none where there is no key, for a record is then its row, and comes once."""
+    """Return the hashes of the rows' keys; none where the mapping has no key: each record is then its own."""
     return keys.hashes(rows["record_id"].combine_chunks() if source.mapping.key else pa.array([], pa.string()))
 
 
@@ -260,7 +269,7 @@ def _hash_file(staged: Staged) -> Path:
 
 
 def _in_order(work: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
-    """Map items in a second thread while the first reads and writes; Arrow lets go of the interpreter's lock."""
+    """Map items in two threads while the caller's reads and writes; Arrow releases the interpreter's lock."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         waiting: deque[Future[Out]] = deque()
         for item in items:

@@ -1,4 +1,4 @@
-"""Rows whose record occurs more than once -> its versions: repeats merged, older reports and withdrawn ones closed."""
+"""Rows of records that repeat -> their versions: repeats merged, older and withdrawn versions closed."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ import numpy as np
 import pyarrow as pa
 
 _OF_THE_REPORT = ("available_at", "superseded_at", "raw_file", "raw_row")
-"""Columns that tell two reports of the same content apart."""
+"""Columns that differ between two reports of the same content."""
 
 
 @dataclass(frozen=True)
 class Versions:
-    """The rows that stand, in the order in which they came, and how many records went into others."""
+    """The rows of all versions, in the order of the input, and the counts."""
 
     rows: pa.Table
     repeats: int
-    """Records that say again what the open version of their record says."""
+    """Rows that repeat the open version of their record, and are left out."""
     corrections: int
-    """Versions after the first of their record."""
+    """Rows that are a version after the first of their record."""
 
 
 def resolve(rows: pa.Table, withdrawals: pa.Table) -> Versions:
@@ -28,7 +28,7 @@ def resolve(rows: pa.Table, withdrawals: pa.Table) -> Versions:
     rows
         Of a canonical table and one source.
     withdrawals
-        Of `WITHDRAWALS`: a withdrawal closes the version that is open at its time, and nothing where there is none.
+        Of `WITHDRAWALS`: a withdrawal closes the version that is open at its time, if there is one.
     """
     reports = [(*key, index) for index, key in enumerate(_keys(rows))]
     contents = _contents(rows)
@@ -36,16 +36,16 @@ def resolve(rows: pa.Table, withdrawals: pa.Table) -> Versions:
     keep = np.ones(rows.num_rows, bool)
     corrections = 0
     record: str | None = None
-    standing: int | None = None
+    open_version: int | None = None
     for name, available, _, index in sorted([*reports, *((*key, -1) for key in _keys(withdrawals))]):
         if name != record:
-            record, standing, seen = name, None, False
-        if index >= 0 and standing is not None and contents[standing] == contents[index]:
+            record, open_version, seen = name, None, False
+        if index >= 0 and open_version is not None and contents[open_version] == contents[index]:
             keep[index] = False
             continue
-        if standing is not None:
-            superseded[standing] = available
-        standing = index if index >= 0 else None
+        if open_version is not None:
+            superseded[open_version] = available
+        open_version = index if index >= 0 else None
         corrections += index >= 0 and seen
         seen = seen or index >= 0
     position = rows.schema.get_field_index("superseded_at")
@@ -60,5 +60,5 @@ def _keys(table: pa.Table) -> list[tuple[str, int, int]]:
 
 
 def _contents(table: pa.Table) -> list[str]:
-    told = [name for name in table.column_names if name not in _OF_THE_REPORT]
-    return [repr(list(row.values())) for row in table.select(told).to_pylist()]
+    names = [name for name in table.column_names if name not in _OF_THE_REPORT]
+    return [repr(list(row.values())) for row in table.select(names).to_pylist()]

@@ -13,7 +13,8 @@ import yaml
 
 from pipeline import params
 from pipeline.model.skill_records import Metrics
-from pipeline.storage import store
+from pipeline.storage import records, store
+from pipeline.storage.ingest_report import IngestReport
 from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.read import table_files
 
@@ -58,12 +59,12 @@ def inputs(paths: DatasetPaths, model: str, fit: Mapping[str, Any]) -> list[Inpu
     """Return the model's own rows, and the canonical tables behind them with their rows by source."""
     rows = {"rows": fit["rows"], "positives": fit["positives"], "features": len(fit["features"])}
     found = [Input(f"{paths.dataset}/{model}", paths.features(model), fit["features_digest"], "training", rows)]
-    sources = store.read_json(paths.ingested)["sources"] if paths.ingested.exists() else {}
+    sources = records.read(paths.ingested, IngestReport).sources if paths.ingested.exists() else {}
     for name, table in table_files(paths.dataset).items():
         counted = {
-            source: {key: counts[key] for key in ("rows_in", "kept", "merged", "quarantined") if key in counts}
+            source: {key: getattr(counts, key) for key in ("rows_in", "kept", "merged", "quarantined")}
             for source, counts in sources.items()
-            if counts.get("table") == name
+            if counts.table == name
         }
         profile = {"rows": store.count_rows(table), "sources": counted}
         found.append(Input(f"{paths.dataset}/{name}", table, store.digest(table), "source", profile))

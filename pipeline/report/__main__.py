@@ -10,7 +10,8 @@ from pipeline import params
 from pipeline.model.skill_records import read_metrics
 from pipeline.report import documents, facts, render, summary
 from pipeline.runtime import cli
-from pipeline.storage import store
+from pipeline.storage import records, store
+from pipeline.storage.ingest_report import IngestReport
 from pipeline.storage.paths import DatasetPaths
 
 
@@ -31,7 +32,7 @@ def main() -> None:
         print(_where(paths, "sensor_threat" if "sensor_threat" in evaluations else next(iter(evaluations))))
         return
     parity = {model: store.read_json(paths.parity(model)) for model in models}
-    store.write_json(summary.combine(evaluations, parity, store.read_json(paths.ingested)), paths.metrics)
+    store.write_json(summary.combine(evaluations, parity, records.read(paths.ingested, IngestReport)), paths.metrics)
     found = facts.gather(given.dataset, declared)
     for model in found.models:
         store.write_bytes(render.card(found, model).encode(), paths.card(model.evidence.model))

@@ -21,7 +21,8 @@ from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Verdict
 from pipeline.runtime.errors import DeclarationError, StageError
 from pipeline.runtime.local_days import NO_ZONE, day_of, zone_of
-from pipeline.storage import store
+from pipeline.storage import records, store
+from pipeline.storage.ingest_report import IngestReport
 from pipeline.storage.paths import SOURCES, DatasetPaths
 from pipeline.storage.schemas import ROW_KEYS
 from threat_scorer.scoring.kinds import kind_of
@@ -105,7 +106,7 @@ class Facts:
     dataset: str
     simulated: bool
     models: tuple[ModelFacts, ...]
-    ingested: Mapping[str, Any]
+    ingested: IngestReport
     sources: Mapping[str, str]
     """What each source is, in the words of its mapping."""
     cutoff: np.datetime64
@@ -132,7 +133,7 @@ def gather(dataset: str, declared: Params) -> Facts:
         dataset=dataset,
         simulated=entry.simulated,
         models=models,
-        ingested=store.read_json(DatasetPaths(dataset).ingested),
+        ingested=records.read(DatasetPaths(dataset).ingested, IngestReport),
         sources={name: _about(SOURCES / f"{name}.yaml") for name in entry.sources},
         cutoff=cutoff,
         known_by=_moment(cutoff, None if last is None else (entry.theatre and entry.theatre.zone) or NO_ZONE),

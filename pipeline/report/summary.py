@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.model.skill_records import Metrics
+from pipeline.storage import records
+from pipeline.storage.ingest_report import IngestReport
 
 SHOWN = ("roc_auc", "pr_auc", "log_loss", "brier")
 
 
 def combine(
-    evaluations: Mapping[str, Metrics], parity: Mapping[str, Any], ingested: Mapping[str, Any]
+    evaluations: Mapping[str, Metrics], parity: Mapping[str, Any], ingested: IngestReport
 ) -> dict[str, Any]:
     """Return under each model's name its comparisons alone, and all else that is known beside them.
 
@@ -27,7 +29,7 @@ def combine(
         "operating_points": {model: metrics.pop("operating_points") for model, metrics in written.items()},
         **written,
         "parity": dict(parity),
-        "ingest": dict(ingested),
+        "ingest": records.to_json(ingested),
     }
 
 

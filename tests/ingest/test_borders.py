@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from support.ingest_case import BOUNDS, HEADER, INCIDENTS, Case, balance, changed, refused, rows
+from support.ingest_case import BOUNDS, HEADER, INCIDENTS, Case, balance, changed, rejected, rows
 
 from pipeline import params
 from pipeline.ingest import stage
+from pipeline.ingest.borders import border_of, read_border
 from pipeline.ingest.mapping.fields import Format
 from pipeline.ingest.reading.chunk import SourceError
-from pipeline.ingest.rules.borders import border_of, read_border
 from pipeline.params import Theatre
 from pipeline.runtime.errors import DeclarationError
 from pipeline.simulate.write import write_theatre
@@ -70,7 +70,7 @@ def test_inside_every_part_and_on_the_line_is_kept(tmp_path, border, latitude, l
 )
 def test_across_the_border_is_refused_with_what_looks_wrong(tmp_path, border, latitude, longitude, rule, said):
     staged = report(tmp_path, border, latitude, longitude)
-    (row,) = refused(staged)
+    (row,) = rejected(staged)
     assert balance(staged) == (1, 1)
     assert (row["rule"], row["column"]) == (rule, "lat, lon")
     assert said in row["message"]
@@ -78,7 +78,7 @@ def test_across_the_border_is_refused_with_what_looks_wrong(tmp_path, border, la
 
 @pytest.mark.parametrize(("precision_m", "rules"), [(11_000, ["across_border"]), (11_500, [])])
 def test_a_position_is_across_only_by_more_than_its_precision(tmp_path, border, precision_m, rules):
-    assert [row["rule"] for row in refused(report(tmp_path, border, 3.9, -73.0, precision_m))] == rules
+    assert [row["rule"] for row in rejected(report(tmp_path, border, 3.9, -73.0, precision_m))] == rules
 
 
 def test_the_distance_is_that_on_the_ground(border):
@@ -92,7 +92,7 @@ def test_several_threads_may_ask_at_once(border):
     random = np.random.default_rng(1)
     points = [(random.uniform(-4, 13, 20_000), random.uniform(-81, -67, 20_000)) for _ in range(8)]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda point: border.holds(*point), points))
+        together = list(pool.map(lambda point: border.contains(*point), points))
     for (latitude, longitude), found in zip(points, together, strict=True):
         main = (abs(latitude - 6) <= 2) & (abs(longitude + 73) <= 2)
         hole = (abs(latitude - 5.5) < 0.5) & (abs(longitude + 73.5) < 0.5)
@@ -130,11 +130,11 @@ def test_the_border_is_a_source_of_places_from_geojson(tmp_path):
 
 
 def test_another_border_reads_the_reports_again(tmp_path, border):
-    made_from = report(tmp_path, border, 4.5, -74.1).made_from()
+    input_digest = report(tmp_path, border, 4.5, -74.1).input_digest()
     smaller = write(tmp_path, {"type": "Polygon", "coordinates": ISLAND})
     staged = report(tmp_path, read_border(smaller, GEOJSON, BOUNDS), 4.5, -74.1)
-    assert staged.made_from() != made_from
-    assert [row["rule"] for row in refused(staged)] == ["across_border"]
+    assert staged.input_digest() != input_digest
+    assert [row["rule"] for row in rejected(staged)] == ["across_border"]
 
 
 def test_of_the_simulated_reports_those_put_across_the_border_are_refused_and_no_other(tmp_path):
@@ -146,7 +146,7 @@ def test_of_the_simulated_reports_those_put_across_the_border_are_refused_and_no
     )
     planted = store.read_table(tmp_path / "truth/faults.parquet").to_pylist()
     across = {(row["raw_file"], row["raw_row"]) for row in planted if row["fault"] == "across_border"}
-    every = [row for staged in done.values() for row in refused(staged)]
+    every = [row for staged in done.values() for row in rejected(staged)]
     found = {(row["raw_file"], row["raw_row"]): row["message"] for row in every if row["rule"] == "across_border"}
     assert set(found) == across
     assert len({file for file, _ in across}) == 3

@@ -1,9 +1,9 @@
-"""A date in another calendar is refused, and the hint names the calendar."""
+"""A date in another calendar is rejected, and the hint names the calendar."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.ingest_case import HEADER, INCIDENTS, Case, balance, changed, refused, rows
+from support.ingest_case import HEADER, INCIDENTS, Case, balance, changed, rejected, rows
 from support.project import ROOT
 
 from pipeline.ingest.rules.calendars import hint
@@ -34,7 +34,7 @@ def test_a_year_that_cannot_be_is_refused_as_a_date_with_the_likely_calendar(tmp
     staged = dated(tmp_path, day, "2020-01-31")
     assert balance(staged) == (2, 2)
     assert [row["record_id"] for row in rows(staged)] == ["1"]
-    (row,) = refused(staged)
+    (row,) = rejected(staged)
     assert (row["raw_row"], row["rule"], row["value"]) == (1, "date", day)
     assert f"occurred_at = '{day}'; expected a year from 1900 to 2068" in row["message"]
     assert said in row["message"]
@@ -45,7 +45,7 @@ def test_the_first_and_the_last_year_are_taken_by_the_clock_of_the_file(tmp_path
     moment = {**INCIDENTS["occurred_at"], "zone": "America/Bogota"}
     staged = dated(tmp_path, *days, occurred_at=moment)
     assert [row["record_id"] for row in rows(staged)] == ["1", "2"]
-    assert [row["rule"] for row in refused(staged)] == ["date", "date"]
+    assert [row["rule"] for row in rejected(staged)] == ["date", "date"]
 
 
 def test_the_time_of_the_report_and_of_a_withdrawal_is_held_to_the_same_years(tmp_path):
@@ -55,7 +55,7 @@ def test_the_time_of_the_report_and_of_a_withdrawal_is_held_to_the_same_years(tm
     good = ",blast,2,2020-01-31,4.5,-74.1,"
     lines = [f"1{good}2567-01-05,new", f"2{good}2020-02-05,new", f"2{good}2567-01-05,void"]
     staged = case.ingest(HEADER.strip() + ",told,status\n" + "\n".join(lines))
-    assert [(row["raw_row"], row["rule"], row["column"]) for row in refused(staged)] == [
+    assert [(row["raw_row"], row["rule"], row["column"]) for row in rejected(staged)] == [
         (1, "date", "told"),
         (3, "date", "told"),
     ]

@@ -23,7 +23,7 @@ def done(tmp_path_factory):
 
 
 def test_every_record_of_every_source_is_accounted_for(done):
-    rows_in = {name: staged.counts["rows_in"] for name, staged in done.items()}
+    rows_in = {name: staged.counts.rows_in for name, staged in done.items()}
     assert rows_in["cnmh_incidents"] == 9820
     assert rows_in["aicma_accidents"] == 6879
     assert rows_in["aicma_events"] == 36527
@@ -31,7 +31,7 @@ def test_every_record_of_every_source_is_accounted_for(done):
     assert rows_in["landmine_magnetometer"] == 338
     for name, staged in done.items():
         counts = staged.counts
-        assert counts["rows_in"] == counts["kept"] + counts["merged"] + counts["quarantined"], name
+        assert counts.rows_in == counts.kept + counts.merged + counts.quarantined, name
 
 
 def test_the_label_is_attack_by_map_or_aie(done):

@@ -9,11 +9,11 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, refused, rows
+from support.ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, rejected, rows
 
 from pipeline.ingest.reading import geojson, readers
 from pipeline.ingest.reading.chunk import SourceError
-from pipeline.ingest.reading.counting import Features, FilledLines, lists_in, lists_in_text
+from pipeline.ingest.reading.counting import FeatureCounter, LineCounter, lists_in, lists_in_text
 
 COMMON = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FOLDED = settings(COMMON, suppress_health_check=[*HealthCheck])
@@ -35,7 +35,7 @@ def ingest(folder, mapping, content, block=readers.BLOCK):
 
 def fate(staged):
     """Return the ids of the kept records, and the text of each refused one."""
-    return [row["record_id"] for row in rows(staged)], [row["row"] for row in refused(staged)]
+    return [row["record_id"] for row in rows(staged)], [row["row"] for row in rejected(staged)]
 
 
 def test_a_quote_that_never_closes_costs_its_own_line_and_no_other(tmp_path):
@@ -43,8 +43,8 @@ def test_a_quote_that_never_closes_costs_its_own_line_and_no_other(tmp_path):
     lines[10] = lines[10].replace(",blast", ',"blast')
     staged = ingest(tmp_path, INCIDENTS, HEADER + "\n".join(lines) + "\n")
     assert balance(staged) == (1000, 1000)
-    assert staged.counts["kept"] == 999
-    (row,) = refused(staged)
+    assert staged.counts.kept == 999
+    (row,) = rejected(staged)
     assert (row["raw_row"], row["rule"]) == (11, "unclosed_quote")
     assert "in.csv row 11: line 12: the quote that opens column 2 does not close" in row["message"]
     assert json.loads(row["row"]) == {"": lines[10]}
@@ -70,9 +70,9 @@ def test_a_stray_quote_in_any_place_of_any_lines_costs_no_other_record(
     content = ("\ufeff" if mark else "") + HEADER + (text if ended else text.rstrip("\r\n"))
     staged = ingest(tmp_path_factory.mktemp("strays"), INCIDENTS, content, block)
     assert balance(staged) == (count, count)
-    numbers = [row["raw_row"] for row in [*rows(staged), *refused(staged)]]
+    numbers = [row["raw_row"] for row in [*rows(staged), *rejected(staged)]]
     assert sorted(numbers) == list(range(1, count + 1))
-    assert {row["raw_row"] - 1 for row in refused(staged)} <= planted.keys()
+    assert {row["raw_row"] - 1 for row in rejected(staged)} <= planted.keys()
     for row in rows(staged):
         assert row["record_id"].replace('"', "") == str(row["raw_row"] - 1)
 
@@ -98,7 +98,7 @@ def test_well_formed_csv_is_read_as_another_reader_reads_it(tmp_path_factory, no
         chunks = list(readers.read(path, form, ["id"]))
     read = [list(row.values()) for chunk in chunks for row in chunk.columns.to_pylist()]
     assert read == list(csv.reader(io.StringIO(text.getvalue(), newline="")))[1:]
-    assert [refusal for chunk in chunks for refusal in chunk.refused] == []
+    assert [rejected_row for chunk in chunks for rejected_row in chunk.rejected] == []
 
 
 def test_a_quoted_value_holds_as_many_line_ends_as_its_mapping_allows(tmp_path):
@@ -107,9 +107,9 @@ def test_a_quoted_value_holds_as_many_line_ends_as_its_mapping_allows(tmp_path):
     for inside, kept in ((2, 1), (3, 0)):
         note = '"' + "line\n" * inside + '"'
         staged = ingest(tmp_path, mapping, header + record(1) + "," + note + "\n")
-        assert staged.counts["kept"] == kept
-        assert [row["raw_row"] for row in refused(staged)] == ([] if kept else [1, 2, 3, 4])
-        assert {row["rule"] for row in refused(staged)} <= {"unclosed_quote", "column_count"}
+        assert staged.counts.kept == kept
+        assert [row["raw_row"] for row in rejected(staged)] == ([] if kept else [1, 2, 3, 4])
+        assert {row["rule"] for row in rejected(staged)} <= {"unclosed_quote", "column_count"}
         assert balance(staged)[0] == balance(staged)[1]
     strict = changed(of("csv", quoted_newlines=0))
     staged = ingest(tmp_path, strict, HEADER + record(1).replace("blast", '"bla\nst"') + "\n" + record(2) + "\n")
@@ -128,7 +128,7 @@ def test_a_quoted_value_holds_as_many_line_ends_as_its_mapping_allows(tmp_path):
 def test_a_quote_that_takes_in_other_records_is_refused_by_line(tmp_path, lines, said):
     staged = ingest(tmp_path, INCIDENTS, HEADER + "\n".join([*lines, record(9)]) + "\n")
     assert balance(staged) == (len(lines) + 1, len(lines) + 1)
-    first = refused(staged)[0]
+    first = rejected(staged)[0]
     assert (first["raw_row"], first["rule"]) == (1, "unclosed_quote")
     assert "line 2: " in first["message"]
     assert said in first["message"]
@@ -141,7 +141,7 @@ def test_inches_and_other_quotes_inside_a_value_are_text(tmp_path):
         tmp_path, mapping, HEADER.strip() + ",note\n" + record(1) + ',6" pipe, \n' + record(2) + ',6" pipe\n'
     )
     assert fate(staged)[0] == ['2|6" pipe']
-    assert [row["rule"] for row in refused(staged)] == ["column_count"]
+    assert [row["rule"] for row in rejected(staged)] == ["column_count"]
 
 
 def test_a_header_whose_quote_does_not_close_refuses_the_file(tmp_path):
@@ -165,7 +165,7 @@ def test_marks_and_blank_lines_between_json_records_are_no_records(tmp_path_fact
     staged = ingest(tmp_path_factory.mktemp("lines"), of("jsonl"), content)
     filled = [line for line in whole if line.strip()]
     assert balance(staged) == (len(filled), len(filled))
-    assert staged.counts["kept"] == 1 + lines.count(None)
+    assert staged.counts.kept == 1 + lines.count(None)
 
 
 VALUE = st.recursive(
@@ -183,9 +183,9 @@ VALUE = st.recursive(
 def test_features_are_counted_by_brackets_as_a_parser_counts_them(members, indent, cuts):
     text = json.dumps({"type": "FeatureCollection", "bbox": [1, 2], "features": members, "x": ["y"]}, indent=indent)
     data, at = text.encode(), 0
-    counter = Features()
+    counter = FeatureCounter()
     for size in [*cuts, len(data)]:
-        counter.see(data[at : at + size])
+        counter.feed(data[at : at + size])
         at += size
     assert counter.count == len(members)
 
@@ -194,9 +194,9 @@ def test_features_are_counted_by_brackets_as_a_parser_counts_them(members, inden
 @given(st.text(st.sampled_from("a \t\n\r"), max_size=40), st.lists(st.integers(1, 5), max_size=20))
 def test_filled_lines_are_counted_however_a_file_is_cut(text, cuts):
     data, at = text.encode(), 0
-    counter = FilledLines()
+    counter = LineCounter()
     for size in [*cuts, len(data) + 1]:
-        counter.see(data[at : at + size])
+        counter.feed(data[at : at + size])
         at += size
     assert counter.count == sum(bool(line.strip()) for line in data.split(b"\n"))
 
@@ -214,7 +214,7 @@ def test_a_second_list_of_features_refuses_the_file_with_both_numbers(tmp_path):
         ingest(tmp_path, mapping, json.dumps(twice))
     with pytest.raises(SourceError, match="expected the end of one FeatureCollection"):
         ingest(tmp_path, mapping, collection + "\n" + collection)
-    assert not (tmp_path / "staging" / "facts.json").exists()
+    assert not (tmp_path / "staging" / "summary.json").exists()
     with pytest.raises(SourceError, match="after the list of features: got ''; expected the end"):
         ingest(tmp_path, mapping, collection[:-1])
 

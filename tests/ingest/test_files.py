@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, refused, rows
+from support.ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, rejected, rows
 
 from pipeline.ingest.mapping.fields import Format
 from pipeline.ingest.reading import files, readers
@@ -72,12 +72,12 @@ def test_quoted_newlines_and_long_cells_keep_the_record_numbers(tmp_path, monkey
     long = f"4,{'x' * 10_000_000},2,2020-01-31,4.5,-74.1\n"
     staged = Case(tmp_path, INCIDENTS).ingest(HEADER + GOOD + bad + long + GOOD.replace("1,", "5,", 1))
     assert [row["raw_row"] for row in rows(staged)] == [1, 5]
-    assert [(row["raw_row"], row["rule"]) for row in refused(staged)] == [
+    assert [(row["raw_row"], row["rule"]) for row in rejected(staged)] == [
         (2, "unmapped_value"),
         (3, "column_count"),
         (4, "unmapped_value"),
     ]
-    assert len(json.loads(refused(staged)[2]["row"])["type"]) == 10_000_000
+    assert len(json.loads(rejected(staged)[2]["row"])["type"]) == 10_000_000
 
 
 def test_nested_objects_missing_keys_and_broken_lines_of_json(tmp_path):
@@ -85,7 +85,7 @@ def test_nested_objects_missing_keys_and_broken_lines_of_json(tmp_path):
     nested = {**RECORD, "at": {"lat": "4.5", "lon": -74.1}}
     lines = [json.dumps(nested), "{not json", "[1]", json.dumps({"id": "2", "type": "blast"}), "", json.dumps(nested)]
     staged = Case(tmp_path, mapping).ingest("\n".join(lines))
-    assert [(row["raw_row"], row["rule"]) for row in refused(staged)] == [
+    assert [(row["raw_row"], row["rule"]) for row in rejected(staged)] == [
         (2, "not_json"),
         (3, "not_json"),
         (4, "missing_value"),
@@ -114,7 +114,7 @@ def test_each_vertex_of_a_line_is_a_record_where_the_mapping_says_so(tmp_path):
     assert [row["latitude_deg"] for row in rows(staged)] == [4, 5, 6, 7]
     mapping["format"] = {"kind": "geojson"}
     staged = Case(tmp_path, mapping).ingest(json.dumps({"features": [feature]}))
-    assert [row["rule"] for row in refused(staged)] == ["geometry"]
+    assert [row["rule"] for row in rejected(staged)] == ["geometry"]
 
 
 def bomb() -> bytes:
@@ -233,8 +233,8 @@ def test_every_record_of_any_garbage_is_kept_merged_or_quarantined(tmp_path_fact
         return
     rows_in, told = balance(staged)
     assert rows_in == told
-    numbers = [row["raw_row"] for row in [*rows(staged), *refused(staged)]]
+    numbers = [row["raw_row"] for row in [*rows(staged), *rejected(staged)]]
     assert len(set(numbers)) == len(numbers)
-    assert len(numbers) + staged.counts["repeats"] == rows_in
-    for row in refused(staged):
+    assert len(numbers) + staged.counts.repeats == rows_in
+    for row in rejected(staged):
         assert json.loads(row["row"])

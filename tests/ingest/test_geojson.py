@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.ingest_case import INCIDENTS, Case, balance, changed, refused, rows
+from support.ingest_case import INCIDENTS, Case, balance, changed, rejected, rows
 
 from pipeline.ingest.commands.draft import draft
 from pipeline.ingest.commands.retry import retry
@@ -26,7 +26,7 @@ def collection(*geometries, **members):
 def fates(staged):
     before, after = balance(staged)
     assert before == after
-    return [row["raw_row"] for row in rows(staged)], [(row["raw_row"], row["rule"]) for row in refused(staged)]
+    return [row["raw_row"] for row in rows(staged)], [(row["raw_row"], row["rule"]) for row in rejected(staged)]
 
 
 @pytest.mark.parametrize("mapping", [GEOJSON, VERTICES])
@@ -59,15 +59,15 @@ def test_a_geometry_that_is_no_position_refuses_its_row_and_no_other(tmp_path, m
     case = Case(tmp_path, mapping)
     staged = case.ingest(collection(POINT, geometry, POINT))
     assert fates(staged) == ([1, 3], [(2, rule)])
-    assert said in refused(staged)[0]["message"]
-    assert retry(case.source(), staged).taken == 0
+    assert said in rejected(staged)[0]["message"]
+    assert retry(case.source(), staged).accepted == 0
 
 
 def test_a_polygon_is_no_point_and_its_vertices_are_points(tmp_path):
     area = {"type": "Polygon", "coordinates": [RING]}
     staged = Case(tmp_path, GEOJSON).ingest(collection(area, POINT))
     assert fates(staged) == ([2], [(1, "geometry")])
-    assert "a Polygon of 4 positions; expected a Point" in refused(staged)[0]["message"]
+    assert "a Polygon of 4 positions; expected a Point" in rejected(staged)[0]["message"]
     assert fates(Case(tmp_path, VERTICES).ingest(collection(area, None, POINT))) == (
         [1, 2, 3, 4, 6],
         [(5, "missing_value")],

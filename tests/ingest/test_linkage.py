@@ -15,7 +15,8 @@ from pipeline.ingest.linking import linkage
 from pipeline.ingest.linking.decisions import Decisions
 from pipeline.ingest.linking.merging import merge
 from pipeline.simulate.write import write_theatre
-from pipeline.storage import paths, store
+from pipeline.storage import paths, records, store
+from pipeline.storage.ingest_report import IngestReport
 
 
 def test_two_reports_of_one_place_and_day_are_one_event_and_the_better_dated_comes_first():
@@ -86,7 +87,7 @@ def theatre(tmp_path_factory):
         patch.chdir(folder)
         measured = settings.measured("simulated")
         stage.write(done, paths.DatasetPaths("simulated"), measured=measured, linking=linking)
-    parts = [store.read_table(staged.rows) for staged in done.values() if staged.counts["table"] == "incidents"]
+    parts = [store.read_table(staged.rows) for staged in done.values() if staged.counts.table == "incidents"]
     return pa.concat_tables(parts), folder, done
 
 
@@ -153,14 +154,14 @@ def test_linking_loses_no_record_and_its_table_says_why(theatre):
     separate, folder, done = theatre
     merged = store.read_table(folder / "data/tables/simulated/incidents.parquet")
     merges = store.read_table(folder / "data/tables/simulated/merges.parquet").to_pylist()
-    counts = store.read_json(folder / "reports/simulated/ingest.json")["linkage"]
+    counts = records.read(folder / "reports/simulated/ingest.json", IngestReport).linkage
     provenance = ["raw_file", "raw_row"]
     rows = [tuple(row.values()) for row in merged.select(provenance).to_pylist()]
     kept = [tuple(row.values()) for row in separate.select(provenance).to_pylist()]
     assert rows[: len(kept)] == kept
-    assert len(rows) == len(kept) + counts["versions_completed"]
-    assert len(kept) == sum(s.counts["kept"] for s in done.values() if s.counts["table"] == "incidents")
-    assert len(merges) == counts["links"]
+    assert len(rows) == len(kept) + counts.versions_completed
+    assert len(kept) == sum(s.counts.kept for s in done.values() if s.counts.table == "incidents")
+    assert len(merges) == counts.links
     ids = set(merged["incident_id"].to_pylist())
     for row in merges:
         assert row["incident_id"] in ids
@@ -194,8 +195,8 @@ def test_a_reviewer_undoes_a_link_by_a_file_and_both_reports_stand_again(theatre
 
 def test_what_was_spoilt_on_purpose_is_in_the_quarantine_and_nothing_else(theatre):
     _, folder, done = theatre
-    spoilt = store.read_table(Path(folder / "truth/faults.parquet")).to_pylist()
-    files = {row["raw_file"] for row in spoilt}  # the truth about detections lists no faults
-    refused = [row for staged in done.values() for row in store.read_table(staged.quarantine).to_pylist()]
-    found = {(row["raw_file"], row["raw_row"]) for row in refused if row["raw_file"] in files}
-    assert found == {(row["raw_file"], row["raw_row"]) for row in spoilt}
+    suspect = store.read_table(Path(folder / "truth/faults.parquet")).to_pylist()
+    files = {row["raw_file"] for row in suspect}  # the truth about detections lists no faults
+    rejected = [row for staged in done.values() for row in store.read_table(staged.quarantine).to_pylist()]
+    found = {(row["raw_file"], row["raw_row"]) for row in rejected if row["raw_file"] in files}
+    assert found == {(row["raw_file"], row["raw_row"]) for row in suspect}

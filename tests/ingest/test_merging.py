@@ -11,6 +11,7 @@ from pipeline.ingest.linking.decisions import Decision, Decisions
 from pipeline.ingest.linking.linkage import mark_of
 from pipeline.ingest.linking.merging import merge
 from pipeline.runtime.errors import DeclarationError
+from pipeline.storage.ingest_report import LinkageCounts
 
 A, B, C = (incident(name, 1, north_m=100 * number) for number, name in enumerate("abc"))
 
@@ -62,7 +63,7 @@ def test_what_the_better_report_leaves_open_is_taken_from_the_other_when_that_is
     assert (made["hazard"], made["raw_file"]) == ("mine", "a")
     marking = made["originator"], made["releasable_to"], made["tlp"]
     assert marking == ("A+B", ["A", "B", "D"], "AMBER"), "everybody may have B's report, and A its own"
-    assert result.counts["versions_completed"] == 1
+    assert result.counts.versions_completed == 1
 
 
 def test_a_version_that_is_completed_twice_goes_to_those_who_may_have_all_three_reports():
@@ -88,7 +89,7 @@ def test_three_reports_of_one_event_leave_one_that_stands():
     rows = [{**row, "available_at": at(3 + n), "location_precision_m": 300.0 - n} for n, row in enumerate((A, B, C))]
     result = merged(*rows)
     assert [known(result, day) for day in (3, 4, 5)] == [[("a:1", name, None)] for name in "abc"]
-    assert result.counts == {"links": 2, "reports_joined": 3, "events": 1, "versions_completed": 0}
+    assert result.counts == LinkageCounts(links=2, reports_joined=3, events=1, versions_completed=0)
 
 
 def test_no_third_report_carries_an_event_across_a_marking():
@@ -116,7 +117,7 @@ def test_a_reviewer_joins_what_the_score_parts_also_of_one_source():
     [
         (
             {"never": [{"reports": ["a:1", "b:11"], "because": "x"}]},
-            "'b:11' is no report that stands in the tables; did you mean 'b:1'?",
+            "'b:11' is no open report in the tables; did you mean 'b:1'?",
         ),
         ({"always": [{"reports": ["a:1", "c:1"], "because": "x"}]}, "is not releasable to the other"),
         ({"always": [{"reports": ["a:1", "a:1"], "because": "x"}]}, "expected two reports"),

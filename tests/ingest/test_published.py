@@ -12,7 +12,7 @@ import pytest
 from pipeline.ingest.commands import checking
 from pipeline.ingest.commands.command_line import WORLD
 from pipeline.ingest.mapping.mapping import read_mapping
-from pipeline.ingest.mapping.sources import Source
+from pipeline.ingest.rules.source import Source
 from pipeline.ingest.staging import Staged, stage
 from pipeline.storage import store
 
@@ -137,7 +137,7 @@ def ingest(tmp_path, name):
     staged = Staged(tmp_path / "staging")
     stage(source, staged, raw=tmp_path)
     checked = checking.check(source, path)
-    assert checked.rows_in == staged.counts["rows_in"]
+    assert checked.rows_in == staged.counts.rows_in
     table = store.read_table(staged.rows).to_pylist()
     columns = ("record_id", "event_type", "hazard", "occurred_precision", "location_precision_m", "victim_count")
     return [tuple(row[column] for column in columns) for row in table], staged.counts, table
@@ -184,8 +184,8 @@ def ingest(tmp_path, name):
 def test_a_published_layout_becomes_incidents(tmp_path, name, made, rules):
     rows, counts, table = ingest(tmp_path, name)
     assert rows == made
-    assert counts["rules"] == rules
-    assert counts["rows_in"] == counts["kept"] + counts["merged"] + counts["quarantined"]
+    assert counts.rules == rules
+    assert counts.rows_in == counts.kept + counts.merged + counts.quarantined
     assert all(9.9 < row["latitude_deg"] < 11 and 19 < row["longitude_deg"] < 21 for row in table)
 
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mgrs import MGRS
-from support.ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, refused, rows
+from support.ingest_case import GOOD, HEADER, INCIDENTS, Case, balance, changed, rejected, rows
 
 from pipeline.ingest.rules import mgrs
-from pipeline.ingest.rules.positions import Gazetteer
+from pipeline.ingest.rules.gazetteer import Gazetteer
 
 
 def only_refusal(staged):
-    (row,) = refused(staged)
+    (row,) = rejected(staged)
     assert balance(staged) == (1, 1)
     return row
 
@@ -92,18 +92,18 @@ def test_bytes_of_another_encoding_are_refused_and_kept_to_the_byte(tmp_path):
 def test_excluded_rows_are_in_the_quarantine_with_the_reason(tmp_path):
     mapping = changed(INCIDENTS, exclude=[{"column": "type", "values": ["find"], "because": "no attack"}])
     staged = Case(tmp_path, mapping).ingest(HEADER + GOOD + "2,find,,2020-01-31,4.5,-74.1\n")
-    assert [row["message"] for row in refused(staged)] == ["in.csv row 2: 'find' is excluded: no attack"]
+    assert [row["message"] for row in rejected(staged)] == ["in.csv row 2: 'find' is excluded: no attack"]
     assert balance(staged) == (2, 2)
 
 
 def test_nothing_happens_after_the_file_was_cut_or_after_its_own_report(tmp_path):
     mapping = changed(INCIDENTS, last_day="2020-01-31")
     staged = Case(tmp_path, mapping).ingest(HEADER + GOOD + GOOD.replace("01-31", "02-01"))
-    assert [row["rule"] for row in refused(staged)] == ["future_date"]
+    assert [row["rule"] for row in rejected(staged)] == ["future_date"]
     mapping = changed(INCIDENTS, available_at={"at": {"column": "victims", "formats": ["%Y"]}})
     mapping["fields"] = {name: entry for name, entry in INCIDENTS["fields"].items() if name != "victim_count"}
     staged = Case(tmp_path, mapping).ingest(HEADER + GOOD.replace(",2,", ",2019,").replace("01-31", "02-01"))
-    assert [row["rule"] for row in refused(staged)] == ["future_date"]
+    assert [row["rule"] for row in rejected(staged)] == ["future_date"]
 
 
 def test_a_stated_delay_counts_from_the_end_of_the_month(tmp_path):
@@ -124,7 +124,7 @@ def test_decimal_commas_and_units_are_the_mappings_matter(tmp_path):
     (row,) = rows(Case(tmp_path, mapping).ingest(content))
     assert (row["latitude_deg"], row["longitude_deg"], row["victim_count"]) == (4.5, -74.1, 2.0)
     staged = Case(tmp_path, mapping).ingest(content.replace("0,2", "1.000"))
-    assert [row["rule"] for row in refused(staged)] == ["number"]
+    assert [row["rule"] for row in rejected(staged)] == ["number"]
 
 
 def test_f_and_6_are_missing_and_not_middling(tmp_path):
@@ -138,7 +138,7 @@ def test_f_and_6_are_missing_and_not_middling(tmp_path):
     staged = Case(tmp_path, mapping).ingest(content)
     made = [(row["source_reliability"], row["information_credibility"]) for row in rows(staged)]
     assert made == [(None, None), ("C", 2)]
-    assert [row["rule"] for row in refused(staged)] == ["range"]
+    assert [row["rule"] for row in rejected(staged)] == ["range"]
 
 
 def test_a_value_map_over_two_columns_takes_the_exact_pair_before_the_open_one(tmp_path):
@@ -148,7 +148,7 @@ def test_a_value_map_over_two_columns_takes_the_exact_pair_before_the_open_one(t
     lines = ["1,blast,2", "2,blast,9", "3,find,3", "4,find,4"]
     staged = Case(tmp_path, mapping).ingest(HEADER + "".join(f"{line},2020-01-31,4.5,-74.1\n" for line in lines))
     assert [row["hazard"] for row in rows(staged)] == ["ied", "unknown", "uxo"]
-    assert [row["value"] for row in refused(staged)] == ["find | 4"]
+    assert [row["value"] for row in rejected(staged)] == ["find | 4"]
 
 
 def test_a_missing_value_is_a_key_of_a_value_map_where_the_map_has_it(tmp_path):
@@ -162,7 +162,7 @@ def test_a_missing_value_is_a_key_of_a_value_map_where_the_map_has_it(tmp_path):
         mapping["fields"] = {"event_type": INCIDENTS["fields"]["event_type"], "hazard": hazard}
         staged = Case(tmp_path, mapping).ingest(content)
         assert [row["hazard"] for row in rows(staged)] == made
-    assert [row["rule"] for row in refused(staged)] == ["missing_value"]
+    assert [row["rule"] for row in rejected(staged)] == ["missing_value"]
 
 
 def test_a_place_code_is_looked_up_in_the_gazetteer(tmp_path):
@@ -171,7 +171,7 @@ def test_a_place_code_is_looked_up_in_the_gazetteer(tmp_path):
     case = Case(tmp_path, changed(INCIDENTS, position=position), {"towns": towns})
     staged = case.ingest(HEADER + GOOD.replace("4.5", "05002") + GOOD.replace("4.5", "99999"))
     assert [(row["latitude_deg"], row["longitude_deg"]) for row in rows(staged)] == [(5.7, -75.4)]
-    assert [row["rule"] for row in refused(staged)] == ["unknown_place"]
+    assert [row["rule"] for row in rejected(staged)] == ["unknown_place"]
 
 
 def test_mgrs_is_read_and_nonsense_refused(tmp_path):
@@ -179,7 +179,7 @@ def test_mgrs_is_read_and_nonsense_refused(tmp_path):
     staged = Case(tmp_path, mapping).ingest(HEADER + GOOD.replace("4.5", "18N XL 06") + GOOD.replace("4.5", "99ZZZ1"))
     (row,) = rows(staged)
     assert (round(row["latitude_deg"], 3), round(row["longitude_deg"], 3)) == (5.111, -74.053)
-    assert [row["rule"] for row in refused(staged)] == ["mgrs"]
+    assert [row["rule"] for row in rejected(staged)] == ["mgrs"]
 
 
 @pytest.mark.parametrize(
@@ -250,4 +250,4 @@ def test_a_detection_keeps_what_was_measured_and_lacks_what_was_not(tmp_path):
     staged = Case(tmp_path, mapping).ingest("v,d,o,g,t,u\n" + "\n".join(lines) + "\n")
     made = [(row["detection_id"], row["voltage"], row["depth"], row["outcome_at"] is None) for row in rows(staged)]
     assert made == [("case:row 1", 0.5, pytest.approx(0.2), False), ("case:row 2", 0.5, None, True)]
-    assert [row["rule"] for row in refused(staged)] == ["range", "missing_value"]
+    assert [row["rule"] for row in rejected(staged)] == ["range", "missing_value"]

@@ -105,8 +105,8 @@ def test_files_nobody_wrote_code_for_become_tables(project, monkeypatch, capsys)
         ("reports:1", "ied", 10.5, "2021-02-02T23:00:00+00:00"),
         ("reports:2", "mine", 10.6, "2021-02-03T23:00:00+00:00"),
     ]
-    refused = store.read_table(Path("data/quarantine/third/quarantine.parquet")).to_pylist()
-    assert [(row["rule"], row["tlp"], row["releasable_to"]) for row in refused] == [
+    rejected = store.read_table(Path("data/quarantine/third/quarantine.parquet")).to_pylist()
+    assert [(row["rule"], row["tlp"], row["releasable_to"]) for row in rejected] == [
         ("unknown_place", "AMBER", ["Q"]),
         ("unmapped_value", "AMBER", ["Q"]),
     ]
@@ -154,7 +154,7 @@ def test_a_retry_after_mending_gives_the_tables_that_a_fresh_run_gives(project, 
     declare(project, "reports", mended)
     capsys.readouterr()
     run(monkeypatch, "retry", "--dataset", "third")
-    assert "reports: 1 of 2 refused records fit now" in capsys.readouterr().out
+    assert "reports: 1 of 2 rejected rows fit now" in capsys.readouterr().out
     retried = written(project)
     assert store.read_table(Path("data/tables/third/incidents.parquet")).num_rows == 3
     shutil.rmtree("data/staging")
@@ -168,7 +168,7 @@ def test_check_shows_what_would_become_of_a_file_and_writes_nothing(project, mon
     capsys.readouterr()
     run(monkeypatch, "check", "data/sources/reports.yaml", "data/raw/third/q/meldungen.csv")
     shown = capsys.readouterr().out
-    assert "rows in 4 = would map 2 + withdrawals 0 + refused 2" in shown
+    assert "rows in 4 = would map 2 + withdrawals 0 + rejected 2" in shown
     assert "meldungen.csv row 3: 'C' is not a place of a_towns" in shown
     assert "reports:1 | reports:2" in shown
     assert written(project) == before
@@ -240,7 +240,7 @@ def test_a_finished_draft_of_an_unknown_file_maps_all_of_its_rows(project, monke
     declare(project, "unknown", yaml.safe_load(text))
     run(monkeypatch, "check", "data/sources/unknown.yaml", str(path))
     shown = capsys.readouterr().out
-    assert "rows in 2 = would map 2 + withdrawals 0 + refused 0" in shown
+    assert "rows in 2 = would map 2 + withdrawals 0 + rejected 0" in shown
     assert "ied | unknown" in shown
 
 
@@ -306,5 +306,5 @@ def test_a_killed_ingest_leaves_the_old_tables_or_the_new_ones_whole(project, mo
 def test_a_file_is_read_again_after_a_change_of_any_code_that_reads_or_maps_it_and_of_no_other() -> None:
     names = [name.removeprefix("pipeline.ingest.") for name in code_closure.closure("pipeline.ingest.staging")]
     wings = {name.split(".")[0] for name in names if not name.startswith(("pipeline", "threat_scorer"))}
-    assert {"mapping", "reading", "rules", "versions", "staging"} == wings
+    assert {"mapping", "reading", "rules", "versions", "staging", "staging_key"} == wings
     assert {"pipeline.storage.schemas", "pipeline.storage.store", "pipeline.runtime.portable_math"} <= set(names)

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.ingest.mapping.fields import Moment
+from pipeline.ingest.mapping.fields import Timestamp
 from pipeline.ingest.rules import timestamps
 from pipeline.storage.schemas import OCCURRED_PRECISIONS
 
 
 def read(text, *formats, zone="UTC", **more):
     instants = timestamps.parse(
-        pa.array([text], pa.string()), Moment(column="c", formats=list(formats), zone=zone, **more)
+        pa.array([text], pa.string()), Timestamp(column="c", formats=list(formats), zone=zone, **more)
     )
     if not instants.ok[0]:
         return None
@@ -79,7 +79,7 @@ def test_months_are_read_in_the_partners_language():
 
 def test_the_first_format_that_fits_is_taken_value_by_value():
     texts = pa.array(["2020-01-02", "02/01/2020", None, "nonsense"])
-    instants = timestamps.parse(texts, Moment(column="c", formats=["%Y-%m-%d", "%d/%m/%Y"]))
+    instants = timestamps.parse(texts, Timestamp(column="c", formats=["%Y-%m-%d", "%d/%m/%Y"]))
     assert instants.ok.tolist() == [True, True, False, False]
     assert instants.us[0] == instants.us[1]
 

@@ -43,7 +43,7 @@ def test_a_cutoff_sees_the_version_known_then(tmp_path):
     assert known(staged, 9) == {"1": 5, "3": 1}
     assert len({row["incident_id"] for row in rows(staged) if row["record_id"] == "1"}) == 1
     counts = staged.counts
-    assert (counts["kept"], counts["withdrawals"], counts["corrections"]) == (4, 1, 1)
+    assert (counts.kept, counts.withdrawals, counts.corrections) == (4, 1, 1)
     assert balance(staged) == (5, 5)
 
 
@@ -51,7 +51,7 @@ def test_a_repeat_is_merged_into_the_open_version_and_a_return_to_the_first_is_n
     content = HEADER + line(1, 2, 3) + line(1, 2, 4) + line(1, 5, 5, "fix") + line(1, 2, 6, "fix")
     staged = Case(tmp_path, REPORTED).ingest(content)
     assert [(row["raw_row"], row["victim_count"]) for row in rows(staged)] == [(1, 2), (3, 5), (4, 2)]
-    assert staged.counts["repeats"] == 1
+    assert staged.counts.repeats == 1
     assert known(staged, 6) == {"1": 2}
 
 
@@ -60,7 +60,7 @@ def test_a_withdrawal_needs_only_its_key_and_its_time(tmp_path):
     assert known(staged, 4) == {"1": 2}
     assert known(staged, 5) == {}
     assert balance(staged) == (3, 3)
-    assert staged.counts["rules"] == {"missing_value": 1}
+    assert staged.counts.rules == {"missing_value": 1}
 
 
 @settings(max_examples=40, deadline=None)
@@ -97,7 +97,7 @@ def test_rows_come_in_the_files_order_whatever_was_resolved(tmp_path, monkeypatc
     staged = Case(tmp_path, REPORTED).ingest(HEADER + "".join(lines))
     order = [row["raw_row"] for row in rows(staged)]
     assert order == sorted(order)
-    assert staged.counts["repeats"] > 0
+    assert staged.counts.repeats > 0
     assert balance(staged) == (1000, 1000)
 
 

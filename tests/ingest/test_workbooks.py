@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
-from support.ingest_case import INCIDENTS, Case, balance, changed, refused, rows
+from support.ingest_case import INCIDENTS, Case, balance, changed, rejected, rows
 
 from pipeline.ingest.commands import checking
 from pipeline.ingest.commands.draft import draft
@@ -48,7 +48,7 @@ def book(*records, header=HEADER, then=lambda workbook, sheet: None, edit=lambda
 def fates(staged):
     before, after = balance(staged)
     assert before == after
-    return [row["record_id"] for row in rows(staged)], [(row["raw_row"], row["rule"]) for row in refused(staged)]
+    return [row["record_id"] for row in rows(staged)], [(row["raw_row"], row["rule"]) for row in rejected(staged)]
 
 
 @pytest.mark.parametrize("stated", ["A1", "A1:F2", "A1:C99", None])
@@ -72,8 +72,8 @@ def test_a_formula_without_a_result_refuses_the_row_and_is_named_and_stays_refus
     case = Case(tmp_path, EXCEL)
     staged = case.ingest(book(report(1, victims="=1+2"), report(2)))
     assert fates(staged) == (["2"], [(1, "formula")])
-    assert "C2 holds =1+2 without a result" in refused(staged)[0]["message"]
-    assert retry(case.source(), staged).taken == 0
+    assert "C2 holds =1+2 without a result" in rejected(staged)[0]["message"]
+    assert retry(case.source(), staged).accepted == 0
     assert fates(staged) == (["2"], [(1, "formula")])
 
 
@@ -104,7 +104,7 @@ def test_merged_cells_below_the_header_refuse_their_rows_where_the_mapping_reads
 
     staged = Case(tmp_path, EXCEL).ingest(book(*map(report, range(5)), then=merge))
     assert fates(staged) == (["0", "3"], [(2, "merged_cells"), (3, "merged_cells"), (5, "merged_cells")])
-    assert "C4 is one of the merged cells C3:C4" in refused(staged)[1]["message"]
+    assert "C4 is one of the merged cells C3:C4" in rejected(staged)[1]["message"]
 
 
 def test_an_error_is_no_value_and_a_missing_one_where_the_mapping_says_so(tmp_path):
@@ -143,7 +143,7 @@ def test_text_that_looks_like_a_number_is_that_number_where_one_is_read_and_that
 def test_a_value_right_of_the_header_stays_with_its_row(tmp_path):
     staged = Case(tmp_path, EXCEL).ingest(book(report(1), [*report(2, type="?"), "a note"]))
     assert fates(staged) == (["1"], [(2, "unmapped_value")])
-    assert "a note" in refused(staged)[0]["row"]
+    assert "a note" in rejected(staged)[0]["row"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from pipeline import params
 from pipeline.evaluate.comparison import compare
 from pipeline.evaluate.folds import by_fold
 from pipeline.model.skill_records import Comparison, Metrics, write_metrics
-from pipeline.storage import store
+from pipeline.storage import records, store
+from pipeline.storage.ingest_report import IngestReport, SourceCounts
 from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.schemas import UTC
 from pipeline.validation.bootstrap import BlockDraws
@@ -53,16 +54,18 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
     rows = {"random": {"rows": 100, "leaves": 300, "wrong_leaves": 0, "log_odds_difference": 2e-7}}
     parity = {"rows": rows, "tolerance": 1e-6, "onnx_bytes": paths.onnx(MODEL).stat().st_size, "trees": 3}
     store.write_json(parity, paths.parity(MODEL))
-    source = {
-        "table": "detections",
-        "rows_in": 612,
-        "kept": 600,
-        "merged": 0,
-        "quarantined": 12,
-        "rules": {"range": 12},
-    }
-    total = {key: source[key] for key in ("rows_in", "kept", "merged", "quarantined")}
-    store.write_json({"sources": {"sim_command_detections": source}, "total": total}, paths.ingested)
+    counts = SourceCounts(
+        table="detections",
+        rows_in=612,
+        kept=600,
+        merged=0,
+        quarantined=12,
+        repeats=0,
+        withdrawals=0,
+        corrections=0,
+        rules={"range": 12},
+    )
+    records.write(IngestReport.of({"sim_command_detections": counts}, None), paths.ingested)
     observed = np.datetime64("2022-01-01", "us") + np.arange(ROWS) * np.timedelta64(1, "h")
     times = {"observed_at": observed, "available_at": observed + np.timedelta64(12, "h")}
     detections = pa.table(

@@ -8,9 +8,9 @@ import pyarrow as pa
 import yaml
 
 from pipeline.ingest.mapping.mapping import read_mapping
-from pipeline.ingest.mapping.sources import Source
-from pipeline.ingest.rules.borders import Border
-from pipeline.ingest.rules.positions import Gazetteer
+from pipeline.ingest.rules.border import Border
+from pipeline.ingest.rules.gazetteer import Gazetteer
+from pipeline.ingest.rules.source import Source
 from pipeline.ingest.staging import Staged, stage
 from pipeline.params import Bounds, Measured
 from pipeline.storage import store
@@ -74,15 +74,15 @@ def rows(staged: Staged) -> list[dict[str, Any]]:
     return list(store.read_table(staged.rows).to_pylist())
 
 
-def refused(staged: Staged) -> list[dict[str, Any]]:
-    """Return the refused records."""
+def rejected(staged: Staged) -> list[dict[str, Any]]:
+    """Return the rejected rows."""
     return list(store.read_table(staged.quarantine).to_pylist())
 
 
 def balance(staged: Staged) -> tuple[int, int]:
     """Return the records that came in, and those whose fate is known."""
     counts = staged.counts
-    return counts["rows_in"], counts["kept"] + counts["merged"] + counts["quarantined"]
+    return counts.rows_in, counts.kept + counts.merged + counts.quarantined
 
 
 def table_of(staged: Staged) -> pa.Table:

@@ -1,1 +1,4 @@
-"""What a person runs beside the stage: check, draft, retry."""
+"""The commands beside the stage: `check` and `draft` a mapping, `retry` rejected rows.
+
+Read in this order: `command_line` (arguments), `checking`, `draft`, `retry`.
+"""

@@ -1,4 +1,4 @@
-"""A file nobody has mapped yet -> the text of a first mapping, for a person to finish."""
+"""A file without a mapping -> the text of a first mapping, for a person to finish."""
 
 import codecs
 import gzip
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ingest.mapping.fields import FINISH, Format, Moment
+from pipeline.ingest.mapping.fields import TO_FILL_IN, Format, Timestamp
 from pipeline.ingest.reading import readers
 from pipeline.ingest.reading.chunk import SourceError
 from pipeline.ingest.reading.files import MIB
@@ -36,7 +36,7 @@ _FORMATS = (
     *("%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d", "%Y-%m", "%Y"),
 )
 _NAMELESS = re.compile(r"\s*( \(\d+\))?")
-"""A column whose cell in the header is empty, as `header.distinct` tells it apart from others of that kind."""
+"""A column with an empty cell in the header, as `header.distinct` names it."""
 
 _LATITUDE = re.compile(r"(^|[._ ])(lat|latitude|latitud|y)($|[._ ])", re.IGNORECASE)
 _LONGITUDE = re.compile(r"(^|[._ ])(lon|lng|long|longitude|longitud|x)($|[._ ])", re.IGNORECASE)
@@ -51,12 +51,13 @@ _HAZARD = re.compile(r"hazard|device|weapon|arma|weap|explos|ordnance|artefacto"
 _VICTIMS = re.compile(r"victim|víctim|casualt|fatal|killed|nkill|deaths|injur|wounded|herid|best", re.IGNORECASE)
 _MOST_VALUES = 40
 _MOST = 0.9
-"""Share of a column's values that must fit a guess; the others are for the rules to refuse."""
+"""Share of a column's values that must fit a guess; the rules reject the others."""
+_OPEN = json.dumps(TO_FILL_IN)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One column of the file: up to some thousand of its values."""
+class ColumnSample:
+    """Some thousand values of one column of the file."""
 
     name: str
     texts: pa.Array
@@ -79,8 +80,8 @@ class Seen:
 def draft(path: Path) -> str:
     """Write a first mapping from a file's header and values.
 
-    What the file shows is filled in: format, encoding, delimiter, decimal sign, date format, position, key, the values
-    that need a map. What only a person can know is `FINISH`.
+    It has the format, encoding, delimiter, decimal sign, date formats, position, key, and the values that need a map.
+    `TO_FILL_IN` stands where only a person knows the value.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def draft(path: Path) -> str:
         []
         if chunk is None
         else [
-            Seen(name, _texts(chunk.columns.column(i)))
+            ColumnSample(name, _texts(chunk.columns.column(i)))
             for i, name in enumerate(chunk.columns.schema.names)
             if not _NAMELESS.fullmatch(name)  # a mapping could not say which it means
         ]
@@ -107,11 +108,11 @@ def draft(path: Path) -> str:
     event = next((c for pattern in (_EVENT, _KIND) for c in few if pattern.search(c.name)), None)
     hazard = next((c for c in few if _HAZARD.search(c.name)), event)
     victims = next((c for c in columns if _VICTIMS.search(c.name) and c.numbers is not None), None)
-    happened = min(dates.items(), key=lambda item: _REPORTED.search(item[0]) is not None, default=None)
-    reported = next((item for item in dates.items() if _REPORTED.search(item[0]) and item != happened), None)
+    occurred = min(dates.items(), key=lambda item: _REPORTED.search(item[0]) is not None, default=None)
+    reported = next((item for item in dates.items() if _REPORTED.search(item[0]) and item != occurred), None)
     lines = [
         f"file: {path.name}    # its path below the mirror",
-        f'about: "{FINISH}"    # who publishes it, under which licence, and the choices made below',
+        f'about: "{TO_FILL_IN}"    # who publishes it, under which licence, and the choices made below',
         "table: incidents    # or detections, observations, places",
         f"format: {_format_text(form, decimal)}",
         f"key: {_flow([key.name] if key else [])}    # columns that name a record; none: its row number",
@@ -119,22 +120,22 @@ def draft(path: Path) -> str:
         *_mapped("event_type", event, "explosion, found_cleared, seizure, attack_other, threat_report, hoax_false"),
         *_mapped("hazard", hazard, "ied, mine, uxo, unknown"),
         *([f"  victim_count: {{column: {_quoted(victims.name)}}}"] if victims else []),
-        f"  source_reliability: {{constant: {_quoted(FINISH)}}}    # A to F; F: cannot be judged",
-        f"  information_credibility: {{constant: {_quoted(FINISH)}}}    # 1 to 6; 6: cannot be judged",
+        f"  source_reliability: {{constant: {_OPEN}}}    # A to F; F: cannot be judged",
+        f"  information_credibility: {{constant: {_OPEN}}}    # 1 to 6; 6: cannot be judged",
         "occurred_at:",
-        f"  column: {_quoted(happened[0] if happened else FINISH)}",
-        f"  formats: {_flow([happened[1] if happened else FINISH])}",
-        f"  zone: {_quoted(FINISH)}    # of the file's clock, as America/Bogota",
-        f"  precision: {_quoted(FINISH)}    # minute, day, week, month, year: how long a period a date stands for",
+        f"  column: {_quoted(occurred[0] if occurred else TO_FILL_IN)}",
+        f"  formats: {_flow([occurred[1] if occurred else TO_FILL_IN])}",
+        f"  zone: {_OPEN}    # of the file's clock, as America/Bogota",
+        f"  precision: {_OPEN}    # minute, day, week, month, year: how long a period a date stands for",
         "available_at:",
         *_available_text(reported),
         "position:",
         *_position_text(form, latitude, longitude),
-        f"  precision_m: {_quoted(FINISH)}    # radius that holds the true place",
-        f"marking: {{originator: {_quoted(FINISH)}, releasable_to: [{_quoted(FINISH)}], tlp: {_quoted(FINISH)}}}",
+        f"  precision_m: {_OPEN}    # radius that holds the true place",
+        f"marking: {{originator: {_OPEN}, releasable_to: [{_OPEN}], tlp: {_OPEN}}}",
     ]
     used = {c.name for c in (key, event, hazard, victims, latitude, longitude) if c} | (
-        {item[0] for item in (happened, reported) if item}
+        {item[0] for item in (occurred, reported) if item}
     )
     unused = [column for column in columns if column.name not in used]
     lines += ["# columns not used, with some of their values:", *(f"#   {_glimpse(column)}" for column in unused)]
@@ -142,7 +143,7 @@ def draft(path: Path) -> str:
 
 
 def guess_format(path: Path) -> Format:
-    """Guess how a file is written, from its name and its first bytes."""
+    """Guess a file's format from its name and its first bytes."""
     name = path.name.removesuffix(".gz")
     kind: Kind = _SUFFIXES.get(Path(name).suffix.lower(), "csv")
     packed = path.name.endswith(".gz")
@@ -151,7 +152,7 @@ def guess_format(path: Path) -> Format:
         return Format(kind="excel", sheet=filled[0] if len(filled) > 1 else None)
     if kind == "parquet":
         return Format(kind=kind)
-    head = _head(path, packed)  # as it is: what reads a mapped file would already have replaced what is not UTF-8
+    head = _head(path, packed)  # the raw bytes: a reader of mapped files replaces invalid ones
     if kind == "csv" and head.lstrip()[:1] == b"{":
         kind = "geojson" if b'"FeatureCollection"' in head else "jsonl"
     compression: Literal["gzip"] | None = "gzip" if packed else None
@@ -177,7 +178,7 @@ def _encoding(head: bytes) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        return "cp1252"  # what a spreadsheet on a western machine writes
+        return "cp1252"  # a spreadsheet on a western machine writes it
     return "utf-8"
 
 
@@ -185,25 +186,25 @@ def _texts(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(pc.binary_length(column), 0), pa.scalar(None, pa.string()), column)
 
 
-def _is_decimal_comma(column: Seen) -> bool:
+def _is_decimal_comma(column: ColumnSample) -> bool:
     texts = column.texts.drop_null()
     return len(texts) > 0 and bool(pc.all(pc.match_substring_regex(texts, r"^-?\d+,\d+$")).as_py())
 
 
-def _date_format(column: Seen) -> str | None:
-    """Return the first format in which nearly every value is a date, none where a plain number would do as well."""
+def _date_format(column: ColumnSample) -> str | None:
+    """Return the first format in which nearly every value is a date; None where the column may hold plain numbers."""
     texts = column.texts.drop_null()
     if not len(texts):
         return None
     for form in _FORMATS:
         if form in ("%Y", "%Y%m%d") and not re.search(r"year|date|fecha|anio|año|fech", column.name, re.IGNORECASE):
             continue
-        if timestamps.parse(texts, Moment(column=column.name, formats=[form])).ok.mean() >= _MOST:
+        if timestamps.parse(texts, Timestamp(column=column.name, formats=[form])).ok.mean() >= _MOST:
             return form
     return None
 
 
-def _first(columns: list[Seen], name: re.Pattern[str], limit_deg: float) -> Seen | None:
+def _first(columns: list[ColumnSample], name: re.Pattern[str], limit_deg: float) -> ColumnSample | None:
     for column in columns:
         numbers = column.numbers if name.search(column.name) else None
         if numbers is not None and (np.abs(numbers) <= limit_deg).mean() >= _MOST:
@@ -211,25 +212,25 @@ def _first(columns: list[Seen], name: re.Pattern[str], limit_deg: float) -> Seen
     return None
 
 
-def _mapped(target: str, column: Seen | None, words: str) -> list[str]:
+def _mapped(target: str, column: ColumnSample | None, words: str) -> list[str]:
     if column is None:
-        return [f"  {target}: {{constant: {_quoted(FINISH)}}}    # {words}"]
+        return [f"  {target}: {{constant: {_OPEN}}}    # {words}"]
     lines = [f"  {target}:    # {words}", f"    column: {_quoted(column.name)}", "    values:"]
     blank = [""] if column.texts.null_count else []
-    return lines + [f"      {_quoted(value)}: {_quoted(FINISH)}" for value in [*blank, *column.values]]
+    return lines + [f"      {_quoted(value)}: {_OPEN}" for value in [*blank, *column.values]]
 
 
 def _available_text(reported: tuple[str, str] | None) -> list[str]:
     if reported is None:
-        return [f"  delay_days: {_quoted(FINISH)}    # after that period; or at: {{column: ..., formats: [...]}}"]
-    at = f"{{column: {_quoted(reported[0])}, formats: {_flow([reported[1]])}, zone: {_quoted(FINISH)}}}"
+        return [f"  delay_days: {_OPEN}    # after that period; or at: {{column: ..., formats: [...]}}"]
+    at = f"{{column: {_quoted(reported[0])}, formats: {_flow([reported[1]])}, zone: {_OPEN}}}"
     return [f"  at: {at}    # or delay_days: after that period"]
 
 
-def _position_text(form: Format, latitude: Seen | None, longitude: Seen | None) -> list[str]:
+def _position_text(form: Format, latitude: ColumnSample | None, longitude: ColumnSample | None) -> list[str]:
     if form.kind == "geojson":
         return ["  geometry: point"]
-    names = [column.name if column else FINISH for column in (latitude, longitude)]
+    names = [column.name if column else TO_FILL_IN for column in (latitude, longitude)]
     other = "    # or mgrs: column; or place: {column: ..., source: a gazetteer}"
     return [f"  latitude: {_quoted(names[0])}{other}", f"  longitude: {_quoted(names[1])}"]
 
@@ -249,7 +250,7 @@ def _format_text(form: Format, decimal: str) -> str:
     return "{" + ", ".join(parts) + "}"
 
 
-def _glimpse(column: Seen) -> str:
+def _glimpse(column: ColumnSample) -> str:
     values = column.values
     shown = ", ".join(_quoted(as_shown(value)[:40]) for value in values[:5])
     return f"{_quoted(column.name)}: {shown}" + (f", … ({len(values):,} values)" if len(values) > 5 else "")

@@ -1,4 +1,4 @@
-"""data/sources/links/<dataset>.yaml -> the pairs of reports that a reviewer has joined or parted."""
+"""data/sources/links/<dataset>.yaml -> the pairs of reports that a reviewer has joined or separated."""
 
 from dataclasses import field
 from pathlib import Path
@@ -17,20 +17,20 @@ FOLDER = "links"
 
 @dataclass(frozen=True, config=STRICT)
 class Decision:
-    """One pair of reports, each named as ``<source>:<record>``, and why."""
+    """One pair of reports, each named as ``<source>:<record>``, and the reason."""
 
     reports: Annotated[list[str], Len(2, 2)]
     because: str
 
     @property
     def pair(self) -> frozenset[str]:
-        """The two, in no order."""
+        """The two reports, in no order."""
         return frozenset(self.reports)
 
 
 @dataclass(frozen=True, config=STRICT)
 class Decisions:
-    """What reviewers have decided about a dataset's reports."""
+    """The decisions of reviewers about a dataset's reports."""
 
     never: list[Decision] = field(default_factory=list)
     always: list[Decision] = field(default_factory=list)
@@ -42,17 +42,17 @@ class Decisions:
 
 
 def path_of(dataset: str, sources: Path) -> Path:
-    """Return where the decisions of a dataset lie."""
+    """Return the path of a dataset's decisions."""
     return sources / FOLDER / f"{dataset}.yaml"
 
 
 def read_decisions(path: Path) -> Decisions:
-    """Read what reviewers decided; nothing where there is no file.
+    """Read the decisions of reviewers; none where there is no file.
 
     Raises
     ------
     DeclarationError
-        The file is wrong, or says of one pair that it is one event and that it is not.
+        The file is wrong, or has one pair under `always` and under `never`.
     """
     if not path.exists():
         return Decisions()
@@ -64,12 +64,16 @@ def read_decisions(path: Path) -> Decisions:
 
 
 def check(decisions: Decisions, marks: dict[str, Mark], path: Path) -> None:
-    """Refuse decisions about reports that are not there, and joins that a marking forbids.
+    """Refuse decisions about missing reports, and joins that a marking forbids.
 
     Parameters
     ----------
+    decisions
+        Of the dataset.
     marks
-        The marking of each report that stands, by its name.
+        The marking of each report in the tables, by its name.
+    path
+        The file of the decisions, for messages.
 
     Raises
     ------
@@ -78,13 +82,13 @@ def check(decisions: Decisions, marks: dict[str, Mark], path: Path) -> None:
     """
     for name in (name for decision in [*decisions.never, *decisions.always] for name in decision.reports):
         if name not in marks:
-            raise DeclarationError(f"{path}: {name!r} is no report that stands in the tables{nearest(name, marks)}")
+            raise DeclarationError(f"{path}: {name!r} is no open report in the tables{nearest(name, marks)}")
     for decision in decisions.always:
-        one, other = decision.reports
-        if one == other:
-            raise DeclarationError(f"{path}: always: {one!r} is named twice; expected two reports")
-        if not may_share(marks[one], marks[other]):
+        left, right = decision.reports
+        if left == right:
+            raise DeclarationError(f"{path}: always: {left!r} is named twice; expected two reports")
+        if not may_share(marks[left], marks[right]):
             raise DeclarationError(
-                f"{path}: always: {one} and {other} cannot be joined: a report of {marks[one][0]} or of "
-                f"{marks[other][0]} is not releasable to the other"
+                f"{path}: always: {left} and {right} cannot be joined: a report of {marks[left][0]} or of "
+                f"{marks[right][0]} is not releasable to the other"
             )

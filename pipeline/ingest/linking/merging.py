@@ -1,8 +1,8 @@
-"""Reports that are linked -> versions of one event, of which the best known at each time stands; no record is dropped.
+"""Linked reports -> versions of one event, of which the best one known at each time is open; no record is dropped.
 
-An event is one from the moment at which the reports that a link rests on are known; before it, both stand, as they did
-then. From that moment the better report stands alone. What it leaves open and the other says, such as the number of
-victims, goes into one more version of it.
+Linkage joins two reports from the time when both are known; before it, both are open, as they were then. From that
+time only the better report is open. One more version of it takes what it leaves open from the other report, such as
+the number of victims.
 """
 
 from collections.abc import Iterable
@@ -14,40 +14,42 @@ import pyarrow.compute as pc
 
 from pipeline.ingest.linking.decisions import Decisions
 from pipeline.ingest.linking.linkage import link, mark_of, may_share
-from pipeline.params import Linkage
+from pipeline.params.datasets import Linkage
 from pipeline.storage import schemas
+from pipeline.storage.ingest_report import LinkageCounts
 from pipeline.storage.marking import Marking, combined
 from pipeline.storage.versions import latest
 
 Row = dict[str, Any]
 
 LEFT_OPEN = {"event_type": "attack_other", "hazard": "unknown", "victim_count": None}
-"""What a report may leave open: the value that says so."""
+"""Column that a report may leave open -> its value then."""
 
 _FAR = float("inf")
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Incidents of which linked ones share their `incident_id`, and why they do."""
+    """Incidents, of which linked ones share their `incident_id`, and the reasons."""
 
     incidents: pa.Table
-    """Every row that came in, in its order, then the versions that were completed."""
+    """Every row of the input, in its order, then the completed versions."""
     merges: pa.Table
-    """Of `tables.MERGES`."""
-    counts: dict[str, int]
-    """Links, the reports that they join, the events that these are, and the versions that were completed."""
+    """Of `schemas.MERGES`."""
+    counts: LinkageCounts
 
 
 def merge(incidents: pa.Table, rule: Linkage, decisions: Decisions) -> Merged:
-    """Link the incidents of several sources and let the best report of each event stand.
+    """Link the incidents of several sources; close all but the best report of each event.
 
     Parameters
     ----------
     incidents
-        Of the canonical table; `incident_id` tells reports of different sources apart.
+        Of the canonical table; `incident_id` differs between reports of different sources.
+    rule
+        The thresholds of linkage.
     decisions
-        What reviewers have joined or parted: it goes before any score.
+        The pairs that reviewers joined or separated: they come before any score.
     """
     pairs: list[Row] = [
         _decided(*decision.reports, because=decision.because)
@@ -55,14 +57,14 @@ def merge(incidents: pa.Table, rule: Linkage, decisions: Decisions) -> Merged:
     ]
     scored = link(incidents, rule, apart=decisions.apart).to_pylist()
     pairs += [{**pair, "decided_by": "linkage"} for pair in sorted(scored, key=_by_probability)]
-    reports = _standing(incidents, {name for pair in pairs for name in (pair["report_id"], pair["other_id"])})
+    reports = _open_versions(incidents, {name for pair in pairs for name in (pair["report_id"], pair["other_id"])})
     event, pairs = events(reports, pairs, apart=decisions.apart)
     for pair in pairs:
-        one, other = reports[pair["report_id"]], reports[pair["other_id"]]
+        left, right = reports[pair["report_id"]], reports[pair["other_id"]]
         pair["incident_id"] = event[pair["report_id"]]
-        pair["known_from"] = max(one["available_at"], other["available_at"])
-        pair.update(_joint_marking(one, other))
-    completed = _let_the_best_stand(reports, pairs)
+        pair["known_from"] = max(left["available_at"], right["available_at"])
+        pair.update(_joint_marking(left, right))
+    completed = _close_worse_reports(reports, pairs)
     ids = [event.get(name, name) for name in incidents["incident_id"].to_pylist()]
     closed = [
         reports[name]["superseded_at"] if until is None and name in reports else until
@@ -77,34 +79,43 @@ def merge(incidents: pa.Table, rule: Linkage, decisions: Decisions) -> Merged:
         pa.Table.from_pylist(completed, schema=incidents.schema),
     ]
     joined = {name for pair in pairs for name in (pair["report_id"], pair["other_id"])}
-    counts = {
-        "links": len(pairs),
-        "reports_joined": len(joined),
-        "events": len({event[name] for name in joined}),
-        "versions_completed": len(completed),
-    }
+    counts = LinkageCounts(
+        links=len(pairs),
+        reports_joined=len(joined),
+        events=len({event[name] for name in joined}),
+        versions_completed=len(completed),
+    )
     return Merged(pa.concat_tables(rows), pa.Table.from_pylist(pairs, schema=schemas.MERGES.schema), counts)
 
 
-def _standing(incidents: pa.Table, names: set[str]) -> dict[str, Row]:
-    """Return some reports by name, each as it stands."""
-    some = pc.is_in(incidents["incident_id"], value_set=pa.array(sorted(names), pa.string()))
-    rows = latest(incidents.filter(some)).to_pylist()
+def _open_versions(incidents: pa.Table, names: set[str]) -> dict[str, Row]:
+    """Return the open version of each named report, by name."""
+    named = pc.is_in(incidents["incident_id"], value_set=pa.array(sorted(names), pa.string()))
+    rows = latest(incidents.filter(named)).to_pylist()
     return {row["incident_id"]: row for row in rows}
 
 
 def events(
     reports: dict[str, Row], pairs: Iterable[Row], *, apart: set[frozenset[str]]
 ) -> tuple[dict[str, str], list[Row]]:
-    """Return for each report the one that names its event, and the pairs that stand.
+    """Return for each report the name of its event, and the pairs that are linked.
 
-    Pairs are taken in their order. One is left out that would bring together, through a third, two reports that may
-    not be shown to each other's originators, that a reviewer has parted, or (unless a reviewer joins them) that are of
-    one source.
+    Pairs come in their order. A pair is left out if it would join, through a third report, two reports of one source,
+    unless a reviewer joins them. It is left out too if a reviewer separated two of the reports, or if the originator of
+    one may not have the other.
+
+    Parameters
+    ----------
+    reports
+        The open version of each report, by name.
+    pairs
+        Candidates, the best first.
+    apart
+        Pairs that a reviewer separated.
     """
     group = {name: {name} for name in reports}
     marks = {name: mark_of(row) for name, row in reports.items()}
-    standing = []
+    linked = []
     for pair in pairs:
         first, second = group[pair["report_id"]], group[pair["other_id"]]
         if first is not second:
@@ -116,12 +127,12 @@ def events(
                 continue
             for name in first | second:
                 group[name] = first | second
-        standing.append(pair)
-    return {name: min(names) for name, names in group.items()}, standing
+        linked.append(pair)
+    return {name: min(names) for name, names in group.items()}, linked
 
 
-def _let_the_best_stand(reports: dict[str, Row], pairs: list[Row]) -> list[Row]:
-    """Close each report at the time at which a better one of its event is known; return the versions completed."""
+def _close_worse_reports(reports: dict[str, Row], pairs: list[Row]) -> list[Row]:
+    """Close each report when a better one of its event is known; return the completed versions."""
     best = dict(reports)
     together = {name: [name] for name in reports}
     completed = []
@@ -131,16 +142,22 @@ def _let_the_best_stand(reports: dict[str, Row], pairs: list[Row]) -> list[Row]:
         if better is worse:
             continue
         worse["superseded_at"] = at
-        told = {name: worse[name] for name, left_open in LEFT_OPEN.items() if better[name] == left_open != worse[name]}
-        stands = better
-        if told:
+        added = {name: worse[name] for name, left_open in LEFT_OPEN.items() if better[name] == left_open != worse[name]}
+        best_version = better
+        if added:
             better["superseded_at"] = at
-            stands = {**better, **told, **_joint_marking(better, worse), "available_at": at, "superseded_at": None}
-            completed.append(stands)
+            best_version = {
+                **better,
+                **added,
+                **_joint_marking(better, worse),
+                "available_at": at,
+                "superseded_at": None,
+            }
+            completed.append(best_version)
         joined = together[pair["report_id"]] + together[pair["other_id"]]
         for name in joined:
-            best[name], together[name] = stands, joined
-    # of two links known at the same time the first may complete a version that the second replaces at once
+            best[name], together[name] = best_version, joined
+    # of two links known at the same time, the first may complete a version that the second replaces at once
     return sorted(
         (row for row in completed if row["superseded_at"] != row["available_at"]),
         key=lambda row: (row["incident_id"], row["available_at"]),
@@ -148,7 +165,7 @@ def _let_the_best_stand(reports: dict[str, Row], pairs: list[Row]) -> list[Row]:
 
 
 def _order(report: Row) -> tuple[bool, float, int, str]:
-    """Order reports of one event, the best first: dated to the day, nearer placed, finer dated, by name."""
+    """Return the key that sorts reports of one event, the best first: by day, position radius, precision, name."""
     precision = schemas.OCCURRED_PRECISIONS.index(report["occurred_precision"])
     placed = report["location_precision_m"] if report["latitude_deg"] is not None else None
     return precision > 1, _FAR if placed is None else placed, precision, report["incident_id"]
@@ -158,9 +175,9 @@ def _by_probability(pair: Row) -> tuple[float, str, str]:
     return -pair["probability"], pair["report_id"], pair["other_id"]
 
 
-def _decided(one: str, other: str, *, because: str) -> Row:
+def _decided(report: str, other: str, *, because: str) -> Row:
     unscored = dict.fromkeys(("probability", "distance_m", "days_apart", "expected_by_chance"))
-    return {"report_id": one, "other_id": other, "decided_by": "reviewer", "reason": because, **unscored}
+    return {"report_id": report, "other_id": other, "decided_by": "reviewer", "reason": because, **unscored}
 
 
 def _joint_marking(*rows: Row) -> Row:

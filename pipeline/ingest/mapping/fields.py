@@ -1,7 +1,7 @@
-"""Where the values, instants and places of a row come from: the parts of which a `mapping.Mapping` is made.
+"""The parts of a `mapping.Mapping`: where the values, timestamps and positions of a row come from.
 
-A value of the table comes from a `Field` (columns, a value map, a constant), an instant from a `Moment`, a place from
-a `Position`. Everything a file can say is text until the mapping gives it a type.
+A `Field` gives a value of the table: from columns, a value map or a constant. A `Timestamp` gives a time, a `Position`
+a place. Everything in a file is text until the mapping gives it a type.
 """
 
 from dataclasses import field
@@ -26,25 +26,26 @@ ENGLISH_MONTHS = (
 )
 
 ANY = "*"
-"""In a value map over several columns: whatever that column holds."""
+"""In a value map over several columns: any value of that column."""
 
 BETWEEN = " | "
-"""Stands between the columns' values in the key of a value map over several columns."""
+"""Separates the columns' values in the key of a value map over several columns."""
 
 GEOMETRY = ("geometry.longitude", "geometry.latitude")
 """Columns in which the GeoJSON reader gives a feature's point, as text."""
 
-FINISH = "?"
-"""What `draft` writes where only a person can know."""
+TO_FILL_IN = "?"
+"""`draft` writes it where only a person knows the value."""
 
 
-def _told(name: str) -> str:
-    if name == FINISH:
-        raise ValueError(f"expected a value in place of the draft's {FINISH!r}")
-    return name
+def _filled_in(text: str) -> str:
+    if text == TO_FILL_IN:
+        raise ValueError(f"expected a value in place of the draft's {TO_FILL_IN!r}")
+    return text
 
 
-Name = Annotated[str, MinLen(1), AfterValidator(_told)]
+FilledText = Annotated[str, MinLen(1), AfterValidator(_filled_in)]
+"""Text that is neither empty nor left open by `draft`."""
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -62,15 +63,15 @@ class Format:
     missing: list[str] = field(default_factory=lambda: [""])
     """Texts that mean that there is no value, besides an absent or null one."""
     sheet: str | None = None
-    """Sheet of a workbook; the first where not given."""
+    """Sheet of a workbook; not given, the first one, and no other may hold rows."""
     points: Literal["features", "vertices"] = "features"
     """GeoJSON: a record is a feature, or each vertex of a feature's lines."""
     limit_mib: Annotated[float, Gt(0)] | None = None
-    """Unpacked size beyond which the file is refused; `most_mib` where not given."""
+    """Unpacked size beyond which the file is refused; `largest_mib` where not given."""
 
     @property
-    def most_mib(self) -> float:
-        """Unpacked size beyond which the file is refused: less for one that is packed, where a zip bomb ends."""
+    def largest_mib(self) -> float:
+        """Unpacked size beyond which the file is refused: smaller for a packed one, as a zip bomb is one."""
         if self.limit_mib is not None:
             return self.limit_mib
         return 4096.0 if self.compression or self.kind in ("parquet", "excel") else 65536.0
@@ -94,15 +95,15 @@ class Format:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Field:
-    """Where the values of one column of the table come from: a column, several, or a constant."""
+    """A mapping field: the values of one column of the table come from a column, several, or a constant."""
 
-    column: Name | None = None
-    columns: Annotated[list[Name], MinLen(2)] | None = None
+    column: FilledText | None = None
+    columns: Annotated[list[FilledText], MinLen(2)] | None = None
     constant: str | int | float | None = None
     values: dict[str, str | None] | None = None
-    """The partner's value -> ours; null where it means that there is none. A value not listed refuses the row.
+    """The partner's value -> ours; null where it means that there is none. Ingest rejects a row with another value.
 
-    The key ``""`` is a missing value: without it one refuses the row where the table needs a word.
+    The key ``""`` is a missing value. Without it, a missing value rejects the row where the table needs one.
     """
     multiply_by: float | None = None
     """The partner's unit in ours."""
@@ -131,16 +132,16 @@ class Field:
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
-class Moment:
-    """Where an instant comes from: columns (joined by one space) in one of several formats, or a constant."""
+class Timestamp:
+    """A time comes from columns, joined by one space, in one of several formats, or is a constant."""
 
-    column: Name | None = None
-    columns: Annotated[list[Name], MinLen(2)] | None = None
+    column: FilledText | None = None
+    columns: Annotated[list[FilledText], MinLen(2)] | None = None
     constant: date | datetime | None = None
     formats: list[str] = field(default_factory=list)
-    """`strptime` formats, or `iso8601`, `excel_serial`, `unix_s`, `unix_ms`; the first that fits is taken."""
+    """`strptime` formats, or `iso8601`, `excel_serial`, `unix_s`, `unix_ms`; the first that fits counts."""
     zone: str = "UTC"
-    """Time zone (IANA) of texts that state none."""
+    """Time zone (IANA) of texts that have none."""
     months: list[str] = field(default_factory=lambda: list(ENGLISH_MONTHS))
     """The partner's names of the twelve months, for %b and %B; case does not matter."""
 
@@ -155,7 +156,7 @@ class Moment:
         return ZoneInfo(self.zone)
 
     @model_validator(mode="after")
-    def _has_one_origin(self) -> "Moment":
+    def _has_one_origin(self) -> "Timestamp":
         _exactly_one(column=self.column, columns=self.columns, constant=self.constant)
         if bool(self.formats) == (self.constant is not None):
             raise ValueError("columns need formats, a constant takes none")
@@ -169,56 +170,56 @@ class Moment:
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
-class Occurred(Moment):
-    """When it happened, and how long the period is that the file's date stands for."""
+class OccurrenceRule(Timestamp):
+    """When an event happened, and the length of the period that its date means."""
 
     precision: Precision | Field = "day"
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
-class Known:
-    """When a row could first be known: the file's own time stamp, or a stated delay.
+class AvailabilityRule:
+    """When a row could first be known: at the file's own timestamp, or after a delay.
 
-    The delay counts from the end of the period in which it happened: a row dated by month and stated with 30 days
-    is known 30 days after that month. With both, the delay serves the rows that have no time stamp.
+    The delay counts from the end of the period in which the event happened. A row dated by month, with a delay of 30
+    days, is known 30 days after that month. With both, the delay serves the rows without a timestamp.
     """
 
-    at: Moment | None = None
+    at: Timestamp | None = None
     delay_days: Annotated[float, Ge(0)] | None = None
 
     @model_validator(mode="after")
-    def _has_an_origin(self) -> "Known":
+    def _has_an_origin(self) -> "AvailabilityRule":
         if self.at is None and self.delay_days is None:
             raise ValueError("expected at, delay_days, or both")
         return self
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
-class Gazetteer:
-    """A place code, looked up among the records of a source of places of the same dataset."""
+class PlaceCode:
+    """A column of place codes, looked up in a gazetteer: a source of places of the same dataset."""
 
-    column: Name
-    source: Name
+    column: FilledText
+    source: FilledText
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Position:
-    """Where a row's place comes from: two columns in degrees, the feature's geometry, MGRS, or a place code."""
+    """The place of a row comes from two columns in degrees, the feature's geometry, MGRS, or a place code."""
 
-    latitude: Name | None = None
-    longitude: Name | None = None
+    latitude: FilledText | None = None
+    longitude: FilledText | None = None
     geometry: Literal["point"] | None = None
-    mgrs: Name | None = None
-    place: Gazetteer | None = None
+    mgrs: FilledText | None = None
+    place: PlaceCode | None = None
     precision_m: Annotated[float, Gt(0)] | Field
     """Radius that holds the true place."""
 
     @property
     def sources(self) -> list[str]:
         """The columns of the file that are read."""
-        named = [self.latitude, self.longitude, self.mgrs, self.place.column if self.place else None]
-        precise = self.precision_m.sources if isinstance(self.precision_m, Field) else []
-        return [name for name in named if name] + (list(GEOMETRY) if self.geometry else []) + precise
+        columns = [self.latitude, self.longitude, self.mgrs, self.place.column if self.place else None]
+        precision = self.precision_m.sources if isinstance(self.precision_m, Field) else []
+        return [name for name in columns if name] + (list(GEOMETRY) if self.geometry else []) + precision
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> "Position":

@@ -1,44 +1,24 @@
-"""The sources of a dataset: their mappings, in an order in which gazetteers come before those who look places up."""
+"""Names of a dataset's sources -> their mappings, gazetteers before the mappings that look places up in them."""
 
-from collections.abc import Mapping as Lookup
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection
 from pathlib import Path
 
-import pyarrow as pa
-
 from pipeline.ingest.mapping.mapping import Mapping, read_mapping
-from pipeline.ingest.rules.borders import Border
-from pipeline.ingest.rules.positions import Gazetteer
-from pipeline.params import ANY_YEARS, Bounds, Measured, Years
 from pipeline.params.declarations import nearest
 from pipeline.runtime.errors import DeclarationError
-from pipeline.storage.schemas import TableSpec, tables
-from pipeline.storage.versions import latest
 
 
-@dataclass(frozen=True)
-class Source:
-    """A mapping in its place: all that a record is mapped with."""
-
-    name: str
-    mapping: Mapping
-    bounds: Bounds
-    measured: Lookup[str, Measured]
-    gazetteers: Lookup[str, Gazetteer]
-    border: Border | None = None
-    """What every position of a report must lie in; None where the theatre names none, and for places."""
-    years: Years = ANY_YEARS
-    """In which every date of a record must lie."""
-
-    @cached_property
-    def table(self) -> TableSpec:
-        """The canonical table that the rows go to."""
-        return tables(self.measured)[self.mapping.table]
-
-
-def read_sources(names: list[str], folder: Path, *, measured: Lookup[str, Measured]) -> dict[str, Mapping]:
+def read_sources(names: list[str], folder: Path, *, measured: Collection[str]) -> dict[str, Mapping]:
     """Read the mappings of a dataset, gazetteers first.
+
+    Parameters
+    ----------
+    names
+        The dataset's sources.
+    folder
+        Of the mappings.
+    measured
+        The measured columns of the dataset's detections (`Params.measured`).
 
     Raises
     ------
@@ -49,7 +29,7 @@ def read_sources(names: list[str], folder: Path, *, measured: Lookup[str, Measur
     for name in names:
         path = folder / f"{name}.yaml"
         if not path.is_file():
-            known = sorted(other.stem for other in folder.glob("*.yaml"))
+            known = sorted(file.stem for file in folder.glob("*.yaml"))
             raise DeclarationError(f"{path}: no such mapping{nearest(name, known)} (known: {', '.join(known)})")
         mappings[name] = read_mapping(path, measured=measured)
     gazetteers = [name for name, mapping in mappings.items() if mapping.table == "places" and not mapping.gazetteer]
@@ -60,13 +40,3 @@ def read_sources(names: list[str], folder: Path, *, measured: Lookup[str, Measur
                 f"dataset's sources{nearest(mapping.gazetteer, gazetteers)} (known: {', '.join(gazetteers) or 'none'})"
             )
     return dict(sorted(mappings.items(), key=lambda item: (item[1].gazetteer is not None, item[0])))
-
-
-def as_gazetteer(places: pa.Table) -> Gazetteer:
-    """Return the positions of places by the key of their record; of several versions the last."""
-    places = latest(places)
-    return Gazetteer(
-        places.column("record_id").combine_chunks(),
-        places.column("latitude_deg").to_numpy(),
-        places.column("longitude_deg").to_numpy(),
-    )

@@ -1,4 +1,4 @@
-"""What every reader gives and every mapping takes: some records of one file as columns of text."""
+"""Some records of one file as columns of text: the result of every reader and the input of every mapping."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -12,20 +12,21 @@ from pipeline.runtime.errors import StageError
 
 
 class SourceError(StageError):
-    """A file, or a mapping on its file, that cannot be used at all; nothing of the source is written."""
+    """Ingest cannot use a file, or a mapping on its file, at all: it writes nothing of the source."""
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One record that is not taken, and why."""
+class RejectedRow:
+    """One record that ingest does not accept, and the reason."""
 
     number: int
     """1-based record number in the file, header not counted."""
     column: str | None
     rule: str
     problem: str
-    """What is wrong and what was expected, without the place."""
+    """The value got and the value expected, without file and row."""
     value: str | None
+    """The rejected value, shortened; None where there is none."""
     row: str
     """The whole record as a JSON object."""
 
@@ -37,28 +38,28 @@ class Chunk:
     Attributes
     ----------
     columns
-        One array of `string` a column of the file, all of them; null where the record does not have the column.
+        One array of `string` for each column of the file; null where the record does not have the column.
     numbers
         Record numbers, int64, shape (n,).
-    refused
+    rejected
         Records that could not even be split into columns.
-    spoilt
-        Whether some value may hold a NUL, or bytes that are not text (`undecodable`).
+    suspect
+        Whether some value may hold a NUL byte or `invalid_bytes`.
     """
 
     columns: pa.RecordBatch
     numbers: np.ndarray
-    refused: list[Refusal] = field(default_factory=list)
-    spoilt: bool = True
+    rejected: list[RejectedRow] = field(default_factory=list)
+    suspect: bool = True
 
     @property
     def records(self) -> int:
-        """Records of the file that it stands for."""
-        return len(self.numbers) + len(self.refused)
+        """Number of records, rejected ones included."""
+        return len(self.numbers) + len(self.rejected)
 
     def only(self, rows: np.ndarray) -> "Chunk":
-        """Return some of the records, by a bool mask of shape (n,), without those refused so far."""
-        return replace(self, columns=self.columns.filter(pa.array(rows)), numbers=self.numbers[rows], refused=[])
+        """Return the records of a bool mask, shape (n,), without the rejected ones."""
+        return replace(self, columns=self.columns.filter(pa.array(rows)), numbers=self.numbers[rows], rejected=[])
 
 
 def row_json(record: dict[str, Any]) -> str:

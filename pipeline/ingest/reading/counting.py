@@ -24,7 +24,7 @@ _LIST = re.compile(r"\[\s*(?=[^\s\[\]])")
 
 
 class Counts(NamedTuple):
-    """How many units of a file the reader gave, and how many there are by another count."""
+    """The number of units of a file that the reader gave, and the number by the second count."""
 
     given: int
     counted: int
@@ -33,7 +33,7 @@ class Counts(NamedTuple):
 
 
 def lists_in_text(text: str) -> int:
-    """Count the lists of a JSON text whose first entry is not a list, without decoding it: positions are such lists.
+    """Count the lists in a JSON text that do not begin with a list, as a position, without decoding it.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def lists_in_text(text: str) -> int:
 
 
 def lists_in(value: Any) -> int:
-    """Count the lists inside a decoded value whose first entry is not a list.
+    """Count the lists in a decoded value that do not begin with a list.
 
     Examples
     --------
@@ -62,15 +62,15 @@ def lists_in(value: Any) -> int:
     return count
 
 
-class FilledLines:
+class LineCounter:
     """Counts the lines that hold more than blanks."""
 
     def __init__(self) -> None:
         self.count = 0
         self._inside = False
 
-    def see(self, data: bytes) -> None:
-        """Take the next bytes of the file."""
+    def feed(self, data: bytes) -> None:
+        """Count in the next bytes of the file."""
         text = np.frombuffer(data.translate(None, _BLANKS), np.uint8)
         if not len(text):
             return
@@ -79,7 +79,7 @@ class FilledLines:
         self._inside = bool(filled[-1])
 
 
-class Features:
+class FeatureCounter:
     """Counts the members of every list under a key "features" that is not inside another such list."""
 
     def __init__(self) -> None:
@@ -90,10 +90,10 @@ class Features:
         self._list_depth: int | None = None
         self._after_comma = True
 
-    def see(self, data: bytes) -> None:
-        """Take the next bytes of the file."""
+    def feed(self, data: bytes) -> None:
+        """Count in the next bytes of the file."""
         self._rest += data
-        # no escape and no key of a list ends in one of these, so that none is cut in two
+        # no escape and no key of a list ends in one of these, so none is cut in two
         end = max(self._rest.rfind(mark) for mark in (b",", b"}", b"]")) + 1
         if end:
             self._scan(self._rest[:end])
@@ -134,7 +134,7 @@ class Features:
         self._in_text, self._depth = bool(in_text[-1]), int(after[-1])
 
     def _count_members(self, text: np.ndarray, structure: np.ndarray) -> None:
-        """Count the members that begin among the characters of a list that lie in no deeper one."""
+        """Count the members that begin among the characters of a list that are in no deeper list."""
         if not len(text):
             return
         commas = (text == 44) & structure

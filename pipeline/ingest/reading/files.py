@@ -24,30 +24,33 @@ class Stream(io.BufferedReader):
         self._unpacked = unpacked
 
     @property
-    def spoilt(self) -> bool:
-        """Whether what was read so far holds NUL bytes, or bytes that are not text in the file's encoding."""
-        return self._unpacked.spoilt
+    def suspect(self) -> bool:
+        """Whether the text so far holds NUL bytes, or bytes that are invalid in the file's encoding."""
+        return self._unpacked.suspect
 
 
 @contextmanager
-def open_utf8(path: Path, form: Format, see: Callable[[bytes], None] | None = None) -> Iterator[Stream]:
+def open_utf8(path: Path, form: Format, on_piece: Callable[[bytes], None] | None = None) -> Iterator[Stream]:
     """Open a file's text as valid UTF-8.
 
-    Bytes that the encoding does not have travel as `undecodable` says: the cell that holds them is refused, not the
-    file.
+    Invalid bytes become private characters (`invalid_bytes`): ingest rejects the rows that hold them, not the file.
 
     Parameters
     ----------
-    see
-        Is given every piece of the text as it is read.
+    path
+        The file.
+    form
+        Its encoding, compression and largest size.
+    on_piece
+        Receives every piece of the UTF-8 text when it is read.
 
     Raises
     ------
     SourceError
-        While reading: the file is a damaged gzip, or has more than `Format.most_mib` when unpacked.
+        While reading: the file is a damaged gzip, or has more than `Format.largest_mib` when unpacked.
     """
     with path.open("rb") as plain:
-        yield Stream(_Unpacked(plain, path, form, see))
+        yield Stream(_Unpacked(plain, path, form, on_piece))
 
 
 def check_size(path: Path, form: Format, size: int) -> None:
@@ -67,26 +70,26 @@ def check_size(path: Path, form: Format, size: int) -> None:
     SourceError
         Names both sizes.
     """
-    if size > form.most_mib * MIB:
+    if size > form.largest_mib * MIB:
         raise SourceError(
-            f"{path}: {size / MIB:.0f} MiB when unpacked; expected at most format.limit_mib = {form.most_mib:g}"
+            f"{path}: {size / MIB:.0f} MiB when unpacked; expected at most format.limit_mib = {form.largest_mib:g}"
         )
 
 
 class _Unpacked(io.RawIOBase):
-    """Unpacks, transcodes and counts, a piece at a time."""
+    """Unpacks and transcodes a file, a piece at a time."""
 
-    def __init__(self, plain: IO[bytes], path: Path, form: Format, see: Callable[[bytes], None] | None) -> None:
+    def __init__(self, plain: IO[bytes], path: Path, form: Format, on_piece: Callable[[bytes], None] | None) -> None:
         packed = form.compression == "gzip"
         self._source: IO[bytes] = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
-        self._path, self._limit_mib, self._left = path, form.most_mib, int(form.most_mib * MIB)
+        self._path, self._limit_mib, self._left = path, form.largest_mib, int(form.largest_mib * MIB)
         self._decoder = codecs.getincrementaldecoder(form.encoding)("surrogateescape")
         self._as_it_is = codecs.lookup(form.encoding).name in ("utf-8", "ascii")
         self._encoding = form.encoding
         self._pending = b""
         self._at_start = True
-        self._see = see
-        self.spoilt = False
+        self._on_piece = on_piece
+        self.suspect = False
 
     def readable(self) -> bool:
         return True
@@ -95,13 +98,13 @@ class _Unpacked(io.RawIOBase):
         while not self._pending:
             piece = self._read(len(buffer))
             self._pending = self._to_utf8(piece)
-            if self._see is not None:
-                self._see(self._pending)
+            if self._on_piece is not None:
+                self._on_piece(self._pending)
             if not piece:
                 break
-        taken, self._pending = self._pending[: len(buffer)], self._pending[len(buffer) :]
-        buffer[: len(taken)] = taken
-        return len(taken)
+        part, self._pending = self._pending[: len(buffer)], self._pending[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
 
     def _read(self, size: int) -> bytes:
         try:
@@ -119,7 +122,7 @@ class _Unpacked(io.RawIOBase):
         return piece
 
     def _to_utf8(self, piece: bytes) -> bytes:
-        self.spoilt = self.spoilt or b"\0" in piece
+        self.suspect = self.suspect or b"\0" in piece
         try:
             text = self._decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
@@ -134,5 +137,5 @@ class _Unpacked(io.RawIOBase):
         try:
             return text.encode("utf-8")
         except UnicodeEncodeError:
-            self.spoilt = True
+            self.suspect = True
             return to_utf8(text)

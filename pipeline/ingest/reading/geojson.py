@@ -1,4 +1,4 @@
-"""A GeoJSON feature collection -> one flat record a feature, or a vertex, without holding the file."""
+"""A GeoJSON feature collection -> one flat record for each feature or vertex, streamed."""
 
 import itertools
 import json
@@ -11,21 +11,21 @@ from pipeline.ingest.mapping.fields import GEOMETRY
 from pipeline.ingest.reading.chunk import SourceError
 from pipeline.ingest.reading.counting import lists_in, lists_in_text
 from pipeline.ingest.reading.files import MIB
-from pipeline.ingest.reading.geometry import Pair, Points, check_crs, positions, unread
+from pipeline.ingest.reading.geometry import Pair, Points, any_unreadable, check_crs, positions
 
 _MOST_LISTS = 16
-"""Lists of that name that may stand before the collection's own."""
+"""Lists named "features" up to the collection's own."""
 
 _LONGEST_REST = 16 * MIB
 """Characters of the file after the list of features."""
 
 
 def features(stream: IO[bytes], path: Path, points: Points) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Give each record, with the number of its feature from 1: the properties, and the point under `GEOMETRY`.
+    """Yield each record with the number of its feature from 1: the properties, and the point under `GEOMETRY`.
 
-    A feature is a record; with ``vertices``, each of its vertices is. A feature without a geometry is a record without
-    a position. Where the geometry is no point, or cannot be read, the text under `GEOMETRY` says why (`unreadable`). A
-    member that is no feature is given back as its text.
+    A feature is a record; with ``vertices``, each of its vertices is one. A feature without a geometry is a record
+    without a position. Where the geometry is no point, or cannot be read, `GEOMETRY` holds the reason (`unreadable`). A
+    member that is no feature comes as its text.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def features(stream: IO[bytes], path: Path, points: Points) -> Iterator[tuple[in
     path
         Its name, for messages.
     points
-        Which points of a feature make a record.
+        Whether a feature or a vertex is a record.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def features(stream: IO[bytes], path: Path, points: Points) -> Iterator[tuple[in
 
 
 def _count_vertices_twice(feature: dict[str, Any], text: str, pairs: list[Pair], where: str) -> None:
-    """Refuse a feature of which the decoder or `positions` passed over a vertex: a name there twice, for one.
+    """Refuse a feature of which the decoder or `positions` passed over a vertex, as where a name is there twice.
 
-    Positions are the lists that do not begin with a list. They are counted in the text, in the decoded feature and,
-    where every position could be read, in its coordinates.
+    A position is a list that does not begin with a list. Two counts must agree: in the text and in the decoded feature.
+    So must two more, where every position can be read: the pairs, and the positions in the coordinates.
     """
     decoded, counted = lists_in(feature), lists_in_text(text)
     if decoded != counted:
@@ -65,8 +65,10 @@ def _count_vertices_twice(feature: dict[str, Any], text: str, pairs: list[Pair],
             f"{where}: the reader gave {decoded:,} lists of numbers, a second count {counted:,}; expected the same "
             "number, so that no vertex is lost. Look for a name that is there twice"
         )
-    vertices = lists_in((feature.get("geometry") or {}).get("coordinates")) if not unread(pairs) else len(pairs)
-    if len(pairs) != max(1, vertices):
+    if any_unreadable(pairs):  # the rules reject these records, with the reason
+        return
+    vertices = max(1, lists_in((feature.get("geometry") or {}).get("coordinates")))
+    if len(pairs) != vertices:
         raise SourceError(
             f"{where}: the reader gave {len(pairs):,} vertices, a second count {vertices:,}; expected the same number, "
             "so that none is lost"
@@ -95,14 +97,14 @@ def _shown(value: Any) -> str:
 
 
 def members(stream: IO[bytes], path: Path) -> Iterator[tuple[Any, str]]:
-    """Decode the members of ``"features": [...]`` one at a time, each with its text, in a buffer of a few MiB.
+    """Yield each decoded member of ``"features": [...]`` and its text; the buffer holds a few MiB.
 
     Numbers come as text, as the partner wrote them.
 
     Raises
     ------
     SourceError
-        There is no such list, a member of it or the rest of the file is not JSON, or the file's `crs` is not WGS-84.
+        The file has no such list, a member or the rest of the file is not JSON, or the file's `crs` is not WGS-84.
     """
     text = _Text(stream, path)
     check_crs(text.until_features(), str(path))
@@ -121,7 +123,7 @@ def members(stream: IO[bytes], path: Path) -> Iterator[tuple[Any, str]]:
 
 
 def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return an object with the objects inside it drawn up.
+    """Return an object without nesting: a key inside another object becomes ``outer.inner``.
 
     Examples
     --------
@@ -138,7 +140,7 @@ def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class _Text:
-    """A growing window on the file's text."""
+    """A window that moves over the file's text."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
         self._stream, self._path = stream, path
@@ -160,19 +162,19 @@ class _Text:
         return bool(piece)
 
     def until_features(self) -> dict[str, Any]:
-        """Go to the first feature; return the members of the collection that stand before the list."""
+        """Go to the first feature; return the members of the collection before the list."""
         self.more()
-        for found in itertools.islice(re.finditer(r'"features"\s*:\s*\[', self.text), _MOST_LISTS):
-            members = _object(self.text[: found.end()] + "]}")
+        for match in itertools.islice(re.finditer(r'"features"\s*:\s*\[', self.text), _MOST_LISTS):
+            members = _object(self.text[: match.end()] + "]}")
             if members is not None and members.get("features") == []:  # the collection's own, not one inside a member
-                self.position = found.end()
+                self.position = match.end()
                 return members
         raise SourceError(
             f'{self._path}: no "features" list in its first {MIB >> 20} MiB; expected a GeoJSON FeatureCollection'
         )
 
     def after_features(self) -> dict[str, Any]:
-        """Read the rest of the file after the list; return the members of the collection that stand there."""
+        """Read the file to its end; return the members of the collection after the list."""
         while len(self.text) - self.position <= _LONGEST_REST and self.more():
             pass
         members = _object('{"features": [' + self.text[self.position :])
@@ -208,7 +210,7 @@ class _Text:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    """Decode a JSON object whose names are there once; None where it is none."""
+    """Decode a JSON object; None where the text is none, or a name is there twice."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) < len(pairs):

@@ -1,4 +1,4 @@
-"""The geometry of one GeoJSON feature (RFC 7946) -> its point, or its vertices, or why they cannot be read."""
+"""The geometry of one GeoJSON feature (RFC 7946) -> its point or its vertices, or the reason why it has none."""
 
 import re
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ _DEPTH = {
     **{"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2},
     "MultiPolygon": 3,
 }
-"""Lists around a position."""
+"""Type of a geometry -> lists around each position."""
 
 _WGS84 = re.compile(r"(.*[:/])?(CRS84h?|EPSG(:|/)([0-9.]*(:|/))?4326)", re.IGNORECASE)
 
 
 def positions(feature: dict[str, Any], points: Points) -> list[Pair]:
-    """Return the longitude and latitude of each record that a feature makes: at least one.
+    """Return longitude and latitude of each record of a feature, at least one.
 
-    Both are null where the feature has no position, and both say why where it cannot be read.
+    Both are None where the feature has no position. Where it cannot be read, both are the reason (`unreadable`).
 
     Examples
     --------
@@ -34,29 +34,29 @@ def positions(feature: dict[str, Any], points: Points) -> list[Pair]:
     if geometry is None:
         return [(None, None)]
     if not isinstance(geometry, dict):
-        return [_not_read(f"the geometry is {_kind(geometry)}; expected an object, as RFC 7946 says")]
+        return [_unreadable_pair(f"the geometry is {_kind(geometry)}; expected an object, as RFC 7946 says")]
     for holder in (feature, geometry):
         if not _is_wgs84(holder.get("crs")):
-            return [_not_read(f"its crs is {str(holder['crs'])[:80]}; expected WGS-84, longitude and latitude")]
+            return [_unreadable_pair(f"its crs is {str(holder['crs'])[:80]}; expected WGS-84, longitude and latitude")]
     kind = geometry.get("type")
     expected = "a Point" if points == "features" else f"one of {', '.join(_DEPTH)}"
     if not isinstance(kind, str) or kind not in _DEPTH:
-        return [_not_read(f"the geometry is {str(kind)[:40]!r}; expected {expected}")]
+        return [_unreadable_pair(f"the geometry is {str(kind)[:40]!r}; expected {expected}")]
     try:
         listed = list(_at_depth(geometry.get("coordinates"), _DEPTH[kind]))
     except TypeError:
-        return [_not_read(f"the coordinates are not nested as those of a {kind}")]
+        return [_unreadable_pair(f"the coordinates are not nested as those of a {kind}")]
     if not listed or listed == [[]]:
         return [(None, None)]
     if points == "vertices":
         return [_pair(position) for position in listed]
     if kind not in ("Point", "MultiPoint") or len(listed) > 1:
-        return [_not_read(f"the geometry is a {kind} of {len(listed)} positions; expected {expected}")]
+        return [_unreadable_pair(f"the geometry is a {kind} of {len(listed)} positions; expected {expected}")]
     return [_pair(listed[0])]
 
 
-def unread(pairs: list[Pair]) -> bool:
-    """Return whether some position of a feature could not be read."""
+def any_unreadable(pairs: list[Pair]) -> bool:
+    """Return whether some position of a feature cannot be read."""
     return any(is_unreadable(longitude) for longitude, _ in pairs)
 
 
@@ -94,13 +94,15 @@ def _at_depth(coordinates: Any, depth: int) -> Iterator[Any]:
 
 def _pair(position: list[Any]) -> Pair:
     if len(position) not in (2, 3):
-        return _not_read(f"a position has {len(position)} numbers; expected longitude, latitude and perhaps a height")
+        return _unreadable_pair(
+            f"a position has {len(position)} numbers; expected longitude, latitude and perhaps a height"
+        )
     if any(isinstance(number, list | dict | bool) for number in position):
-        return _not_read("a position holds what is no number; expected longitude and latitude")
+        return _unreadable_pair("a position holds what is no number; expected longitude and latitude")
     return position[0], position[1]
 
 
-def _not_read(problem: str) -> Pair:
+def _unreadable_pair(problem: str) -> Pair:
     text = unreadable("geometry", problem)
     return text, text
 

@@ -1,4 +1,4 @@
-"""A file's header against the columns that a mapping reads."""
+"""A file's header and the columns that a mapping reads -> distinct names, or a message."""
 
 from pathlib import Path
 
@@ -9,7 +9,16 @@ MOST_COLUMNS = 4096
 
 
 def check_header(path: Path, names: list[str], columns: list[str]) -> None:
-    """Refuse a file that lacks a column that the mapping reads, has it twice, or has columns beyond counting.
+    """Refuse a file that lacks a column that the mapping reads, has it twice, or has too many columns.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    names
+        The names in its header.
+    columns
+        The columns that the mapping reads.
 
     Raises
     ------
@@ -27,7 +36,7 @@ def check_header(path: Path, names: list[str], columns: list[str]) -> None:
 
 
 def distinct(names: list[str]) -> list[str]:
-    """Return names with repeats told apart.
+    """Return the names, with a number behind each repeat.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Bytes that are not text in the stated encoding <-> private characters that stand for them, so that nothing is lost.
+"""Bytes that are invalid in a file's encoding <-> private characters, so that nothing is lost.
 
-Arrow and JSON hold valid Unicode only. A byte 0x80 to 0xFF that does not decode travels as U+10FF80 to U+10FFFF; a cell
-that holds one is refused, and the quarantine keeps the byte as Python's `surrogateescape` does, U+DC80 to U+DCFF.
+Arrow and JSON hold valid Unicode only. A byte 0x80 to 0xFF that does not decode becomes U+10FF80 to U+10FFFF. Ingest
+rejects a row with such a cell. The quarantine keeps the byte as Python's `surrogateescape` does, U+DC80 to U+DCFF.
 """
 
 _PRIVATE = 0x10FF00
@@ -10,7 +10,7 @@ _TO_SURROGATE = {_PRIVATE + byte: _SURROGATE + byte for byte in range(0x80, 0x10
 _TO_PRIVATE = {surrogate: private for private, surrogate in _TO_SURROGATE.items()}
 
 PATTERN = "[\\x{10FF80}-\\x{10FFFF}]"
-"""RE2 pattern that finds a byte that is not text."""
+"""RE2 pattern that finds an invalid byte."""
 
 
 def to_utf8(text: str) -> bytes:
@@ -19,12 +19,12 @@ def to_utf8(text: str) -> bytes:
 
 
 def to_surrogates(text: str) -> str:
-    """Return text in which each stray byte stands as a lone surrogate."""
+    """Return text with each invalid byte as a lone surrogate."""
     return text.translate(_TO_SURROGATE)
 
 
 def from_surrogates(text: str) -> str:
-    r"""Return text in which each stray byte stands as a private character again.
+    r"""Return text with each invalid byte as a private character again.
 
     Examples
     --------

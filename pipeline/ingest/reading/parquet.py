@@ -1,4 +1,4 @@
-"""A Parquet file -> chunks of text columns, as the CSV of the same table would give them."""
+"""A Parquet file -> chunks of text columns, as from a CSV of the same table."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -15,7 +15,7 @@ from pipeline.ingest.reading.files import check_size
 from pipeline.ingest.reading.header import check_header, distinct
 
 ROWS = 65_536
-"""Rows that make a chunk, at most."""
+"""Rows in a chunk, at most."""
 
 
 def read_parquet(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, Counts]:
@@ -33,7 +33,7 @@ def read_parquet(path: Path, form: Format, columns: list[str]) -> Generator[Chun
     Raises
     ------
     SourceError
-        It is not a Parquet file, too large, or lacks a column.
+        The file is not Parquet, is too large, or lacks a column.
     """
     try:
         file = pq.ParquetFile(path)

@@ -1,7 +1,7 @@
-"""A CSV file's text -> its header, then blocks of whole records that are counted, without those whose quotes are wrong.
+"""A CSV file's text -> its header, then blocks of whole records and their number, without records with wrong quotes.
 
-A quote that opens a value must close before a delimiter or a line end. Where it does not, the parser would take what
-follows, whole records among it, for one value. Such a line is refused, and reading goes on at the next line.
+A quote that opens a value must close before a delimiter or a line end. Where it does not, a parser would join the
+lines after it, whole records among them, to one value. The splitter rejects such a line and goes on at the next one.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 
 from pipeline.ingest.mapping.fields import Format
-from pipeline.ingest.reading.chunk import Refusal, SourceError, row_json
+from pipeline.ingest.reading.chunk import RejectedRow, SourceError, row_json
 from pipeline.ingest.reading.files import MIB
 
 LARGEST_ROW = 64 * MIB
@@ -27,27 +27,27 @@ class Block:
     Attributes
     ----------
     data
-        The records that are to be parsed, each with its line end.
+        The records for the parser, each with its line end.
     records
-        Lines that begin a record, those refused among them: counted without a parser.
-    refused
+        Number of lines that begin a record, rejected ones included.
+    rejected
         Records that are not in `data`, by their number in the file.
     """
 
     data: bytes
     records: int
-    refused: list[Refusal]
+    rejected: list[RejectedRow]
 
 
 @dataclass(frozen=True)
 class _Fault:
-    """Why a record cannot be parsed, and the index of the line on which that quote opens."""
+    """The problem of a record that cannot be parsed, and the index of the line on which the quote opens."""
 
     line: int
     problem: str
 
 
-class Splitter:
+class RecordSplitter:
     """Splits a file into its header and blocks of records.
 
     Parameters
@@ -57,14 +57,14 @@ class Splitter:
     path
         Its name, for messages.
     form
-        Its delimiter, and how many line ends a quoted value may hold.
+        Its delimiter, and the largest number of line ends in a quoted value.
     block_bytes
-        Size of a block, about.
+        Approximate size of a block.
     """
 
     def __init__(self, stream: IO[bytes], path: Path, form: Format, block_bytes: int) -> None:
         self._stream, self._path, self._block_bytes = stream, path, block_bytes
-        self._most = form.quoted_newlines
+        self._most_line_ends = form.quoted_newlines
         self._delimiter = form.delimiter.encode()[0]
         delimiter = re.escape(form.delimiter.encode())
         blanks = b" \t".replace(form.delimiter.encode(), b"")
@@ -76,12 +76,12 @@ class Splitter:
         self._ended = False
 
     def header(self) -> bytes:
-        """Return the first line that is not empty, with those that a quoted name in it goes on to.
+        """Return the first line that is not empty, with the further lines of a quoted name in it.
 
         Raises
         ------
         SourceError
-            There is none, or a quote in it does not close.
+            The file has no such line, or a quote in it does not close.
         """
         while not self._ended:
             end = self._read_on()
@@ -101,13 +101,13 @@ class Splitter:
         raise SourceError(f"{self._path}: there is no header; expected the columns' names")
 
     def blocks(self, width: int) -> Iterator[Block]:
-        """Give the records after the header.
+        """Yield the records after the header.
 
         Parameters
         ----------
         width
-            Columns of the header: a quoted value of several lines is taken for a stray quote where the record then has
-            another number, or a line in it has that number by itself.
+            Columns of the header. A quoted value of several lines counts as a stray quote where the record then has
+            another number of columns, or a line in it has that number by itself.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class Splitter:
             yield from self._next(self._read_on())
 
     def _read_on(self) -> int:
-        """Read on; return where the last whole line ends."""
+        """Read the next piece; return the end of the last whole line."""
         piece = self._stream.read(self._block_bytes)
         self._rest += piece
         self._ended = not piece
@@ -164,11 +164,11 @@ class Splitter:
         return self._lines_done + line + 1
 
     def _without_faults(self, lines: "_Lines") -> tuple[int, Block]:
-        """Return how many lines are settled, and their records; what follows needs more of the file."""
+        """Return the number of lines that are decided, and their records; later lines need more of the file."""
         begun = lines.stops > lines.starts
         before: np.ndarray = np.cumsum(begun) - begun
         inside = 0  # lines that are no record but part of a quoted value
-        refused: list[Refusal] = []
+        rejected: list[RejectedRow] = []
         kept: list[bytes] = []
         at, go_on, stop = 0, 0, len(lines.ends)
         for line in self._suspects(lines):
@@ -182,17 +182,17 @@ class Splitter:
                 number = self._records_done + int(before[line]) - inside + 1
                 text = lines.data[int(lines.starts[line]) : int(lines.stops[line])].decode("utf-8")
                 problem = f"line {self._number(last.line)}: {last.problem}"
-                refused.append(Refusal(number, None, "unclosed_quote", problem, None, row_json({"": text})))
+                rejected.append(RejectedRow(number, None, "unclosed_quote", problem, None, row_json({"": text})))
                 kept.append(lines.data[at : int(lines.starts[line])])
                 at, go_on = int(lines.ends[line]) + 1, line + 1
             else:
                 inside += int(np.count_nonzero(begun[line + 1 : last + 1]))
                 go_on = last + 1
         kept.append(lines.data[at : int(lines.ends[stop - 1]) + 1] if stop else b"")
-        return stop, Block(b"".join(kept), int(np.count_nonzero(begun[:stop])) - inside, refused)
+        return stop, Block(b"".join(kept), int(np.count_nonzero(begun[:stop])) - inside, rejected)
 
     def _suspects(self, lines: "_Lines") -> list[int]:
-        """Return the lines on which quotes do not simply open after a delimiter and close before one.
+        """Return the lines with other quotes than those that open after a delimiter and close before one.
 
         Every line that leaves a quoted value open is among them.
         """
@@ -209,18 +209,18 @@ class Splitter:
         return [int(suspect) for suspect in np.unique(line[~plain | (last & (nth % 2 == 0))])]
 
     def _last_line(self, lines: "_Lines", begin: int) -> int | _Fault | None:
-        """Return the last line of the record that begins on a line; None where more of the file must be read."""
+        """Return the last line of the record that begins on a line; None where the splitter must read on."""
         at, column, line = int(lines.starts[begin]), 1, begin
-        opened: tuple[int, int] | None = None  # line and column of the first quote that takes in a line end
-        inside: list[int] = []  # lines that lie wholly in a quoted value
+        opened: tuple[int, int] | None = None  # line and column of the first quoted value with a line end
+        inside: list[int] = []  # lines that are wholly in a quoted value
         while True:
             if lines.data[at] == _QUOTE:
-                reach = min(line + self._most, len(lines.ends) - 1)
+                reach = min(line + self._most_line_ends, len(lines.ends) - 1)
                 value = self._quoted.match(lines.data, at, int(lines.ends[reach]) + 1)
                 if value is None:
-                    if line + self._most > reach and not self._ended:
+                    if line + self._most_line_ends > reach and not self._ended:
                         return None
-                    return _Fault(line, self._open(column))
+                    return _Fault(line, self._unclosed(column))
                 at = value.end()
                 closes = int(np.searchsorted(lines.ends, at))
                 opened = (line, column) if opened is None and closes > line else opened
@@ -232,19 +232,19 @@ class Splitter:
             if lines.data[at] != self._delimiter:
                 break
             at, column = at + 1, column + 1
-        problem = self._taken_in(lines, (begin, line), inside, column) if opened and self._width else None
+        problem = self._several_records(lines, (begin, line), inside, column) if opened and self._width else None
         if opened and problem:
             return _Fault(opened[0], f"the quote that opens column {opened[1]} takes in line ends, and {problem}")
         return line
 
-    def _open(self, column: int) -> str:
+    def _unclosed(self, column: int) -> str:
         return (
             f"the quote that opens column {column} does not close; expected a quote before a delimiter or a line end, "
-            f"within {self._most} line ends (format.quoted_newlines)"
+            f"within {self._most_line_ends} line ends (format.quoted_newlines)"
         )
 
-    def _taken_in(self, lines: "_Lines", ends: tuple[int, int], inside: list[int], columns: int) -> str | None:
-        """Return why a record of several lines is likely several records; None where it may be one."""
+    def _several_records(self, lines: "_Lines", ends: tuple[int, int], inside: list[int], columns: int) -> str | None:
+        """Return the reason why a record of several lines is likely several records; None where it may be one."""
         if columns != self._width:
             return f"the record then has {columns} columns; expected {self._width}, as in the header"
         if self._width < 2:
@@ -267,9 +267,9 @@ class Splitter:
 
 
 class _Lines:
-    """Where each line of a text lies; the text ends in a line end.
+    """The lines of a text that ends in a line end.
 
-    A line runs from `starts` to `stops`; `ends` is the last byte of its end.
+    A line runs from `starts` to `stops`; `ends` is the last byte of its line end.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -287,7 +287,7 @@ class _Lines:
 
 
 def _count(data: bytes) -> tuple[int, int]:
-    """Return how many lines that are not empty, and how many lines, a text without quotes has."""
+    """Return the numbers of filled lines and of all lines of a text without quotes."""
     returns = data.count(b"\r")
     lines = data.count(b"\n") + returns - (data.count(b"\r\n") if returns else 0)
     if not returns and b"\n\n" not in data and not data.startswith(b"\n"):

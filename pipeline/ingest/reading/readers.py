@@ -1,4 +1,4 @@
-"""One file in any format that a mapping can name -> chunks of text columns, in the file's order."""
+"""One file in any format of a mapping -> chunks of text columns, in the file's order."""
 
 import csv
 import io
@@ -13,50 +13,55 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from pipeline.ingest.mapping.fields import Format
-from pipeline.ingest.reading.chunk import Chunk, Refusal, SourceError, row_json
-from pipeline.ingest.reading.counting import Counts, Features, FilledLines
+from pipeline.ingest.reading.chunk import Chunk, RejectedRow, SourceError, row_json
+from pipeline.ingest.reading.counting import Counts, FeatureCounter, LineCounter
 from pipeline.ingest.reading.files import MIB, open_utf8
 from pipeline.ingest.reading.geojson import features, flat
 from pipeline.ingest.reading.header import check_header, distinct
 from pipeline.ingest.reading.parquet import read_parquet
-from pipeline.ingest.reading.quotes import Block, Splitter
+from pipeline.ingest.reading.quotes import Block, RecordSplitter
 from pipeline.ingest.reading.workbooks import read_excel
 
 BLOCK = 4 * MIB
 """Bytes of CSV that are read at a time."""
 
 ROWS = 20_000
-"""Records that make a chunk, where the format is read record by record."""
+"""Records in a chunk of JSON Lines or GeoJSON."""
 
 
 def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str] = ()) -> Iterator[Chunk]:
     """Read a file in chunks, and count its records twice.
 
-    A reader is a generator of chunks. At its end it returns how many records, lines or features its parser gave, and
-    how many there are by a count that does not use the parser.
+    The reader of a format yields chunks. It returns how many records, lines or features its parser gave, and how many
+    there are by a count without the parser.
 
     Parameters
     ----------
+    path
+        The file.
+    form
+        Its format.
     columns
         The columns that the mapping reads; a chunk has them and every other column of the file.
     serials
-        Those of them that it reads as a workbook's day numbers.
+        Those of `columns` that hold a workbook's day numbers.
 
     Raises
     ------
     SourceError
         The file as a whole cannot be read, lacks a column, or the two counts differ.
     """
-    reading = {"csv": _read_csv, "parquet": read_parquet}.get(form.kind, _read_records)
     if not path.is_file():
         raise SourceError(f"{path}: no such file; expected the file that the mapping names under `file:`")
     if path.stat().st_size == 0:
         raise SourceError(f"{path}: the file is empty; expected {form.kind}")
-    chunks = read_excel(path, form, columns, serials) if form.kind == "excel" else reading(path, form, columns)
-    return _counted_twice(path, chunks)
+    if form.kind == "excel":
+        return _compare_counts(path, read_excel(path, form, columns, serials))
+    reader = {"csv": _read_csv, "parquet": read_parquet}.get(form.kind, _read_records)
+    return _compare_counts(path, reader(path, form, columns))
 
 
-def _counted_twice(path: Path, chunks: Generator[Chunk, None, Counts]) -> Iterator[Chunk]:
+def _compare_counts(path: Path, chunks: Generator[Chunk, None, Counts]) -> Iterator[Chunk]:
     given, counted, units = yield from chunks
     if given != counted:
         raise SourceError(
@@ -67,21 +72,21 @@ def _counted_twice(path: Path, chunks: Generator[Chunk, None, Counts]) -> Iterat
 
 def _read_csv(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, Counts]:
     with open_utf8(path, form) as stream:
-        splitter = Splitter(stream, path, form, BLOCK)
+        splitter = RecordSplitter(stream, path, form, BLOCK)
         names = _csv_header(path, splitter.header(), form)
         check_header(path, names, columns)
         names = distinct(names)
         counted = done = 0
         for block in splitter.blocks(len(names)):
-            chunk = _csv_chunk(path, block, names, form, done=done, spoilt=stream.spoilt)
+            chunk = _csv_chunk(path, block, names, form, done=done, suspect=stream.suspect)
             counted += block.records
             done += chunk.records
             yield chunk
     return Counts(done, counted, "records")
 
 
-def _csv_chunk(path: Path, block: Block, names: list[str], form: Format, *, done: int, spoilt: bool) -> Chunk:
-    """Parse whole records; those before them in the file are `done`."""
+def _csv_chunk(path: Path, block: Block, names: list[str], form: Format, *, done: int, suspect: bool) -> Chunk:
+    """Parse whole records; `done` records of the file come before them."""
     malformed: list[Any] = []
 
     def skip(row: Any) -> str:
@@ -89,7 +94,7 @@ def _csv_chunk(path: Path, block: Block, names: list[str], form: Format, *, done
         return "skip"
 
     if not block.data.strip(b"\r\n"):
-        return Chunk(_no_rows(names), np.empty(0, np.int64), block.refused)
+        return Chunk(_no_rows(names), np.empty(0, np.int64), block.rejected)
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(block.data),
@@ -104,25 +109,25 @@ def _csv_chunk(path: Path, block: Block, names: list[str], form: Format, *, done
         )
     except pa.ArrowInvalid as error:
         raise SourceError(f"{path}: after record {done}: {' '.join(str(error).split())}; expected CSV") from None
-    cut = np.array([refusal.number for refusal in block.refused], np.int64)
-    # Arrow numbers the records that it was given: those that were cut out before it come on top
+    cut = np.array([row.number for row in block.rejected], np.int64)
+    # Arrow numbers the records of the block: those that the splitter rejected before each come on top
     parsed = np.array([row.number for row in malformed], np.int64)
     parsed += done + np.searchsorted(cut - done - np.arange(len(cut)), parsed, side="right")
-    refused = block.refused + [_malformed(row, int(n)) for row, n in zip(malformed, parsed, strict=True)]
+    rejected = block.rejected + [_wrong_column_count(row, int(n)) for row, n in zip(malformed, parsed, strict=True)]
     numbers = _numbers(done, table.num_rows, np.concatenate([cut, parsed]))
     batch = next(iter(table.combine_chunks().to_batches()), _no_rows(names))
-    return Chunk(batch, numbers, sorted(refused, key=lambda refusal: refusal.number), spoilt)
+    return Chunk(batch, numbers, sorted(rejected, key=lambda row: row.number), suspect)
 
 
-def _numbers(last: int, rows: int, refused: np.ndarray) -> np.ndarray:
-    """Return the numbers of the records after `last`, leaving out those that were refused."""
-    numbers = np.arange(last + 1, last + 1 + rows + len(refused), dtype=np.int64)
-    return numbers[~np.isin(numbers, refused)] if len(refused) else numbers
+def _numbers(last: int, rows: int, rejected: np.ndarray) -> np.ndarray:
+    """Return the numbers of the records after `last` that are not rejected."""
+    numbers = np.arange(last + 1, last + 1 + rows + len(rejected), dtype=np.int64)
+    return numbers[~np.isin(numbers, rejected)] if len(rejected) else numbers
 
 
-def _malformed(row: Any, number: int) -> Refusal:
+def _wrong_column_count(row: Any, number: int) -> RejectedRow:
     problem = f"{row.actual_columns} values; expected {row.expected_columns}, as in the header"
-    return Refusal(number, None, "column_count", problem, None, row_json({"": row.text}))
+    return RejectedRow(number, None, "column_count", problem, None, row_json({"": row.text}))
 
 
 def _csv_header(path: Path, header: bytes, form: Format) -> list[str]:
@@ -135,34 +140,30 @@ def _csv_header(path: Path, header: bytes, form: Format) -> list[str]:
 
 def _read_records(path: Path, form: Format, columns: list[str]) -> Generator[Chunk, None, Counts]:
     """Read JSON Lines and GeoJSON: objects, of which each may have other columns."""
-    lines, members = FilledLines(), Features()
-    see = lines.see if form.kind == "jsonl" else members.see
-    with open_utf8(path, form, see) as stream:
+    counter = LineCounter() if form.kind == "jsonl" else FeatureCounter()
+    with open_utf8(path, form, counter.feed) as stream:
         records = (
             enumerate(_json_lines(stream), start=1) if form.kind == "jsonl" else features(stream, path, form.points)
         )
         number = units = 0
-        seen: set[str] = set()
+        names: set[str] = set()
         while block := list(itertools.islice(records, ROWS)):
             units = block[-1][0]
             numbered = list(enumerate((record for _, record in block), start=number + 1))
             number += len(block)
             whole = [(n, record) for n, record in numbered if isinstance(record, dict)]
-            seen.update(*(record for _, record in whole))
+            names.update(*(record for _, record in whole))
             yield Chunk(
                 as_columns([record for _, record in whole], columns),
                 np.array([n for n, _ in whole], np.int64),
                 [_not_json(n, record) for n, record in numbered if isinstance(record, str)],
             )
-        while stream.read(MIB):  # what the parser did not need is counted too
+        while stream.read(MIB):  # the counter needs the rest of the file too
             pass
-    if seen:
-        absent = [column for column in columns if column not in seen]
-        if absent:
-            check_header(path, sorted(seen), absent)
-    if form.kind == "jsonl":
-        return Counts(units, lines.count, "lines")
-    return Counts(units, members.count, "features")
+    absent = [column for column in columns if column not in names]
+    if names and absent:
+        check_header(path, sorted(names), absent)
+    return Counts(units, counter.count, "lines" if form.kind == "jsonl" else "features")
 
 
 def _json_lines(stream: IO[bytes]) -> Iterator[dict[str, Any] | str]:
@@ -179,7 +180,7 @@ def _json_lines(stream: IO[bytes]) -> Iterator[dict[str, Any] | str]:
 
 
 def as_columns(records: list[dict[str, Any]], columns: list[str]) -> pa.RecordBatch:
-    """Return records of which each may have other columns as a batch that has them all, and `columns` in any case."""
+    """Return records as a batch that has every column of some record, and all of `columns`."""
     names = list(dict.fromkeys(itertools.chain(*records, columns)))
     arrays = [pa.array([_as_text(record.get(name)) for record in records], pa.string()) for name in names]
     return pa.RecordBatch.from_arrays(arrays, names=names)
@@ -189,8 +190,8 @@ def _as_text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _not_json(number: int, text: str) -> Refusal:
-    return Refusal(
+def _not_json(number: int, text: str) -> RejectedRow:
+    return RejectedRow(
         number, None, "not_json", "the record is not a JSON object", None, row_json({"": text.rstrip("\r\n")})
     )
 

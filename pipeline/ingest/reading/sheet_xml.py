@@ -1,6 +1,6 @@
-"""The XML of one worksheet -> what openpyxl does not tell: how much it holds, formulas without a result, merged cells.
+"""The XML of one worksheet -> its size, formulas without a result, and merged cells, which openpyxl does not give.
 
-It is read by itself, by a streaming parser and before openpyxl reads it, so that the two counts check each other.
+A streaming parser reads it before openpyxl does, so that the two counts check each other.
 """
 
 import re
@@ -12,18 +12,18 @@ from xml.parsers import expat
 from pipeline.ingest.reading.files import MIB
 
 LAST_ROW, LAST_COLUMN = 1_048_576, 16_384
-"""Of a worksheet, as Excel limits it."""
+"""Limits of a worksheet in Excel."""
 
 _LONGEST_FORMULA = 200
 _REFERENCE = re.compile(r"\$?([A-Za-z]{1,3})\$?([0-9]{1,7})")
 
 
 class SheetError(ValueError):
-    """A worksheet that cannot be read whole."""
+    """A worksheet cannot be read whole."""
 
 
 @dataclass(frozen=True)
-class Area:
+class MergedCells:
     """A block of merged cells; rows and columns count from 1, both ends included."""
 
     name: str
@@ -35,17 +35,17 @@ class Area:
 
 @dataclass
 class Sheet:
-    """What a worksheet holds."""
+    """The content of a worksheet."""
 
     rows: int = 0
-    """Rows in which some cell holds something."""
+    """Rows with a cell that holds something."""
     cells: int = 0
     """Cells that hold a value, or a formula without a result."""
     width: int = 0
     """The last column that holds something, from 1."""
     formulas: dict[int, dict[int, str]] = field(default_factory=dict)
     """Row -> column -> the formula of a cell that has no stored result; both count from 1."""
-    merged: list[Area] = field(default_factory=list)
+    merged: list[MergedCells] = field(default_factory=list)
 
 
 def examine(stream: IO[bytes]) -> Sheet:
@@ -54,15 +54,14 @@ def examine(stream: IO[bytes]) -> Sheet:
     Raises
     ------
     SheetError
-        It is not XML, declares entities, or its rows or cells do not come in rising order, of which a reader would
-        lose some.
+        It is not XML, declares entities, or its rows or cells do not come in rising order: a reader would lose some.
     """
     *_, sheet = _parse(stream)
     return sheet
 
 
 def holds_rows(stream: IO[bytes]) -> bool:
-    """Return whether a worksheet has a cell that holds something, reading no further than that.
+    """Return whether a worksheet has a cell that holds something; read no further than that cell.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def holds_rows(stream: IO[bytes]) -> bool:
 
 
 def _parse(stream: IO[bytes]) -> Iterator[Sheet]:
-    """Give, after each piece of a worksheet's XML, what it holds so far."""
+    """Yield the content so far after each piece of a worksheet's XML."""
     reading = _Reading()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -91,7 +90,7 @@ def _parse(stream: IO[bytes]) -> Iterator[Sheet]:
 
 
 def column_letters(column: int) -> str:
-    """Return a column's name.
+    """Return the name of a column, by its number from 1.
 
     Examples
     --------
@@ -106,7 +105,7 @@ def column_letters(column: int) -> str:
 
 
 class _Reading:
-    """The handlers of the parser, and where in the sheet it stands."""
+    """The handlers of the parser, and its place in the sheet."""
 
     def __init__(self) -> None:
         self.sheet = Sheet()
@@ -165,13 +164,13 @@ class _Reading:
         self._row_holds = True
 
 
-def covering(areas: Iterable[Area], column: int) -> Callable[[int], str | None]:
-    """Return a function that says which merged cells a row has in a column; to be asked of rows in rising order."""
+def covering(areas: Iterable[MergedCells], column: int) -> Callable[[int], str | None]:
+    """Return a function: row -> name of the merged cells there in a column. Call it with rows in rising order."""
     inside = sorted(
         (area for area in areas if area.first_column <= column <= area.last_column), key=lambda area: area.first_row
     )
-    waiting = iter([*inside, Area("", LAST_ROW + 1, 0, 0, 0)])
-    following, reach = next(waiting), Area("", 0, 0, 0, 0)
+    waiting = iter([*inside, MergedCells("", LAST_ROW + 1, 0, 0, 0)])
+    following, reach = next(waiting), MergedCells("", 0, 0, 0, 0)
 
     def at(row: int) -> str | None:
         nonlocal following, reach
@@ -215,7 +214,7 @@ def _cell(reference: str) -> tuple[int, int]:
     return int(match[2]), column
 
 
-def _area(reference: str) -> Area:
+def _area(reference: str) -> MergedCells:
     first, _, last = reference.partition(":")
     (top, left), (bottom, right) = _cell(first), _cell(last or first)
-    return Area(reference, top, left, bottom, right)
+    return MergedCells(reference, top, left, bottom, right)

@@ -1,7 +1,8 @@
-"""Why a cell cannot be read -> text that stands in its place and refuses the row, where the mapping reads that column.
+"""The reason why a cell cannot be read -> a text in place of its value, by which the rules reject the row.
 
-The text begins with U+FFFF, a noncharacter that XML cannot hold, so that no workbook's own text is taken for it. A
-reader does not know what the mapping does with a column, and a record from the quarantine is refused again.
+The text begins with U+FFFF, a noncharacter that XML cannot hold, so no workbook has such a text itself. A reader does
+not reject the row, as it does not know whether the mapping reads the column. A record from the quarantine keeps the
+text, and is rejected again.
 """
 
 from collections.abc import Iterator
@@ -18,13 +19,13 @@ ERRORS = (
     *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA", "#SPILL!", "#CALC!"),
     *("#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#EXTERNAL!"),
 )
-"""What a workbook shows where a formula has no result."""
+"""Texts that a workbook shows where a formula has no result."""
 
 _MARK = "\uffff"
 
 
 def unreadable(rule: Rule, problem: str) -> str:
-    """Return the text that stands in place of a cell."""
+    """Return the text in place of a cell's value."""
     return f"{_MARK}{rule}: {problem}"
 
 
@@ -34,7 +35,7 @@ def is_unreadable(value: object) -> bool:
 
 
 def unreadable_in(text: pa.Array) -> Iterator[tuple[Rule, np.ndarray, list[str]]]:
-    """Give each rule that some cell of a column breaks, which rows, bool of shape (n,), and what is wrong with each.
+    """Yield each rule that some cell of a column breaks, the rows, bool of shape (n,), and the problem of each row.
 
     Examples
     --------
@@ -52,5 +53,5 @@ def unreadable_in(text: pa.Array) -> Iterator[tuple[Rule, np.ndarray, list[str]]
 
 
 def as_shown(text: str) -> str:
-    """Return a cell's text for a person to read, without the sign that it cannot be read."""
+    """Return a cell's text for a person to read, without the mark that it cannot be read."""
     return text.removeprefix(_MARK)

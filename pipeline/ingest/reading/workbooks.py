@@ -1,7 +1,7 @@
-"""An Excel workbook -> chunks of text columns, as the CSV of the same table would give them.
+"""An Excel workbook -> chunks of text columns, as from a CSV of the same table.
 
-It is read by openpyxl, row by row. python-calamine is faster, but it holds the whole rectangle of a sheet,
-4 GiB for two cells far apart, and gives an empty text for a formula without a result.
+openpyxl reads it row by row. python-calamine is faster, but it holds the whole rectangle of a sheet, 4 GiB for two
+cells far apart, and gives an empty text for a formula without a result.
 """
 
 import datetime
@@ -26,35 +26,35 @@ from pipeline.ingest.reading.unreadable import unreadable
 
 ROWS = 65_536
 CELLS = 4_000_000
-"""Rows and cells of a workbook that make a chunk, at most."""
+"""Rows and cells in a chunk of a workbook, at most."""
 
 DAYS_TO_1904 = 1462
 """Day numbers of a workbook count from 1900, or from 1904, as Excel on the Macintosh did."""
 
 
 def read_excel(path: Path, form: Format, columns: list[str], serials: Iterable[str]) -> Generator[Chunk, None, Counts]:
-    """Read one sheet of an .xlsx workbook: its first row is the header, rows without any value are skipped.
+    """Read one sheet of an .xlsx workbook: the first row is the header, rows without any value are skipped.
 
-    The cells that are there count, not the size that the sheet states of itself, nor what is hidden or filtered.
-    Where a cell says nothing that can be read, its text says why (`unreadable`).
+    All cells that are in the file count, hidden and filtered ones too; the size that the sheet states does not. Where a
+    cell has no value that can be read, its text is the reason (`unreadable`).
 
     Parameters
     ----------
     path
         The workbook.
     form
-        Names the sheet; none where only the first holds rows.
+        Its sheet; not needed where only the first sheet holds rows.
     columns
         The columns that the mapping reads.
     serials
-        The columns whose numbers the mapping reads as dates: they count from 1900 in what is given, also where the
+        The columns with numbers that the mapping reads as dates. In the chunks they count from 1900, also where the
         workbook counts from 1904.
 
     Raises
     ------
     SourceError
-        Not a workbook that can be read, no such sheet, none named where others than the first hold rows, or openpyxl
-        gives other rows and cells than the sheet holds.
+        The file is no workbook that can be read, or has no such sheet. No sheet is named, and others than the first
+        hold rows. Or openpyxl gives other rows and cells than the sheet holds.
     """
     with path.open("rb") as file, ExitStack() as stack:
         with _reading(path):
@@ -72,12 +72,12 @@ def read_excel(path: Path, form: Format, columns: list[str], serials: Iterable[s
 
 
 def rows_by_sheet(path: Path, form: Format) -> dict[str, int]:
-    """Return how many rows of each sheet of a workbook hold something, in the workbook's order.
+    """Return the number of rows that hold something, by sheet, in the workbook's order.
 
     Raises
     ------
     SourceError
-        Not a workbook that can be read.
+        The file is no workbook that can be read.
     """
     with path.open("rb") as file, _reading(path), zipfile.ZipFile(file) as archive:
         check_size(path, form, sum(entry.file_size for entry in archive.infolist()))
@@ -147,7 +147,7 @@ def _values(chosen: Any, path: Path) -> Iterator[tuple[Any, ...]]:
 
 
 def _rows(chosen: Any, sheet: Sheet, path: Path) -> Iterator[tuple[int, list[Any]]]:
-    """Give each row that holds something, with its number in the sheet; openpyxl has all that the sheet's XML has."""
+    """Yield each row that holds something, with its number in the sheet; compare openpyxl's count with the XML's."""
     rows = cells = 0
     for number, values in enumerate(_values(chosen, path), start=1):
         row = list(values)
@@ -171,7 +171,7 @@ def _rows(chosen: Any, sheet: Sheet, path: Path) -> Iterator[tuple[int, list[Any
 def _sheet_chunks(
     rows: Iterator[tuple[int, list[Any]]], sheet: Sheet, path: Path, columns: list[str], from_1904: Iterable[str]
 ) -> Generator[Chunk, None, int]:
-    """Give the rows below the header; return how many they are."""
+    """Yield the rows below the header; return their number."""
     _, first = next(rows, (0, []))
     if not first:
         raise SourceError(f"{path}: the sheet is empty; expected the columns' names in its first row")
@@ -190,7 +190,7 @@ def _sheet_chunks(
         for index, area_at in merged.items():
             letters = column_letters(index + 1)
             texts[index] = [
-                text if (area := area_at(number)) is None else _merged(f"{letters}{number}", area)
+                text if (area := area_at(number)) is None else _in_merged_cells(f"{letters}{number}", area)
                 for text, (number, _) in zip(texts[index], block, strict=True)
             ]
         arrays = [pa.array(column, pa.string()) for column in texts]
@@ -200,7 +200,7 @@ def _sheet_chunks(
     return done
 
 
-def _merged(cell: str, area: str) -> str:
+def _in_merged_cells(cell: str, area: str) -> str:
     return unreadable("merged_cells", f"{cell} is one of the merged cells {area}; expected a cell of the row's own")
 
 

@@ -1,9 +1,9 @@
-"""A year that no date of a dataset can have -> the calendar, or the slip, that it likely comes from."""
+"""A year outside a dataset's years -> the calendar, or the mistake, that it likely comes from."""
 
-from pipeline.params import Years
+from pipeline.params.datasets import Years
 
 _CALENDARS = (
-    # years that fall in 1900 to 2068, name, what is added to give the Gregorian year in which the year begins
+    # years that fall in 1900 to 2068, name, difference to the Gregorian year in which the year begins
     (1279, 1429, "Solar Hijri", 621),
     (2443, 2611, "Buddhist", -543),
     (5660, 5828, "Hebrew", -3760),
@@ -12,11 +12,11 @@ _CALENDARS = (
 )
 _LUNAR = range(1430, 1495)
 _SHARE_OF_SOLAR, _LUNAR_EPOCH = 0.970224, 621.5774
-"""Lunar Hijri years begin so far apart, in Gregorian years, and from there on."""
+"""Length of a lunar Hijri year in Gregorian years, and the beginning of the first."""
 
 
 def hint(year: int, years: Years) -> str:
-    """Return what a year outside `years` may be, to stand behind a message; empty where nothing suggests itself.
+    """Return an explanation of a year outside `years`, for the end of a message; empty where there is none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Records' keys of a stream, however long -> which of them may occur more than once, in bounded memory."""
+"""The keys of a stream of records -> the hashes of those that may repeat, in bounded memory."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 _LONGEST = 64
-"""Bytes of a key that its hash sees; two keys that differ later are told apart by whoever looks at the suspects."""
+"""Bytes of a key that go into its hash; the caller compares keys that differ only after them."""
 
 _AT_ONCE = 1 << 23
-"""Hashes that are sorted at a time: 64 MiB."""
+"""Hashes in one sort: 64 MiB."""
 
 _TABLE = np.random.default_rng(7).integers(0, 2**64, size=(_LONGEST + 1) * 256, dtype=np.uint64)
 
@@ -35,22 +35,22 @@ def hashes(keys: pa.Array) -> np.ndarray:
     starts = offsets[:-1] - offsets[0]
     lengths = np.diff(offsets)
     place = np.minimum(np.arange(len(text)) - np.repeat(starts, lengths), _LONGEST - 1)
-    # one more number for the length also gives an empty text something to be made of
+    # one more number, for the length, so that an empty text has a hash too
     result: np.ndarray = _TABLE[_LONGEST * 256 + np.minimum(lengths, 255)].copy()
-    some = lengths > 0
-    result[some] ^= np.bitwise_xor.reduceat(_TABLE[place * 256 + text], starts[some])
+    filled = lengths > 0
+    result[filled] ^= np.bitwise_xor.reduceat(_TABLE[place * 256 + text], starts[filled])
     return result
 
 
 def repeated(path: Path) -> np.ndarray:
-    """Return the hashes that stand more than once in a file of uint64, sorted, each once."""
+    """Return the hashes that occur more than once in a file of uint64, sorted, each once."""
     count = path.stat().st_size // 8
     passes = max(1, -(-count // _AT_ONCE))
-    found = [np.empty(0, np.uint64)]
+    results = [np.empty(0, np.uint64)]
     for part in range(passes):
-        mine = np.sort(_of_part(path, part, passes))
-        found.append(np.unique(mine[1:][mine[1:] == mine[:-1]]))
-    return np.sort(np.concatenate(found))
+        ordered = np.sort(_of_part(path, part, passes))
+        results.append(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
+    return np.sort(np.concatenate(results))
 
 
 def _of_part(path: Path, part: int, parts: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""MGRS references (text) -> WGS-84 degrees of the centre of the square that they name, and how far its corners lie.
+"""MGRS references (text) -> WGS-84 degrees of the centre of each square, and the distance of its corners.
 
 The conversion is GEOTRANS, of the US National Geospatial-Intelligence Agency, in the package `mgrs`.
 """
@@ -13,11 +13,11 @@ from mgrs.core import MGRSError
 
 _SHAPE = re.compile(r"([0-9]{0,2})[A-Z]{3}([0-9]{0,10})")
 _SCALE = {True: 0.994, False: 0.9996}
-"""Metres of the grid in a metre of ground, at the least: of the polar zones, of the others."""
+"""Least scale of the grid, metres of grid for each metre of ground: polar zones, other zones."""
 
 
 def to_degrees(texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return latitude, longitude and half the square's diagonal in metres; NaN where the text is not a reference.
+    """Return latitude, longitude and half the square's diagonal in metres; NaN where the text is no reference.
 
     Each is float64 of shape (n,). Blanks inside a reference are allowed. A reference of no digits is a square of
     100 km, one of ten a square of 1 m.
@@ -45,5 +45,5 @@ def _square(text: str, converter: mgrs.MGRS) -> tuple[float, float, float]:
     except MGRSError:
         return nan, nan, nan
     side_m = 10.0 ** (5 - len(shape[2]) // 2)
-    # to 0.1 mm: the last digits come from the C library, and differ between processors
+    # to 0.1 mm: the C library's last digits differ between processors
     return round(latitude, 9), round(longitude, 9), side_m / sqrt(2) / _SCALE[shape[1] == ""]

@@ -1,4 +1,4 @@
-"""Text in a partner's date formats -> UTC microseconds; 30 February, 24:00 and half-read texts are refused."""
+"""Text in a partner's date formats -> UTC microseconds; 30 February, 24:00 and texts read in part are not dates."""
 
 import re
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ingest.mapping.fields import Moment
-from pipeline.params import Years
+from pipeline.ingest.mapping.fields import Timestamp
+from pipeline.params.datasets import Years
 from pipeline.storage.schemas import OCCURRED_PRECISIONS
 
 US = 1_000_000
@@ -41,40 +41,42 @@ _ISO8601 = (
 
 @dataclass(frozen=True)
 class Instants:
-    """UTC microseconds since 1970, int64, and which of them were readable, both of shape (n,)."""
+    """UTC microseconds since 1970, int64, and whether each text is a time, both of shape (n,)."""
 
     us: np.ndarray
     ok: np.ndarray
 
 
-def parse(texts: pa.Array, moment: Moment) -> Instants:
-    """Read texts in the first of the moment's formats that fits each.
+def parse(texts: pa.Array, timestamp: Timestamp) -> Instants:
+    """Read each text in the first format that fits.
 
     Parameters
     ----------
     texts
-        `string`, shape (n,); null is not readable.
+        `string`, shape (n,); null is not a time.
+    timestamp
+        Formats, zone and names of months.
 
     Examples
     --------
-    >>> dates = parse(pa.array(["29/02/2020", "30/02/2020", "1/3/20"]), Moment(column="d", formats=["%d/%m/%Y"]))
+    >>> dates = parse(pa.array(["29/02/2020", "30/02/2020", "1/3/20"]), Timestamp(column="d", formats=["%d/%m/%Y"]))
     >>> dates.ok.tolist(), dates.us[0] // DAY_US
     ([True, False, False], np.int64(18321))
     """
     result = Instants(np.zeros(len(texts), np.int64), np.zeros(len(texts), bool))
-    for form in moment.formats:
+    for form in timestamp.formats:
         todo = ~result.ok
         if not todo.any():
             break
         part = texts if todo.all() else texts.filter(pa.array(todo))
-        instants = _parse_as(part, form, moment)
+        instants = _parse_as(part, form, timestamp)
         result.us[todo] = instants.us
         result.ok[todo] = instants.ok
     return result
 
 
 def constant_us(value: date, zone: str) -> int:
-    """Return UTC microseconds of a stated day or time; one without an offset is the zone's wall clock."""
+    """Return UTC microseconds of a day or time; one without an offset is of the zone's wall clock."""
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if value.tzinfo is None:
@@ -83,9 +85,9 @@ def constant_us(value: date, zone: str) -> int:
 
 
 def zoned(local_us: np.ndarray, zone: str) -> np.ndarray:
-    """Turn wall-clock microseconds into UTC; a time that a clock change repeats is the earlier one.
+    """Turn wall-clock microseconds into UTC; of a time that a clock change repeats, the earlier one.
 
-    One that it skips is the moment of the change: a midnight that is not there stays within its day.
+    A time that a clock change skips becomes the time of the change: a midnight that is not there stays in its day.
     """
     if zone == "UTC":
         return local_us
@@ -101,25 +103,35 @@ def wall_clock(us: np.ndarray, zone: str) -> np.ndarray:
 
 
 def outside(us: np.ndarray, years: Years, zone: str) -> np.ndarray:
-    """Tell which UTC microseconds lie in no year of a span, by the zone's clock; bool, shape (n,)."""
+    """Return which times lie outside a span of years, by the zone's clock, bool, shape (n,).
+
+    Parameters
+    ----------
+    us
+        UTC microseconds, shape (n,).
+    years
+        The first and the last year of the span.
+    zone
+        IANA name.
+    """
     begin, end = (constant_us(date(year, 1, 1), zone) for year in (years.first, years.last + 1))
     return np.asarray((us < begin) | (us >= end))
 
 
 def year_of(us: np.ndarray, zone: str) -> list[int]:
-    """Return the year of each instant, by the zone's clock."""
+    """Return the year of each time, by the zone's clock."""
     return [int(year) + 1970 for year in wall_clock(us, zone).astype("M8[us]").astype("M8[Y]").astype(np.int64)]
 
 
 def period(us: np.ndarray, precision: np.ndarray, zone: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return start and end, in UTC microseconds, of the period of each precision that holds each instant.
+    """Return start and end of the period of each time, UTC microseconds, int64, shape (n,).
 
     Parameters
     ----------
     us
         UTC microseconds, shape (n,).
     precision
-        Indices into `OCCURRED_PRECISIONS`, int8, shape (n,). A minute is taken as the instant itself.
+        Indices into `OCCURRED_PRECISIONS`, int8, shape (n,). A minute counts as the time itself.
     zone
         Days, weeks (from Monday), months and years begin at midnight there.
     """
@@ -141,15 +153,15 @@ def period(us: np.ndarray, precision: np.ndarray, zone: str) -> tuple[np.ndarray
     return zoned(start, zone), zoned(end, zone)
 
 
-def _parse_as(texts: pa.Array, form: str, moment: Moment) -> Instants:
+def _parse_as(texts: pa.Array, form: str, timestamp: Timestamp) -> Instants:
     if form == "iso8601":
-        fast = _cast_iso8601(texts, moment.zone)
-        return fast if fast is not None else _parse_pattern(texts, _ISO8601, moment)
+        fast = _cast_iso8601(texts, timestamp.zone)
+        return fast if fast is not None else _parse_pattern(texts, _ISO8601, timestamp)
     if form in ("excel_serial", "unix_s", "unix_ms"):
-        return _parse_number(texts, form, moment.zone)
+        return _parse_number(texts, form, timestamp.zone)
     # dates repeat: read each distinct text once
     coded = texts.dictionary_encode()
-    distinct = _parse_pattern(coded.dictionary, _pattern(form, moment), moment)
+    distinct = _parse_pattern(coded.dictionary, _pattern(form, timestamp), timestamp)
     codes = coded.indices.fill_null(len(coded.dictionary)).to_numpy(zero_copy_only=False)
     return Instants(np.append(distinct.us, 0)[codes], np.append(distinct.ok, False)[codes])
 
@@ -183,18 +195,18 @@ def _parse_number(texts: pa.Array, form: str, zone: str) -> Instants:
     return Instants(np.round(np.where(ok, values, 0.0) * scale).astype(np.int64), ok)
 
 
-def _pattern(form: str, moment: Moment) -> str:
-    names = "|".join(sorted((re.escape(name.casefold()) for name in moment.months), key=len, reverse=True))
-    short = "|".join(dict.fromkeys(re.escape(name.casefold()[:3]) for name in moment.months))
+def _pattern(form: str, timestamp: Timestamp) -> str:
+    names = "|".join(sorted((re.escape(name.casefold()) for name in timestamp.months), key=len, reverse=True))
+    short = "|".join(dict.fromkeys(re.escape(name.casefold()[:3]) for name in timestamp.months))
     patterns = {**_PATTERNS, "B": f"(?P<b>(?i:{names}))", "b": rf"(?P<b>(?i:{short}))\.?", "%": "%"}
     pieces = re.split(r"%(.)", form)
     return "".join(patterns[piece] if i % 2 else re.escape(piece) for i, piece in enumerate(pieces))
 
 
-def _parse_pattern(texts: pa.Array, pattern: str, moment: Moment) -> Instants:
-    found = pc.extract_regex(texts, f"^(?:{pattern})$")
-    ok = found.is_valid().to_numpy(zero_copy_only=False)
-    parts = {field.name: found.field(i) for i, field in enumerate(found.type)}
+def _parse_pattern(texts: pa.Array, pattern: str, timestamp: Timestamp) -> Instants:
+    matches = pc.extract_regex(texts, f"^(?:{pattern})$")
+    ok = matches.is_valid().to_numpy(zero_copy_only=False)
+    parts = {field.name: matches.field(i) for i, field in enumerate(matches.type)}
 
     def number(name: str, default: int) -> np.ndarray:
         if name not in parts:
@@ -208,7 +220,7 @@ def _parse_pattern(texts: pa.Array, pattern: str, moment: Moment) -> Instants:
         year = year + np.where(year < 69, 2000, 1900)  # as POSIX reads %y
     month, day = number("m", 1), number("d", 1)
     if "b" in parts:
-        month = _month_numbers(parts["b"], moment.months)
+        month = _month_numbers(parts["b"], timestamp.months)
     hour, minute, second = number("H", 0), number("M", 0), number("S", 0)
     if "p" in parts:
         ok = ok & (hour >= 1) & (hour <= 12)
@@ -224,7 +236,7 @@ def _parse_pattern(texts: pa.Array, pattern: str, moment: Moment) -> Instants:
         days = first.astype("M8[D]").astype(np.int64) + nth - 1
         ok = ok & (nth >= 1) & (days.astype("M8[D]").astype("M8[Y]") == first.astype("M8[Y]"))
     us = days * DAY_US + (hour * 3600 + minute * 60 + second) * US + _fraction_us(parts.get("f"), len(texts))
-    return Instants(np.where(ok, _to_utc(us, parts.get("z"), moment.zone), 0), ok)
+    return Instants(np.where(ok, _to_utc(us, parts.get("z"), timestamp.zone), 0), ok)
 
 
 def _month_numbers(texts: pa.Array, months: list[str]) -> np.ndarray:

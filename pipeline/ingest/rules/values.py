@@ -1,39 +1,40 @@
-"""Text columns of a chunk -> typed columns of a table, with a mask of the rows that each rule refuses."""
+"""Text columns of a chunk -> typed columns of a table, and the rows that each rule rejects."""
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest.mapping.fields import ANY, BETWEEN, Field, Format
-from pipeline.ingest.reading.chunk import Chunk, Refusal, row_json
-from pipeline.ingest.reading.invalid_bytes import PATTERN as UNDECODABLE
+from pipeline.ingest.reading.chunk import Chunk, RejectedRow, row_json
+from pipeline.ingest.reading.invalid_bytes import PATTERN as INVALID_BYTES
 from pipeline.ingest.reading.unreadable import ERRORS, unreadable_in
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 _LONGEST_VALUE = 1000
-"""Characters of a refused value that the quarantine repeats beside the whole row."""
+"""Characters of a rejected value that the quarantine repeats beside the whole row."""
 
 
 @dataclass
-class Refusals:
-    """The rows of one chunk that some rule has refused; of several rules the first counts."""
+class Rejections:
+    """The rows of one chunk that some rule rejects; of several rules the first counts."""
 
     chunk: Chunk
-    reason: np.ndarray = field(init=False)
-    _rules: list[tuple[str, str, str, pa.Array, Sequence[str] | None]] = field(init=False, default_factory=list)
+    reason: np.ndarray = dataclasses.field(init=False)
+    _rules: list["_Rejection"] = dataclasses.field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.reason = np.full(self.chunk.columns.num_rows, -1, np.int32)
 
     @property
-    def taken(self) -> np.ndarray:
-        """True where no rule has refused the row, shape (n,)."""
+    def accepted(self) -> np.ndarray:
+        """True where no rule rejects the row, bool, shape (n,)."""
         return self.reason < 0
 
-    def refuse(
+    def reject(
         self,
         rows: np.ndarray,
         *,
@@ -43,52 +44,67 @@ class Refusals:
         values: pa.Array,
         hints: Sequence[str] | None = None,
     ) -> None:
-        """Refuse rows.
+        """Reject rows.
 
         Parameters
         ----------
         rows
-            bool, shape (n,).
+            The rows to reject, bool, shape (n,).
+        column
+            The column of the file that is wrong.
+        rule
+            Name of the rule.
         problem
-            What was expected, with ``{value}`` where the value seen belongs.
+            The message, with ``{value}`` in place of the row's value.
         values
-            What each row has there, text, shape (n,).
+            The rows' values, text, shape (n,).
         hints
-            What stands for ``{hint}`` in the problem of each row, shape (n,).
+            Texts in place of ``{hint}`` in the message of each row, shape (n,).
         """
-        rows = rows & self.taken
+        rows = rows & self.accepted
         if rows.any():
             self.reason[rows] = len(self._rules)
-            self._rules.append((column, rule, problem, values, hints))
+            self._rules.append(_Rejection(column, rule, problem, values, hints))
 
-    def listed(self) -> list[Refusal]:
-        """Return the refused records one by one, in the file's order, with those that the reader refused."""
-        indices = np.flatnonzero(~self.taken)
+    def rows(self) -> list[RejectedRow]:
+        """Return the rejected records in the file's order, with those that the reader rejected."""
+        indices = np.flatnonzero(~self.accepted)
         records = self.chunk.columns.take(pa.array(indices)).to_pylist()
-        result = list(self.chunk.refused)
+        result = list(self.chunk.rejected)
         for index, record in zip(indices.tolist(), records, strict=True):
-            column, rule, problem, values, hints = self._rules[self.reason[index]]
-            value = values[index].as_py()
-            problem = problem if hints is None else problem.replace("{hint}", hints[index])
+            rejection = self._rules[self.reason[index]]
+            value = rejection.values[index].as_py()
+            hint = "" if rejection.hints is None else rejection.hints[index]
             shown = "nothing" if value is None else repr(value if len(value) <= 80 else value[:77] + "...")
             result.append(
-                Refusal(
+                RejectedRow(
                     int(self.chunk.numbers[index]),
-                    column,
-                    rule,
-                    problem.replace("{value}", shown),
+                    rejection.column,
+                    rejection.rule,
+                    rejection.problem.replace("{hint}", hint).replace("{value}", shown),
                     None if value is None else value[:_LONGEST_VALUE],
                     row_json(record),
                 )
             )
-        return sorted(result, key=lambda refusal: refusal.number)
+        return sorted(result, key=lambda row: row.number)
 
 
-class Columns:
+@dataclass(frozen=True)
+class _Rejection:
+    """One rule on some rows; see `Rejections.reject`."""
+
+    column: str
+    rule: str
+    problem: str
+    values: pa.Array
+    hints: Sequence[str] | None
+
+
+class ChunkColumns:
     """The columns of a chunk as text, each decoded once."""
 
-    def __init__(self, chunk: Chunk, refusals: Refusals, form: Format) -> None:
-        self._chunk, self._refusals, self._form = chunk, refusals, form
+    def __init__(self, chunk: Chunk, rejections: Rejections, form: Format) -> None:
+        self._chunk, self._rejections, self._form = chunk, rejections, form
         self._missing = pa.array(sorted({"", *form.missing}), pa.string())
         self._texts: dict[str, pa.Array] = {}
 
@@ -96,7 +112,7 @@ class Columns:
         return int(self._chunk.columns.num_rows)
 
     def text(self, name: str) -> pa.Array:
-        """Return a column, null where it says nothing; rows whose bytes are not text, or hold a NUL, are refused."""
+        """Return a column, null where it has no value; reject rows with invalid bytes or a NUL byte."""
         if name not in self._texts:
             self._texts[name] = self._decode(name)
         return self._texts[name]
@@ -108,29 +124,29 @@ class Columns:
             text = pc.if_else(absent, pa.scalar(None, pa.string()), text)
         if self._form.kind in ("excel", "geojson"):
             text = self._readable(name, text)
-        if self._chunk.spoilt:
+        if self._chunk.suspect:
             encoding = f"{{value}} is not {self._form.encoding}; the mapping's format.encoding may be wrong"
             for rule, pattern, problem in (
-                ("encoding", UNDECODABLE, encoding),
+                ("encoding", INVALID_BYTES, encoding),
                 ("nul_byte", "\\x00", "{value} holds a NUL byte"),
             ):
                 bad = pc.match_substring_regex(text, pattern).fill_null(False)
                 mask = bad.to_numpy(zero_copy_only=False)
-                self._refusals.refuse(mask, column=name, rule=rule, problem=problem, values=text)
+                self._rejections.reject(mask, column=name, rule=rule, problem=problem, values=text)
                 text = pc.if_else(bad, pa.scalar(None, pa.string()), text)
         return text
 
     def _readable(self, name: str, text: pa.Array) -> pa.Array:
-        """Refuse the rows whose cell the reader could not read, or is an error of the workbook."""
+        """Reject the rows with a cell that the reader could not read, or that is an error of the workbook."""
         nothing = pa.nulls(len(text), pa.string())
         for rule, rows, problems in unreadable_in(text):
-            self._refusals.refuse(rows, column=name, rule=rule, problem="{hint}", values=nothing, hints=problems)
+            self._rejections.reject(rows, column=name, rule=rule, problem="{hint}", values=nothing, hints=problems)
             text = pc.if_else(pa.array(rows), nothing, text)
         if self._form.kind == "excel":
             failed = pc.and_(text.is_valid(), pc.is_in(text, pa.array(ERRORS)))
             mask = failed.to_numpy(zero_copy_only=False)
             problem = "{value} is an error of the workbook; expected a value, or list it under format.missing"
-            self._refusals.refuse(mask, column=name, rule="cell_error", problem=problem, values=text)
+            self._rejections.reject(mask, column=name, rule="cell_error", problem=problem, values=text)
             text = pc.if_else(failed, nothing, text)
         return text
 
@@ -140,35 +156,65 @@ class Columns:
             return self.text(names[0])
         return pc.binary_join_element_wise(*(self.text(name) for name in names), between)
 
-    def words(self, entry: Field, *, target: str, allowed: tuple[str, ...] | None, required: bool) -> pa.Array:
-        """Return a text column of the table as a field says."""
-        if entry.constant is not None:
-            return pa.repeat(pa.scalar(str(entry.constant)), len(self))
-        if entry.values is None:
-            words = self.text(entry.sources[0])
-            if allowed is not None:
-                unknown = pc.and_(words.is_valid(), pc.invert(pc.is_in(words, pa.array(allowed))))
-                self._refuse(
-                    unknown, entry, "vocabulary", f"{target} = {{value}}; expected {', '.join(allowed)}", words
-                )
-        else:
-            words = self._mapped(entry, target)
-        if required:
-            self._require(words, entry, target)
-        return words
+    def mapped_text(self, field: Field, *, target: str, allowed: tuple[str, ...] | None, required: bool) -> pa.Array:
+        """Return a text column of the table.
 
-    def numbers(self, entry: Field, *, target: str, required: bool) -> pa.Array:
-        """Return a number column of the table as a field says, `double`, null where the file has no value."""
-        if entry.constant is not None:
-            return pa.repeat(pa.scalar(float(entry.constant)), len(self))
-        text = self.text(entry.sources[0]) if entry.values is None else self._mapped(entry, target)
-        numbers = self.parse_numbers(text, column=entry.sources[0], target=target)
+        Parameters
+        ----------
+        field
+            The mapping field of the column.
+        target
+            Name of the column, for messages.
+        allowed
+            The column's vocabulary; None where any text may stand.
+        required
+            Whether a row without a value is rejected.
+        """
+        if field.constant is not None:
+            return pa.repeat(pa.scalar(str(field.constant)), len(self))
+        if field.values is None:
+            text = self.text(field.sources[0])
+            if allowed is not None:
+                unknown = pc.and_(text.is_valid(), pc.invert(pc.is_in(text, pa.array(allowed))))
+                self._reject(unknown, field, "vocabulary", f"{target} = {{value}}; expected {', '.join(allowed)}", text)
+        else:
+            text = self._mapped(field, target)
         if required:
-            self._require(text, entry, target)
-        return numbers if entry.multiply_by is None else pc.multiply(numbers, entry.multiply_by)
+            self._require(text, field, target)
+        return text
+
+    def mapped_numbers(self, field: Field, *, target: str, required: bool) -> pa.Array:
+        """Return a number column of the table, `double`, null where the file has no value.
+
+        Parameters
+        ----------
+        field
+            The mapping field of the column.
+        target
+            Name of the column, for messages.
+        required
+            Whether a row without a value is rejected.
+        """
+        if field.constant is not None:
+            return pa.repeat(pa.scalar(float(field.constant)), len(self))
+        text = self.text(field.sources[0]) if field.values is None else self._mapped(field, target)
+        numbers = self.parse_numbers(text, column=field.sources[0], target=target)
+        if required:
+            self._require(text, field, target)
+        return numbers if field.multiply_by is None else pc.multiply(numbers, field.multiply_by)
 
     def parse_numbers(self, text: pa.Array, *, column: str, target: str) -> pa.Array:
-        """Read text as finite decimal numbers, refusing rows that are not."""
+        """Read text as finite decimal numbers; reject the rows with another text.
+
+        Parameters
+        ----------
+        text
+            `string`, shape (n,).
+        column
+            Name of the column of the file, for messages.
+        target
+            Name of the column of the table, for messages.
+        """
         comma = self._form.decimal == ","
         plain = pc.replace_substring(text, ",", ".") if comma else text
         try:
@@ -186,44 +232,44 @@ class Columns:
         mask = bad.to_numpy(zero_copy_only=False)
         if mask.any():
             problem = f"{target} = {{value}}; expected a number with decimal {self._form.decimal!r}"
-            self._refusals.refuse(mask, column=column, rule="number", problem=problem, values=text)
+            self._rejections.reject(mask, column=column, rule="number", problem=problem, values=text)
             numbers = pc.if_else(bad, pa.scalar(None, pa.float64()), numbers)
         return numbers
 
-    def keys_used(self, entry: Field) -> set[str]:
-        """Return the keys of a field's value map under which some record falls."""
-        values = entry.values or {}
-        seen = self._keys(entry).drop_null().unique().to_pylist()
+    def keys_used(self, field: Field) -> set[str]:
+        """Return the keys of a field's value map that some record has."""
+        values = field.values or {}
+        seen = self._keys(field).drop_null().unique().to_pylist()
         return {key for key in (_matching_key(value, values) for value in seen) if key is not None}
 
-    def _mapped(self, entry: Field, target: str) -> pa.Array:
-        values = entry.values or {}
-        coded = self._keys(entry).dictionary_encode()
+    def _mapped(self, field: Field, target: str) -> pa.Array:
+        values = field.values or {}
+        coded = self._keys(field).dictionary_encode()
         seen = coded.dictionary.to_pylist()
         ours = [_lookup(value, values) for value in seen]
         unknown = np.array([*(value is _UNMAPPED for value in ours), False])
         codes = coded.indices.fill_null(len(seen)).to_numpy(zero_copy_only=False)
         if unknown[codes].any():
             problem = f"{target}: no map for {{value}}; add it under fields.{target}.values"
-            self._refuse(pa.array(unknown[codes]), entry, "unmapped_value", problem, coded.cast(pa.string()))
-        words = pa.array([*(None if value is _UNMAPPED else value for value in ours), None], pa.string())
-        return words.take(pa.array(codes))
+            self._reject(pa.array(unknown[codes]), field, "unmapped_value", problem, coded.cast(pa.string()))
+        texts = pa.array([*(None if value is _UNMAPPED else value for value in ours), None], pa.string())
+        return texts.take(pa.array(codes))
 
-    def _keys(self, entry: Field) -> pa.Array:
-        """Return what is looked up in a field's value map; a missing value is null, or empty where the map has it."""
-        names, blank = entry.sources, any("" in key.split(BETWEEN) for key in entry.values or {})
+    def _keys(self, field: Field) -> pa.Array:
+        """Return the texts to look up in a value map; a missing value is null, or empty where the map has that key."""
+        names, blank = field.sources, any("" in key.split(BETWEEN) for key in field.values or {})
         if not blank:
             return self.joined(names, BETWEEN)
         texts = [self.text(name).fill_null("") for name in names]
         return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, BETWEEN)
 
-    def _require(self, words: pa.Array, entry: Field, target: str) -> None:
-        if words.null_count:
-            self._refuse(words.is_null(), entry, "missing_value", f"{target} is missing; expected a value", words)
+    def _require(self, text: pa.Array, field: Field, target: str) -> None:
+        if text.null_count:
+            self._reject(text.is_null(), field, "missing_value", f"{target} is missing; expected a value", text)
 
-    def _refuse(self, rows: pa.Array, entry: Field, rule: str, problem: str, values: pa.Array) -> None:
+    def _reject(self, rows: pa.Array, field: Field, rule: str, problem: str, values: pa.Array) -> None:
         mask = rows.to_numpy(zero_copy_only=False)
-        self._refusals.refuse(mask, column=BETWEEN.join(entry.sources), rule=rule, problem=problem, values=values)
+        self._rejections.reject(mask, column=BETWEEN.join(field.sources), rule=rule, problem=problem, values=values)
 
 
 _UNMAPPED = object()
@@ -235,7 +281,7 @@ def _lookup(value: str, values: dict[str, str | None]) -> object:
 
 
 def _matching_key(value: str, values: dict[str, str | None]) -> str | None:
-    """Return the key of a value map that a value falls under: itself, or the first whose `ANY` parts let it in."""
+    """Return the key of a value map that fits a value: the value itself, or the first key that fits with `ANY`."""
     if value in values:
         return value
     parts = value.split(BETWEEN)

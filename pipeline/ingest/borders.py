@@ -1,12 +1,10 @@
-"""A GeoJSON file of polygons -> a theatre's border: which positions lie inside, and how far across it others are."""
+"""A GeoJSON file of polygons -> a theatre's border."""
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import shapely
 from shapely.geometry import shape
 
@@ -15,57 +13,27 @@ from pipeline.ingest.mapping.mapping import read_mapping
 from pipeline.ingest.reading.chunk import SourceError
 from pipeline.ingest.reading.files import open_utf8
 from pipeline.ingest.reading.geojson import members
-from pipeline.params import Bounds, Theatre
-from pipeline.runtime import portable_math
+from pipeline.ingest.rules.border import Border
+from pipeline.params.datasets import Bounds, Theatre
 from pipeline.runtime.errors import DeclarationError
-
-_KM_PER_DEGREE = 111.195
-_BAND_DEG = 0.25
-"""Height of the bands of latitude in each of which a degree of longitude is taken to be of one length."""
-
-
-@dataclass(frozen=True, eq=False)
-class Border:
-    """The ground that a theatre's reports can be of: polygons in degrees, with holes and parts as they come."""
-
-    polygons: shapely.Geometry
-    digest: str
-    """Of the polygons: other ground is another digest."""
-
-    def __post_init__(self) -> None:
-        shapely.prepare(self.polygons)
-        # GEOS builds the index at the first question, which must not come from two threads at once (its issue 825)
-        inside = shapely.point_on_surface(self.polygons)
-        self.holds(np.array([inside.y]), np.array([inside.x]))
-
-    def holds(self, latitude_deg: np.ndarray, longitude_deg: np.ndarray) -> np.ndarray:
-        """Return which positions lie inside or on the border, bool, shape (n,); one that is not a number does not."""
-        return np.asarray(shapely.intersects_xy(self.polygons, longitude_deg, latitude_deg))
-
-    def distance_m(self, latitude_deg: np.ndarray, longitude_deg: np.ndarray) -> np.ndarray:
-        """Return how far outside the border positions lie, metres, shape (n,); 0 inside.
-
-        On a plane in which a degree of longitude has the length that it has at the position: right to one in a hundred
-        within 100 km up to 60 degrees north or south.
-        """
-        distance_km = np.zeros(len(latitude_deg))
-        band = np.round(latitude_deg / _BAND_DEG)
-        for one in np.unique(band):
-            some = band == one
-            shrink = np.array([portable_math.cos(np.radians(one * _BAND_DEG)), 1.0])
-            plane = shapely.transform(self.polygons, lambda xy, shrink=shrink: xy * shrink)
-            points = shapely.points(np.column_stack([longitude_deg[some], latitude_deg[some]]) * shrink)
-            distance_km[some] = shapely.distance(plane, points) * _KM_PER_DEGREE
-        return distance_km * 1000
 
 
 def border_of(theatre: Theatre | None, *, sources: Path, raw: Path) -> Border | None:
-    """Read the border that a theatre names from its source's file under `raw`; None where it names none.
+    """Read the border that a theatre names; None where it names none.
+
+    Parameters
+    ----------
+    theatre
+        The dataset's; None where it has no ground.
+    sources
+        Folder of the mappings.
+    raw
+        Folder with the border's file.
 
     Raises
     ------
     DeclarationError
-        The source is not one of places from a GeoJSON file.
+        The border's source is not a mapping of places from GeoJSON.
     SourceError
         As `read_border`.
     """
@@ -84,10 +52,19 @@ def border_of(theatre: Theatre | None, *, sources: Path, raw: Path) -> Border | 
 def read_border(path: Path, form: Format, bounds: Bounds) -> Border:
     """Read the polygons of a GeoJSON feature collection; together they are the ground inside.
 
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        Its format.
+    bounds
+        Of the theatre, which the ground must meet.
+
     Raises
     ------
     SourceError
-        The file cannot be read, has a feature that is not a whole polygon, or ground that the bounds do not meet.
+        The file cannot be read, has a feature that is not a whole polygon, or lies outside the bounds.
     """
     if not path.is_file():
         raise SourceError(f"{path}: no such file; expected the border's polygons: run python -m pipeline.acquire first")
