@@ -176,7 +176,7 @@ class Review:
 
     ece_at_most: Share
     observed_over_expected: tuple[Positive, Positive]
-    subset_worse_by_at_most: Annotated[float, Ge(0)]
+    subgroup_worse_by_at_most: Annotated[float, Ge(0)]
     log_odds_difference_at_most: Positive
     onnx_mib_at_most: Positive
     row_ms_at_most: Positive

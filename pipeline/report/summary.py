@@ -10,9 +10,7 @@ from pipeline.storage.ingest_report import IngestReport
 SHOWN = ("roc_auc", "pr_auc", "log_loss", "brier")
 
 
-def combine(
-    evaluations: Mapping[str, Metrics], parity: Mapping[str, Any], ingested: IngestReport
-) -> dict[str, Any]:
+def combine(evaluations: Mapping[str, Metrics], parity: Mapping[str, Any], ingested: IngestReport) -> dict[str, Any]:
     """Return under each model's name its comparisons alone, and all else that is known beside them.
 
     Parameters

@@ -128,7 +128,7 @@ def _against(challenger: Evidence, rival: Rival, rules: Review) -> Iterator[Find
 
 
 def _not_worse(rule: str, difference: float, rules: Review) -> Finding:
-    margin = rules.subset_worse_by_at_most
+    margin = rules.subgroup_worse_by_at_most
     return Finding(rule, difference <= margin, f"log-loss {difference:+.4f}", f"at most {margin:+g}")
 
 

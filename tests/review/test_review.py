@@ -127,7 +127,7 @@ def test_a_subgroup_where_it_is_worse_is_named(found) -> None:
     clay = SubgroupSkill(**{**whole, "models": models, "best_baseline": "base_rate"})
     worse = compared(found, subgroups={"clay": clay})
     assert broken(worse, ece_at_most=0.1) == [f"{PART}, clay: not worse than base_rate"]
-    assert broken(worse, ece_at_most=0.1, subset_worse_by_at_most=0.03) == []
+    assert broken(worse, ece_at_most=0.1, subgroup_worse_by_at_most=0.03) == []
 
 
 def test_the_champion_is_compared_on_the_same_rows(found) -> None:
