@@ -29,8 +29,9 @@ from threat_scorer.marking import Marking
 from threat_scorer.run.clock import Moment
 from threat_scorer.run.record_scorer import RecordScorer
 from threat_scorer.scoring.contract import Contract, Input, UncertaintyPolicy
+from threat_scorer.scoring.explanations import Reasons
 from threat_scorer.scoring.features import assemble
-from threat_scorer.scoring.float32 import FeatureError
+from threat_scorer.scoring.float32 import FeatureError, shortest
 from threat_scorer.scoring.stream import Counts, score_stream
 
 NAMES = ["voltage", "height", "emi_in_phase", "emi_quadrature"]
@@ -334,30 +335,57 @@ def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bun
             assert unusual["novel"]
 
 
-@pytest.mark.parametrize(("reasons", "runs"), [("all", 1), ("alarms", 2), ("none", 1)])
-def test_the_graph_runs_once_a_record_with_all_that_is_asked_for(
-    reference, tmp_path, monkeypatch, reasons: str, runs: int
-) -> None:
+@pytest.fixture
+def explaining(reference, tmp_path) -> Scorer:
+    """Return a scorer whose model gives interval, novelty and reasons, and calls every record an alarm."""
     held_to, rows = reference
     model = built(held_to, typical=np.nanmean(rows.astype(np.float64), axis=0))
     of = replace(contract(abstains=False), operating_points={"always": 0.0})
     content = metadata.described(model, of, metadata.golden(model, of, rows[:40]))
     (tmp_path / "sensor_threat.onnx").write_bytes(content)
-    scorer = Scorer.load(tmp_path)
-    loaded = scorer.model("sensor_threat")
+    return Scorer.load(tmp_path)
+
+
+def score_once(record_scorer: RecordScorer, record: dict) -> dict:
+    line = json.dumps(record).encode()
+    return json.loads(record_scorer.score(line, number=1, moment=Moment(1767700000.0, False), place="1").body)
+
+
+@pytest.mark.parametrize("reasons", ["all", "alarms", "none"])
+def test_the_graph_runs_once_a_record_with_all_that_is_asked_for(explaining, monkeypatch, reasons: str) -> None:
+    model = explaining.model("sensor_threat")
     calls = []
-    session = loaded._session
-    monkeypatch.setattr(
-        loaded,
-        "_session",
-        SimpleNamespace(run_with_iobinding=lambda b: (calls.append(b), session.run_with_iobinding(b))),
-    )
-    record_scorer = RecordScorer(loaded, bundle=scorer.bundle, device="d", source="s", prior=PRIOR, reasons=reasons)
-    line = json.dumps({**USUAL, "cell": CELL}).encode()
-    score = json.loads(record_scorer.score(line, number=1, moment=Moment(1767700000.0, False), place="1").body)
+    graph = model._session
+    counting = SimpleNamespace(run_with_iobinding=lambda b: (calls.append(b), graph.run_with_iobinding(b)))
+    monkeypatch.setattr(model, "_session", counting)
+    record_scorer = RecordScorer(model, bundle="b", device="d", source="s", prior=PRIOR, reasons=reasons)
+    score = score_once(record_scorer, {**USUAL, "cell": CELL})
     assert {"interval", "novelty", "decision"} <= score.keys()
     assert ("reasons" in score) == (reasons != "none")
-    assert len(calls) == runs  # which of them are alarms is known after the first
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("cell", [None, CELL])
+def test_one_run_gives_every_digit_that_a_run_for_each_output_gives(explaining, cell: str | None) -> None:
+    model = explaining.model("sensor_threat")
+    graph, true = model._session, np.array(True)
+    record_scorer = RecordScorer(model, bundle="b", device="d", source="s", prior=PRIOR)
+    for values in alarms(200, 9):
+        record = {name: float(value) for name, value in zip(NAMES, values, strict=True) if not np.isnan(value)}
+        matrix = assemble("sensor_threat", {name: [record.get(name, np.nan)] for name in NAMES})[1]
+        own = {"features": matrix}
+        fused = own if cell is None else {**own, "prior_log_odds": np.array([[1.5]])}
+        (probability,), (log_odds,) = graph.run(["probability"], fused), graph.run(["log_odds"], own)
+        (interval,), (distance,) = (graph.run([name], {**fused, "assess": true}) for name in ("interval", "novelty"))
+        (added,) = graph.run(["contributions"], {**own, "explain": true})
+        score = score_once(record_scorer, record | ({} if cell is None else {"cell": cell}))
+        assert score["probability"] == shortest(probability[0, 0])
+        assert score["parts"]["sensor_log_odds"] == shortest(log_odds[0, 0])
+        assert score["interval"] == [shortest(end) for end in interval[0]]
+        assert score["novelty"] == shortest(distance[0, 0])
+        place = None if cell is None else 1.5 - logit(BASE_RATE)
+        inputs = [record.get(name, np.nan) for name in NAMES]
+        assert score["reasons"] == list(Reasons(model.contract).words(inputs, added[0], place=place))
 
 
 def test_a_contract_whose_graph_has_no_novelty_is_refused(reference, tmp_path) -> None:

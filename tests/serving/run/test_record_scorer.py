@@ -16,7 +16,8 @@ from threat_scorer.bundle.prior import Prior
 from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import EARLIEST, Clock, Moment, iso
 from threat_scorer.run.config.position import Position
-from threat_scorer.run.record_scorer import RecordScorer, likelihood
+from threat_scorer.run.record_fields import likelihood
+from threat_scorer.run.record_scorer import RecordScorer
 from threat_scorer.scoring.features import assemble
 from threat_scorer.scoring.lines import TooLong
 

@@ -103,7 +103,7 @@ class Config:
     operating_point: str | None = None
     """Name of the operating point at which an alarm begins; needed where a model has more than one."""
     reasons: Literal["all", "alarms", "none"] = "all"
-    """Which scores say why; each costs about as much again as the score."""
+    """Which scores have reasons; ``none`` saves about a quarter of the time of a record."""
     queue: QueueLimits = QueueLimits()
     outbox: OutboxLimits = OutboxLimits()
     health: HealthLimits = HealthLimits()
