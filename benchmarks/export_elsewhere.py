@@ -25,12 +25,12 @@ def main() -> None:
     results = {}
     for folder in sorted(path.parent for path in Path(sys.argv[1]).glob("*/model.onnx")):
         rows = np.load(folder / "rows.npz")
-        model, twin = (
+        model, indices = (
             ort.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
-            for name in ("model.onnx", "twin.onnx")
+            for name in ("model.onnx", "leaf_indices.onnx")
         )
         features = {"features": rows["features"]}
-        wrong = int((twin.run(None, features)[0] != rows["leaves"]).sum())
+        wrong = int((indices.run(None, features)[0] != rows["leaves"]).sum())
         probability = 1 / (1 + np.exp(-rows["log_odds"]))
         difference = np.abs(model.run(["probability"], features)[0][:, 0] - probability).max()
         some = {"features": rows["features"][:200], "explain": np.array(True)}
@@ -38,11 +38,13 @@ def main() -> None:
         results[folder.name] = {
             "wrong_leaves": wrong,
             "probability_difference": float(difference),
-            "reasons_difference": float(np.abs(sums - rows["log_odds"][:200]).max()),
+            "explanations_difference": float(np.abs(sums - rows["log_odds"][:200]).max()),
         }
         print(ort.__version__, folder.name, f"{rows['leaves'].size:,} leaves:", results[folder.name], flush=True)
     good = results and all(
-        entry["wrong_leaves"] == 0 and entry["probability_difference"] <= 1e-6 and entry["reasons_difference"] <= 3e-6
+        entry["wrong_leaves"] == 0
+        and entry["probability_difference"] <= 1e-6
+        and entry["explanations_difference"] <= 3e-6
         for entry in results.values()
     )
     print(json.dumps({"benchmark": "export_elsewhere", "onnxruntime": ort.__version__, "models": results}))

@@ -28,7 +28,7 @@ from pipeline.export.explanations import expected_log_odds
 from pipeline.export.gate.leaf_index_graph import leaf_index_graph
 from pipeline.export.gate.parity import session
 from pipeline.export.gate.reference import Reference
-from pipeline.export.gate.rows import Columns, adversarial_rows, threshold_rows
+from pipeline.export.gate.rows import RealColumns, adversarial_rows, threshold_rows
 from pipeline.export.graph import build
 from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.model.log_odds import CalibratedLogOdds
@@ -79,7 +79,7 @@ def main() -> None:
     ratios: dict[str, float] = {}
     for kind in KINDS:
         _compare(kind, given.rows, convert_by_peer, given.write, ratios)
-    print(f"\n{_reasons()}")
+    print(f"\n{_explanations()}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"benchmark": "export_parity", "ratios": ratios, "peak_mib": {"whole_run": round(peak, 1)}}))
 
@@ -94,7 +94,7 @@ def _compare(
     try:
         forest, our_seconds = _timed(lambda: parse(text))
     except ModelNotExportable as reason:
-        random = Columns.of(real).random(count, rng)
+        random = RealColumns.of(real).random(count, rng)
         wrong = _wrong(theirs, random, booster) if theirs else "-"
         print(f"| {kind.name} | random | refused | {reason} | {wrong} | - | - | - |")
         return
@@ -103,7 +103,7 @@ def _compare(
     our_seconds += seconds
     near = real[rng.choice(len(real), 5000)]
     rows = {
-        "random": Columns.of(real).random(count, rng),
+        "random": RealColumns.of(real).random(count, rng),
         "at thresholds": threshold_rows(forest, near, reference.leaves(near)),
         "adversarial": adversarial_rows(forest, 50_000, rng),
     }
@@ -117,9 +117,9 @@ def _compare(
         ratios[f"onnxmltools: export, {kind.name}"] = round(our_seconds / their_seconds, 4)
         sizes = f"{ours.ByteSize() / 1e6:.2f} / {theirs.ByteSize() / 1e6:.2f} MB"
         costs = f"{sizes} | {scoring:.2f} x | {our_seconds:.2f} / {their_seconds:.2f} s"
-    twin = leaf_index_graph(ours, forest)
+    indices = leaf_index_graph(ours, forest)
     for name, matrix in rows.items():
-        leaves = _wrong_leaves(twin, reference, matrix)
+        leaves = _wrong_leaves(indices, reference, matrix)
         print(
             f"| {kind.name} | {len(matrix):,} {name} | {leaves:,} of {len(matrix) * forest.n_trees:,} | "
             f"{_wrong(ours, matrix, booster)} | {_wrong(theirs, matrix, booster) if theirs else '-'} | {costs} |",
@@ -127,10 +127,10 @@ def _compare(
         )
         costs = " | | "
     if folder:
-        _leave(folder / kind.name.split(",")[0].replace(" ", "_"), twin, reference, rows)
+        _leave(folder / kind.name.split(",")[0].replace(" ", "_"), indices, reference, rows)
 
 
-def _reasons() -> str:
+def _explanations() -> str:
     """Compare the contributions in the graph with TreeSHAP's on one model."""
     booster, real = _fit(KINDS[0])
     rows = real[:1000]
@@ -143,7 +143,7 @@ def _reasons() -> str:
     correlation = np.corrcoef(ours.ravel(), shap.ravel())[0, 1]
     apart = np.abs(ours - shap).mean() / np.abs(shap).mean()
     return (
-        f"reasons against TreeSHAP, {KINDS[0].name}, {len(rows):,} rows: the same strongest feature in {same:.0%}, "
+        f"explanations against TreeSHAP, {KINDS[0].name}, {len(rows):,} rows: the same strongest feature in {same:.0%}, "
         f"correlation {correlation:.3f}, mean difference {apart:.0%} of the mean size"
     )
 
@@ -199,8 +199,8 @@ def _wrong(model: onnx.ModelProto, rows: np.ndarray, booster: lgb.Booster) -> st
     return f"{wrong:,} ({difference.max():.1e})"
 
 
-def _wrong_leaves(twin: onnx.ModelProto, reference: Reference, rows: np.ndarray) -> int:
-    opened = session(twin)
+def _wrong_leaves(indices: onnx.ModelProto, reference: Reference, rows: np.ndarray) -> int:
+    opened = session(indices)
     wrong = 0
     for start in range(0, len(rows), 20_000):
         part = rows[start : start + 20_000]
@@ -223,11 +223,11 @@ def _ratio(ours: ort.InferenceSession, theirs: ort.InferenceSession, rows: np.nd
     return float(np.median([seconds(ours) / seconds(theirs) for _ in range(5)]))
 
 
-def _leave(folder: Path, twin: onnx.ModelProto, reference: Reference, rows: dict[str, np.ndarray]) -> None:
+def _leave(folder: Path, indices: onnx.ModelProto, reference: Reference, rows: dict[str, np.ndarray]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     forest, some = reference.forest, np.concatenate([matrix[:5000] for matrix in rows.values()])
     onnx.save(build(forest, CalibratedLogOdds(), name="model", typical=np.zeros(some.shape[1])), folder / "model.onnx")
-    onnx.save(twin, folder / "twin.onnx")
+    onnx.save(indices, folder / "leaf_indices.onnx")
     log_odds = reference.log_odds(some)
     expected = {"leaves": reference.leaves(some), "log_odds": log_odds, "expected_log_odds": expected_log_odds(forest)}
     np.savez_compressed(folder / "rows.npz", features=some, **expected)

@@ -1,26 +1,32 @@
-"""models/<dataset>/<model> -> models/<dataset>/bundle/<model>.onnx and reports/<dataset>/parity/<model>.json."""
+"""models/<dataset>/<model> -> models/<dataset>/bundle/<model>.onnx and models/<dataset>/parity/<model>.json."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
 
-from pipeline import params
 from pipeline.export import graph, metadata
 from pipeline.export.gate import parity, rows
 from pipeline.export.gate.reference import Reference
-from pipeline.export.graph_builder import FORMS
+from pipeline.export.gate.rows import RealColumns
+from pipeline.export.graph_builder import VARIANTS
 from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.model.intervals import IntervalTable
 from pipeline.model.log_odds import CalibratedLogOdds, clipped
 from pipeline.model.novelty import Novelty
+from pipeline.model.parity_report import OperatingPoints, ParityReport
 from pipeline.model.skill_records import read_metrics
+from pipeline.params import load
+from pipeline.params.stages import Export
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
-from pipeline.storage import store
+from pipeline.runtime.progress import Progress
+from pipeline.storage import records, store
 from pipeline.storage.paths import DatasetPaths
 from threat_scorer.scoring.kinds import kind_of
 
@@ -28,71 +34,49 @@ from threat_scorer.scoring.kinds import kind_of
 def main() -> None:
     """Export one model of one dataset, if it passes the parity gate."""
     arguments = cli.parser("pipeline.export", __doc__, model=True)
-    arguments.add_argument("--reference", type=Path, metavar="FILE", help="also write the form in double there")
+    arguments.add_argument("--reference", type=Path, metavar="FILE", help="also write the variant in double there")
     given = arguments.parse_args()
-    settings, paths, model = params.load(), DatasetPaths(given.dataset), given.model
-    fitted = _read(paths, model, limit=settings.export.log_odds_limit)
-    reference, real, form = fitted.reference, fitted.rows, FORMS[settings.export.form]
-    columns, chances = rows.Columns.of(real), np.random.default_rng(settings.export.seed)
+    params, paths, model = load(), DatasetPaths(given.dataset), given.model
+    settings = params.export
+    fitted = _read(paths, model, limit=settings.log_odds_limit)
+    real, rng = RealColumns.of(fitted.rows), np.random.default_rng(settings.seed)
 
-    typical = clipped(real).mean(axis=0) if settings.export.reasons else None
-    exported = graph.build(
-        reference.forest,
-        reference.formula,
-        name=model,
-        interval=reference.interval,
-        novelty=reference.novelty,
-        form=settings.export.form,
-        named=settings.export.inputs == "named",
-        typical=typical,
-    )
-    passed = parity.check(
-        exported,
-        reference,
-        _gate_rows(fitted, columns, settings.export, chances),
-        operating_points=fitted.operating_points,
-        tolerance=form.tolerance,
-    )
-    report: dict[str, Any] = {
-        "form": settings.export.form,
-        "oldest_onnxruntime": form.oldest_onnxruntime,
-        "tolerance": form.tolerance,
-        "trees": reference.forest.n_trees,
-        "operating_points": {"asked": fitted.operating_points, "settled": passed.operating_points},
-        "rows": passed.rows,
-    }
+    typical = clipped(fitted.rows).mean(axis=0) if settings.explanations else None
+    exported = _built(fitted, model, settings.variant, named=settings.inputs == "named", typical=typical)
+    passed = _compared(exported, fitted, real, settings, rng, variant=settings.variant)
+    difference = None
     if typical is not None:
-        explained = np.concatenate([real[:256], columns.random(256, chances)])
-        report["reasons_difference"] = parity.check_reasons(exported, reference, explained, typical=typical)
+        explained = np.concatenate([fitted.rows[:256], real.random(256, rng)])
+        difference = parity.check_explanations(exported, fitted.reference, explained, typical=typical)
     contract = metadata.contract(
-        settings,
+        params,
         dataset=given.dataset,
         model=model,
         fit=fitted.fit,
         catalogue=fitted.catalogue,
-        rows=real,
+        rows=fitted.rows,
         operating_points=passed.operating_points,
         booster_digest=fitted.booster_digest,
     )
-    golden = metadata.golden(exported, contract, columns.made(settings.export.golden_rows, chances))
-    content = metadata.described(exported, contract, golden)
+    golden = metadata.golden(exported, contract, real.synthetic(settings.golden_rows, rng))
+    content = metadata.with_metadata(exported, contract, golden)
     _write(content, paths.onnx(model))
-    store.write_json({**report, "onnx_bytes": len(content)}, paths.parity(model))
-    compared = sum(int(kind["leaves"]) for kind in passed.rows.values())
-    print(f"{paths.onnx(model)}: {len(content):,} bytes; {compared:,} leaves compared with LightGBM's, none differs")
+    report = ParityReport(
+        variant=settings.variant,
+        oldest_onnxruntime=VARIANTS[settings.variant].oldest_onnxruntime,
+        onnx_bytes=len(content),
+        trees=fitted.reference.forest.n_trees,
+        tolerance=VARIANTS[settings.variant].tolerance,
+        rows=passed.rows,
+        operating_points=OperatingPoints(evaluated=fitted.operating_points, exported=passed.operating_points),
+        explanations_difference=difference,
+    )
+    records.write(report, paths.parity(model))
+    print(f"{paths.onnx(model)}: {len(content):,} bytes; {report.leaves:,} leaves are those of LightGBM, none differs")
 
     if given.reference:
-        double = graph.build(
-            reference.forest,
-            reference.formula,
-            name=model,
-            interval=reference.interval,
-            novelty=reference.novelty,
-            form="reference",
-        )
-        gate_rows = _gate_rows(fitted, columns, settings.export, chances)
-        tolerance = FORMS["reference"].tolerance
-        parity.check(double, reference, gate_rows, operating_points={}, tolerance=tolerance)
+        double = _built(fitted, model, "reference")
+        _compared(double, replace(fitted, operating_points={}), real, settings, rng, variant="reference")
         _write(double.SerializeToString(deterministic=True), given.reference)
 
     # MLflow is a log beside the files, and slow to import: nothing above needs it
@@ -147,16 +131,49 @@ def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
     )
 
 
-def _gate_rows(
-    fitted: _Fitted, columns: rows.Columns, settings: params.Export, chances: np.random.Generator
-) -> dict[str, Iterable[rows.Rows]]:
+def _built(
+    fitted: _Fitted, model: str, variant: str, *, named: bool = False, typical: NDArray[np.float64] | None = None
+) -> ModelProto:
+    reference = fitted.reference
+    return graph.build(
+        reference.forest,
+        reference.formula,
+        name=model,
+        interval=reference.interval,
+        novelty=reference.novelty,
+        variant=variant,
+        named=named,
+        typical=typical,
+    )
+
+
+def _compared(
+    exported: ModelProto,
+    fitted: _Fitted,
+    real: RealColumns,
+    settings: Export,
+    rng: np.random.Generator,
+    *,
+    variant: str,
+) -> parity.Parity:
     forest = fitted.reference.forest
-    return {
+    threshold = rows.threshold_rows(forest, fitted.rows, fitted.reference.leaves(fitted.rows))
+    gate_rows: dict[str, Iterable[rows.Rows]] = {
         "test": [fitted.rows],
-        "random": rows.in_parts(lambda n: columns.random(n, chances), settings.random_rows),
-        "threshold": [rows.threshold_rows(forest, fitted.rows, fitted.reference.leaves(fitted.rows))],
-        "adversarial": rows.in_parts(lambda n: rows.adversarial_rows(forest, n, chances), settings.adversarial_rows),
+        "random": rows.in_parts(lambda n: real.random(n, rng), settings.random_rows),
+        "threshold": [threshold],
+        "adversarial": rows.in_parts(lambda n: rows.adversarial_rows(forest, n, rng), settings.adversarial_rows),
     }
+    total = len(fitted.rows) + settings.random_rows + len(threshold) + settings.adversarial_rows
+    with Progress("parity gate", total=total, unit="row") as progress:
+        return parity.check(
+            exported,
+            fitted.reference,
+            gate_rows,
+            operating_points=fitted.operating_points,
+            tolerance=VARIANTS[variant].tolerance,
+            compared=progress.advance,
+        )
 
 
 def _write(content: bytes, path: Path) -> None:

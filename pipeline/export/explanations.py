@@ -1,9 +1,9 @@
-"""`Forest` -> what each feature added on the way to each leaf.
+"""`Forest` -> the log-odds that each feature contributes on the way to each leaf.
 
-Each split moves the expected log-odds from its node's to its child's; the move is credited to the feature that was
-asked (Saabas, "Interpreting random forests", 2014; Palczewska et al., 2014). Over a row's ways through all trees the
-moves add up, exactly, to the trees' log-odds less what is expected of them. TreeSHAP (Lundberg et al., 2020) shares
-what features do together between them, where this credits the one asked last; this costs one pass.
+Each split moves the expected log-odds from its node's to its child's. The feature of the split is credited with that
+difference (Saabas, "Interpreting random forests", 2014; Palczewska et al., 2014). Over a row's way through all trees
+the contributions add up, exactly, to the trees' log-odds less their expected value. TreeSHAP (Lundberg et al., 2020)
+shares a joint effect among its features, where this credits the last one on the way; but this costs one pass.
 """
 
 import numpy as np
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from pipeline.export.trees import Forest
 
 
-def leaf_moves(forest: Forest) -> NDArray[np.float64]:
-    """Return (leaves, features): log-odds that each feature adds on the way from the root to each leaf."""
+def leaf_contributions(forest: Forest) -> NDArray[np.float64]:
+    """Return (leaves, features): log-odds that each feature contributes on the way from the root to each leaf."""
     n_features = len(forest.feature_names)
     mean, leaf = _mean_log_odds(forest), forest.leaf_log_odds
     at_node = np.zeros((len(forest.feature), n_features))
     at_leaf = np.zeros((len(forest.leaf_value), n_features))
     for node, feature in enumerate(forest.feature):  # parents come before their children
         for child in (forest.left[node], forest.right[node]):
-            here = at_leaf[~child] if child < 0 else at_node[child]
-            here[:] = at_node[node]
-            here[feature] += (leaf[~child] if child < 0 else mean[child]) - mean[node]
+            of_child = at_leaf[~child] if child < 0 else at_node[child]
+            of_child[:] = at_node[node]
+            of_child[feature] += (leaf[~child] if child < 0 else mean[child]) - mean[node]
     return at_leaf
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
 from pipeline.export.ensemble import LeafOutputs
-from pipeline.export.graph_builder import FORMS, Graph
-from pipeline.export.optional_outputs import add_assessment, add_log_odds, add_reasons
+from pipeline.export.graph_builder import VARIANTS, GraphBuilder
+from pipeline.export.optional_outputs import add_assessment, add_explanations, add_log_odds
 from pipeline.export.trees import ZERO_THRESHOLD, Forest
 from pipeline.model.intervals import IntervalTable
 from pipeline.model.log_odds import CalibratedLogOdds
@@ -32,7 +32,7 @@ def build(
     name: str,
     interval: IntervalTable | None = None,
     novelty: Novelty | None = None,
-    form: str = "field",
+    variant: str = "field",
     named: bool = False,
     typical: NDArray[np.float64] | None = None,
 ) -> ModelProto:
@@ -46,27 +46,27 @@ def build(
         Of the graph.
     interval, novelty
         What the graph can also say of a row, where the model has it.
-    form
-        A key of `FORMS`.
+    variant
+        A key of `VARIANTS`.
     named
         Whether each feature is an input of its own, (rows, 1), in place of one matrix `features`.
     typical
-        (features,) the mean training row. With it the graph can also give reasons.
+        (features,) the mean training row. With it the graph can also give explanations.
 
     Returns
     -------
-    Input `features` (rows, features); outputs `probability` and `log_odds`, both (rows, 1), all of the form's type.
+    Input `features` (rows, features); outputs `probability` and `log_odds`, both (rows, 1), all of the variant's type.
 
     With a base rate, an optional input `prior_log_odds`, double (rows, 1), or (1, 1) for all rows: the place's
     log-odds, fused with the model's own; not given, those of the base rate stand in, which changes nothing.
 
     With an interval and novelty, an optional input `assess`, false unless given, and the outputs `interval` (rows, 2),
     lower and upper probability, `own_log_odds` (rows, 1), those without a prior, and `novelty` (rows, 1), unlike the
-    training above 1; with reasons, `explain` and
+    training above 1; with explanations, `explain` and
     `contributions` (rows, features): log-odds that each feature adds to what is expected of a typical row. Not asked
     for, these outputs have no rows.
     """
-    graph = Graph(FORMS[form])
+    graph = GraphBuilder(VARIANTS[variant])
     _take_features(graph, forest, named=named)
     source = _prepared(graph, forest)
     sums = _add_tree_sums(graph, forest, source, formula.slope)
@@ -76,20 +76,20 @@ def build(
     if interval or novelty:
         add_assessment(graph, formula, interval, novelty, sums, clipped)
     if typical is not None:
-        add_reasons(graph, forest, formula, source, clipped, typical)
+        add_explanations(graph, forest, formula, source, clipped, typical)
     return graph.model(name)
 
 
-def _take_features(graph: Graph, forest: Forest, *, named: bool) -> None:
+def _take_features(graph: GraphBuilder, forest: Forest, *, named: bool) -> None:
     n = len(forest.feature_names)
     if named:
-        columns = [graph.takes(name, ["rows", 1]) for name in forest.feature_names]
+        columns = [graph.add_input(name, ["rows", 1]) for name in forest.feature_names]
         graph.add("Concat", *columns, output="features", axis=1)
     else:
-        graph.takes("features", ["rows", n])
+        graph.add_input("features", ["rows", n])
 
 
-def _prepared(graph: Graph, forest: Forest) -> str:
+def _prepared(graph: GraphBuilder, forest: Forest) -> str:
     """Add what LightGBM does to a value before it walks the trees, as far as the trees cannot do it themselves."""
     source = "features"
     n = len(forest.feature_names)
@@ -113,17 +113,17 @@ def _prepared(graph: Graph, forest: Forest) -> str:
     return source
 
 
-def _clipped(graph: Graph) -> str:
+def _clipped(graph: GraphBuilder) -> str:
     """Add the values as the baseline reads them: in double, missing as 0, none beyond what float32 counts by ones."""
     double = graph.add("Cast", "features", output="features_double", to=TensorProto.DOUBLE)
     is_nan = graph.add("IsNaN", double, output="is_nan")
-    filled = graph.add("Where", is_nan, graph.nothing(), double, output="features_filled")
+    filled = graph.add("Where", is_nan, graph.zero(), double, output="features_filled")
     low = graph.constant("least_value", -LARGEST_INTEGER, np.float64)
     high = graph.constant("largest_value", LARGEST_INTEGER, np.float64)
-    return graph.add("Clip", filled, low, high, output="features_held")
+    return graph.add("Clip", filled, low, high, output="features_clipped")
 
 
-def _add_tree_sums(graph: Graph, forest: Forest, source: str, slope: float) -> str:
+def _add_tree_sums(graph: GraphBuilder, forest: Forest, source: str, slope: float) -> str:
     """Add the trees: (rows, sums), double.
 
     A tree operator in float32 also sums in float32. It sums a few trees at a time, and the sums are summed in double.
@@ -135,12 +135,12 @@ def _add_tree_sums(graph: Graph, forest: Forest, source: str, slope: float) -> s
     return sums if exact else graph.add("Cast", sums, output="trees_double", to=TensorProto.DOUBLE)
 
 
-def _add_offset(graph: Graph, formula: CalibratedLogOdds) -> str:
+def _add_offset(graph: GraphBuilder, formula: CalibratedLogOdds) -> str:
     """Add what does not depend on the features: (1, 1), or with a prior for each row (rows, 1)."""
     intercept = graph.constant("intercept", [[formula.intercept]], np.float64)
     if formula.base_log_odds is None:
         return intercept
-    graph.takes("prior_log_odds", ["prior_rows", 1], TensorProto.DOUBLE)
+    graph.add_input("prior_log_odds", ["prior_rows", 1], TensorProto.DOUBLE)
     graph.constant("prior_log_odds", [[formula.base_log_odds]], np.float64)  # the input's default
     less_base_rate = graph.constant(
         "intercept_less_base_rate", [[formula.intercept - formula.base_log_odds]], np.float64
@@ -148,8 +148,8 @@ def _add_offset(graph: Graph, formula: CalibratedLogOdds) -> str:
     return graph.add("Add", "prior_log_odds", less_base_rate, output="offset")
 
 
-def _add_outputs(graph: Graph, total: str, limit: float | None) -> None:
-    graph.add("Cast", graph.limited(total, limit, "limited"), output="log_odds", to=graph.kind)
+def _add_outputs(graph: GraphBuilder, total: str, limit: float | None) -> None:
+    graph.add("Cast", graph.clip(total, limit, "total_clipped"), output="log_odds", to=graph.kind)
     graph.add("Sigmoid", "log_odds", output="probability")
-    graph.gives("probability", ["rows", 1])
-    graph.gives("log_odds", ["rows", 1])
+    graph.add_output("probability", ["rows", 1])
+    graph.add_output("log_odds", ["rows", 1])

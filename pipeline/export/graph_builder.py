@@ -1,4 +1,4 @@
-"""What an ONNX graph is put together from: the forms it may take, and its parts as they are added, each with a name."""
+"""Operators, constants, inputs and outputs, added one by one -> one ONNX model of a given variant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from pipeline.export.trees import Forest
 
 
 @dataclass(frozen=True)
-class Form:
-    """One way to write a model down, and who can read it."""
+class Variant:
+    """Operator sets and number type of an ONNX file, and the runtime that can read it."""
 
     dtype: type[np.floating]
     """Of the input, the thresholds, the sums and the outputs."""
@@ -27,20 +27,20 @@ class Form:
     """Largest difference of a probability from the booster's that the parity gate lets pass."""
 
 
-FORMS: Final[Mapping[str, Form]] = {
-    "field": Form(np.float32, 15, 3, 8, "1.16.3", 1e-6),
-    "large_categories": Form(np.float32, 21, 5, 10, "1.23", 1e-6),
-    "reference": Form(np.float64, 21, 5, 10, "1.23", 1e-14),
+VARIANTS: Final[Mapping[str, Variant]] = {
+    "field": Variant(np.float32, 15, 3, 8, "1.16.3", 1e-6),
+    "large_categories": Variant(np.float32, 21, 5, 10, "1.23", 1e-6),
+    "reference": Variant(np.float64, 21, 5, 10, "1.23", 1e-14),
 }
 
 
-class Graph:
+class GraphBuilder:
     """Nodes, constants, inputs and outputs as they are added, each node named after what it gives."""
 
-    def __init__(self, form: Form) -> None:
-        self.form = form
-        self.dtype = form.dtype
-        self.kind = helper.np_dtype_to_tensor_dtype(np.dtype(form.dtype))
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+        self.dtype = variant.dtype
+        self.kind = helper.np_dtype_to_tensor_dtype(np.dtype(variant.dtype))
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, NDArray[np.generic]] = {}
         self.inputs: list[ValueInfoProto] = []
@@ -52,8 +52,8 @@ class Graph:
         return output
 
     def add_trees(self, forest: Forest, leaves: LeafOutputs, source: str, output: str) -> str:
-        """Add the tree operator of the form."""
-        if self.form.ml_opset < 5:
+        """Add the tree operator of the variant."""
+        if self.variant.ml_opset < 5:
             node = tree_ensemble_regressor(forest, leaves, source, output, name=output)
         else:
             node = tree_ensemble(forest, leaves, source, output, name=output, dtype=self.dtype)
@@ -65,44 +65,68 @@ class Graph:
         self.constants[name] = np.asarray(value, dtype)
         return name
 
-    def nothing(self) -> str:
+    def zero(self) -> str:
         """Return the name of 0, in double."""
-        return self.constant("nothing", 0, np.float64)
+        return self.constant("zero_double", 0, np.float64)
 
     def second_axis(self) -> str:
         """Return the name of the axis along a row, to sum over."""
         return self.constant("second_axis", [1], np.int64)
 
-    def limited(self, log_odds: str, limit: float | None, output: str) -> str:
-        """Hold log-odds within ± `limit`, if there is one."""
+    def clip(self, log_odds: str, limit: float | None, output: str) -> str:
+        """Clip log-odds to ± `limit`, if there is one; return the name of the result.
+
+        Parameters
+        ----------
+        log_odds
+            Name of (rows, columns), double.
+        limit
+            Log-odds, above 0.
+        output
+            Name of the result.
+        """
         if limit is None:
             return log_odds
         low = self.constant("least_log_odds", -limit, np.float64)
         high = self.constant("largest_log_odds", limit, np.float64)
         return self.add("Clip", log_odds, low, high, output=output)
 
-    def takes(self, name: str, shape: Sequence[int | str], kind: int | None = None) -> str:
-        """Add an input, of the form's type unless said; with a constant of the same name, that is its default."""
-        self.inputs.append(helper.make_tensor_value_info(name, kind or self.kind, shape))
-        return name
-
-    def gives(self, name: str, shape: Sequence[int | str]) -> None:
-        """Name an output, of the form's type."""
-        self.outputs.append(helper.make_tensor_value_info(name, self.kind, shape))
-
-    def branch(self) -> "Graph":
-        """Return a graph for a branch of this one: it sees this one's values and adds to its constants."""
-        branch = Graph(self.form)
-        branch.constants = self.constants
-        return branch
-
-    def add_asked(self, asked: str, branch: "Graph", columns: Mapping[str, int]) -> None:
-        """Add outputs that a branch computes when the input `asked` is true, at next to no cost otherwise.
+    def add_input(self, name: str, shape: Sequence[int | str], kind: int | None = None) -> str:
+        """Add an input; return its name. A constant of the same name is its default.
 
         Parameters
         ----------
+        name
+            Of the input.
+        shape
+            A number, or the name of an open dimension, for each axis.
+        kind
+            Of its elements, from `TensorProto`; the variant's type unless given.
+        """
+        self.inputs.append(helper.make_tensor_value_info(name, kind or self.kind, shape))
+        return name
+
+    def add_output(self, name: str, shape: Sequence[int | str]) -> None:
+        """Make a value of the graph an output, of the variant's type."""
+        self.outputs.append(helper.make_tensor_value_info(name, self.kind, shape))
+
+    def branch(self) -> "GraphBuilder":
+        """Return a graph for a branch of this one: it sees this one's values and adds to its constants."""
+        branch = GraphBuilder(self.variant)
+        branch.constants = self.constants
+        return branch
+
+    def add_optional_outputs(self, switch: str, branch: "GraphBuilder", columns: Mapping[str, int]) -> None:
+        """Add outputs that a branch computes when an input is true, at next to no cost otherwise.
+
+        Parameters
+        ----------
+        switch
+            Name of the input, false unless given.
+        branch
+            Computes each output under the name ``<output>_computed``.
         columns
-            By output: how many columns it has. The branch gives it as ``<output>_asked``; unasked, it has no rows.
+            By output: how many columns it has. It has no rows where the input is false.
         """
 
         def body(name: str, nodes: list[NodeProto], ending: str) -> GraphProto:
@@ -112,21 +136,21 @@ class Graph:
             ]
             return helper.make_graph(nodes, name, [], outputs)
 
-        nothing = [
+        empty = [
             helper.make_node(
-                "Identity", [self.constant(f"no_{output}", np.zeros((0, width)), self.dtype)], [f"{output}_unasked"]
+                "Identity", [self.constant(f"no_{output}", np.zeros((0, width)), self.dtype)], [f"{output}_empty"]
             )
             for output, width in columns.items()
         ]
-        self.takes(asked, [], TensorProto.BOOL)
-        self.constant(asked, False, np.bool_)  # the input's default
+        self.add_input(switch, [], TensorProto.BOOL)
+        self.constant(switch, False, np.bool_)  # the input's default
         bodies = {
-            "then_branch": body(f"{asked}_yes", branch.nodes, "asked"),
-            "else_branch": body(f"{asked}_no", nothing, "unasked"),
+            "then_branch": body(f"{switch}_true", branch.nodes, "computed"),
+            "else_branch": body(f"{switch}_false", empty, "empty"),
         }
-        self.nodes.append(helper.make_node("If", [asked], [*columns], name=asked, **bodies))
+        self.nodes.append(helper.make_node("If", [switch], [*columns], name=switch, **bodies))
         for name, width in columns.items():
-            self.gives(name, [f"{asked}_rows", width])
+            self.add_output(name, [f"{switch}_rows", width])
 
     def model(self, name: str) -> ModelProto:
         """Return the graph as a model, checked."""
@@ -140,10 +164,10 @@ class Graph:
         model = helper.make_model(
             graph,
             opset_imports=[
-                helper.make_opsetid("", self.form.opset),
-                helper.make_opsetid(ML_DOMAIN, self.form.ml_opset),
+                helper.make_opsetid("", self.variant.opset),
+                helper.make_opsetid(ML_DOMAIN, self.variant.ml_opset),
             ],
-            ir_version=self.form.ir_version,
+            ir_version=self.variant.ir_version,
             producer_name="cied-pipeline",
         )
         onnx.checker.check_model(model, full_check=True)

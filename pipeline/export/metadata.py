@@ -89,7 +89,7 @@ def golden(model: ModelProto, contract: Contract, made: Rows) -> Golden:
     return Golden(features, probability.astype(np.float32), log_odds.astype(np.float32), uncertainty)
 
 
-def described(model: ModelProto, contract: Contract, golden: Golden) -> bytes:
+def with_metadata(model: ModelProto, contract: Contract, golden: Golden) -> bytes:
     """Return the bytes of the file that ships: the model with contract and golden rows in its metadata."""
     complete = ModelProto()
     complete.CopyFrom(model)

@@ -1,9 +1,9 @@
 """Held-out log-odds, outcomes and groups -> an interval for the probability of any log-odds, as a small table.
 
-Two doubts make it as wide as it is. What the held-out rows cannot tell is Venn-Abers' (Vovk and Petej, "Venn-Abers
-predictors", UAI 2014): calibrate with the row in question counted once as a miss and once as a hit, and two
-probabilities come out. How far a soil or lane never seen may lie off all others together is a random shift of the
-log-odds by group, and its prediction interval (Higgins, Thompson and Spiegelhalter, JRSS A 172, 2009).
+Two doubts give its width. The first is that the held-out rows are few. Venn-Abers predictors (Vovk and Petej, UAI 2014)
+calibrate with the row in question counted once as a miss and once as a hit, which gives two probabilities. The second
+is how far a soil or lane never seen may lie off all others. It is a random shift of the log-odds by group, with its
+prediction interval (Higgins, Thompson and Spiegelhalter, JRSS A 172, 2009).
 """
 
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ class IntervalTable:
     level: float
     """Share of new groups that the interval is meant for."""
     group_spread: float
-    """Standard deviation of the groups' log-odds around what was said of them."""
+    """Standard deviation of the groups' log-odds around those predicted."""
     edges: Floats
     """Log-odds above which the next step begins, rising."""
     low: Floats
     high: Floats
 
     def of(self, log_odds: Floats) -> tuple[Floats, Floats]:
-        """Return lower and upper log-odds, shape (n,) each; what the model itself says is between them."""
+        """Return lower and upper log-odds, shape (n,) each; the model's own lie between them."""
         step = np.searchsorted(self.edges, log_odds)
         return np.minimum(self.low[step], log_odds), np.maximum(self.high[step], log_odds)
 
@@ -71,13 +71,13 @@ def fit(log_odds: Floats, outcome: Mask, groups: npt.NDArray[Any], *, level: flo
     level
         Share of new groups whose probability the interval is to hold.
     """
-    parts = np.array_split(np.sort(log_odds), max(1, min(BINS, len(log_odds) // LEAST_IN_BIN)))
-    edges = np.unique([(before[-1] + after[0]) / 2 for before, after in pairwise(parts)])
+    bins = np.array_split(np.sort(log_odds), max(1, min(BINS, len(log_odds) // LEAST_IN_BIN)))
+    edges = np.unique([(before[-1] + after[0]) / 2 for before, after in pairwise(bins)])
     step = np.searchsorted(edges, log_odds)
     miss, hit = _venn_abers(*(np.bincount(step, weights).astype(np.float64) for weights in (outcome, None)))
     spread, error = _group_spread(log_odds, outcome, groups)
     count = len(np.unique(groups))
-    # of a new group: its own shift, and what so few groups leave unknown of their mean
+    # of a new group: its own shift, and the error of the mean of so few groups
     reach = float(stats.t.ppf((1 + level) / 2, max(count - 2, 1))) * np.hypot(spread, error)
     low, high = (np.clip(logit(side), -FURTHEST, FURTHEST) for side in (miss, hit))
     return IntervalTable(level, spread, edges, low - reach, high + reach)
@@ -87,12 +87,12 @@ def _venn_abers(hazards: Floats, rows: Floats) -> tuple[Floats, Floats]:
     """Return the calibrated probability at each step with one row more there: a miss, and a hit."""
     both = []
     for outcome in (0.0, 1.0):
-        found = np.empty(len(rows))
+        calibrated = np.empty(len(rows))
         for step in range(len(rows)):
-            here = (np.arange(len(rows)) == step).astype(np.float64)
-            share = (hazards + outcome * here) / (rows + here)
-            found[step] = isotonic_regression(share, sample_weight=rows + here)[step]
-        both.append(found)
+            added = (np.arange(len(rows)) == step).astype(np.float64)
+            share = (hazards + outcome * added) / (rows + added)
+            calibrated[step] = isotonic_regression(share, sample_weight=rows + added)[step]
+        both.append(calibrated)
     return both[0], both[1]
 
 
@@ -106,7 +106,7 @@ def _group_spread(log_odds: Floats, outcome: Mask, groups: npt.NDArray[Any]) -> 
 
     def by_group(spread: float) -> Floats:
         shifted = log_odds[:, None] + spread * _NODES
-        # log of the chance of what happened: log(1 + e^-x) of the side that did
+        # log of the chance of the outcome: -log(1 + e^-x) of its side
         of_rows = -np.logaddexp(0.0, np.where(outcome[:, None], -shifted, shifted))
         of_groups = np.zeros((len(names), len(_NODES)))
         np.add.at(of_groups, number, of_rows)

@@ -1,8 +1,8 @@
 """Measured inputs of alarms -> how unlike those that the model learnt from: 1 is the limit, above it is novel.
 
-The distance is Mahalanobis' (1936): far from the mean for what the inputs usually vary, and vary together. Covariances
-are shrunk (Ledoit and Wolf, Journal of Multivariate Analysis 88, 2004). A record may lack a modality: each set of those
-that are there has its own covariance and its own limit, the distance that a given share of alarms exceeds that come
+The distance is Mahalanobis' (1936): it allows for how much the inputs usually vary, and vary together. Covariances
+are shrunk (Ledoit and Wolf, Journal of Multivariate Analysis 88, 2004). A record may lack a modality, so each set of
+modalities has its own covariance and its own limit. The limit is the distance that a given share of alarms exceeds,
 from groups held out whole (conformal anomaly detection: Laxhammar and Falkman, 2010).
 """
 
@@ -26,18 +26,18 @@ _SMALLEST_VARIANCE = 1e-12
 
 @dataclass(frozen=True)
 class Novelty:
-    """Mean, and a matrix for each set of optional parts that are there, of the distance over its limit."""
+    """Mean, and for each set of optional modalities the matrix of the distance over its limit."""
 
     inputs: tuple[str, ...]
     """The first columns of the model's matrix."""
     optional: tuple[tuple[int, ...], ...]
-    """Columns of each part that may be missing; it counts as there when all of them are."""
+    """Columns of each modality that a record may lack; it counts as there when all of them are."""
     false_flags: float
     """Share of alarms from groups held out that are over the limit."""
     mean: Floats
     """(inputs,)"""
     whitening: Floats
-    """(2^parts, inputs, inputs): bit k of the first index says that optional part k is there."""
+    """(2^modalities, inputs, inputs): bit k of the first index says that optional modality k is there."""
 
     def of(self, inputs: Floats) -> Floats:
         """Return the novelty of rows, shape (n,).
@@ -49,18 +49,18 @@ class Novelty:
         """
         missing = np.isnan(inputs)
         away = np.where(missing, 0.0, inputs - self.mean)
-        return np.sqrt(_squared(away, self.whitening[self.parts_there(missing)]))
+        return np.sqrt(_squared(away, self.whitening[self.modalities_there(missing)]))
 
-    def parts_there(self, missing: Mask) -> npt.NDArray[np.int64]:
+    def modalities_there(self, missing: Mask) -> npt.NDArray[np.int64]:
         """Return which matrix each row is measured with, shape (n,)."""
-        there = [~missing[:, list(part)].any(axis=1) for part in self.optional]
+        there = [~missing[:, list(modality)].any(axis=1) for modality in self.optional]
         return np.asarray(sum((bit.astype(np.int64) << k for k, bit in enumerate(there)), np.zeros(len(missing), int)))
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON data, for `of_json`."""
         return {
             "inputs": list(self.inputs),
-            "optional": [list(part) for part in self.optional],
+            "optional": [list(modality) for modality in self.optional],
             "false_flags": self.false_flags,
             "mean": self.mean.tolist(),
             "whitening": self.whitening.tolist(),
@@ -71,7 +71,7 @@ class Novelty:
         """Read what `to_json` gave."""
         return cls(
             inputs=tuple(data["inputs"]),
-            optional=tuple(tuple(part) for part in data["optional"]),
+            optional=tuple(tuple(modality) for modality in data["optional"]),
             false_flags=data["false_flags"],
             mean=np.array(data["mean"], np.float64),
             whitening=np.array(data["whitening"], np.float64),
@@ -87,7 +87,7 @@ def fit(
     false_flags: float,
     folds: int,
 ) -> Novelty:
-    """Learn what usual alarms look like, and how far from that whole groups that were held out have been.
+    """Learn the mean and spread of usual alarms, and how far from these alarms of groups held out have been.
 
     Parameters
     ----------
@@ -96,18 +96,18 @@ def fit(
     groups
         Of each row, shape (n,): two at least.
     optional
-        Inputs of each part that a record may lack.
+        Inputs of each modality that a record may lack.
     false_flags
         Share of alarms of a group not seen that may be called novel.
     folds
         At most so many times some groups are held out, each once.
     """
-    parts = tuple(tuple(names.index(name) for name in part) for part in optional)
-    in_a_part = {column for part in parts for column in part}
-    always = [column for column in range(len(names)) if column not in in_a_part]
+    modalities = tuple(tuple(names.index(name) for name in modality) for modality in optional)
+    may_be_missing = {column for modality in modalities for column in modality}
+    always = [column for column in range(len(names)) if column not in may_be_missing]
     patterns = [
-        sorted(always + [column for k, part in enumerate(parts) if bits >> k & 1 for column in part])
-        for bits in range(2 ** len(parts))
+        sorted(always + [column for k, modality in enumerate(modalities) if bits >> k & 1 for column in modality])
+        for bits in range(2 ** len(modalities))
     ]
     _, number = np.unique(groups, return_inverse=True)
     held_out = list(GroupKFold(min(folds, int(number.max()) + 1)).split(inputs, groups=number))
@@ -116,7 +116,7 @@ def fit(
     zero = np.zeros((len(names), len(names)))
     return Novelty(
         inputs=tuple(names),
-        optional=parts,
+        optional=modalities,
         false_flags=false_flags,
         mean=_mean(inputs),
         whitening=np.stack([zero if matrix is None else matrix for matrix in whitening]),
@@ -134,15 +134,15 @@ def _pattern(
     if there.sum() < LEAST_ROWS:
         return None
     distances = []
-    for seen, held in folds:
-        rows = [np.isin(np.arange(len(inputs)), some) & there for some in (seen, held)]
-        if rows[0].sum() >= LEAST_ROWS // 2 and rows[1].any():
-            matrix = _whitening(inputs[rows[0]], columns)
-            distances.append(_squared(np.nan_to_num(inputs[rows[1]] - _mean(inputs[seen])), matrix))
-    found = np.sort(np.concatenate(distances))
+    for train, test in folds:
+        seen, held_out = (np.isin(np.arange(len(inputs)), rows) & there for rows in (train, test))
+        if seen.sum() >= LEAST_ROWS // 2 and held_out.any():
+            matrix = _whitening(inputs[seen], columns)
+            distances.append(_squared(np.nan_to_num(inputs[held_out] - _mean(inputs[train])), matrix))
+    ordered = np.sort(np.concatenate(distances))
     # the (n + 1)th alarm, the one to come, is as likely to be at any place of the order
-    place = min(math.ceil((len(found) + 1) * (1 - false_flags)), len(found)) - 1
-    return np.asarray(_whitening(inputs[there], columns) / np.sqrt(found[place]))
+    place = min(math.ceil((len(ordered) + 1) * (1 - false_flags)), len(ordered)) - 1
+    return np.asarray(_whitening(inputs[there], columns) / np.sqrt(ordered[place]))
 
 
 def _mean(inputs: Floats) -> Floats:

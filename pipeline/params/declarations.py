@@ -21,6 +21,8 @@ STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 RENAMED = {
     "rehearsals": "calibration_blocks",
     "subset_worse_by_at_most": "subgroup_worse_by_at_most",
+    "export.form": "variant",
+    "export.reasons": "explanations",
     "datasets.*.area_risk": "models.area_risk_28d and so on, a section for each horizon with its horizon_days",
     "datasets.*.sensor_threat": "models.sensor_threat, with the dataset's modalities by a YAML alias",
 }

@@ -157,11 +157,11 @@ class Evaluate:
 
 @dataclass(frozen=True, config=STRICT)
 class Export:
-    """Which form goes to the field, and how hard the parity gate tries to tell it from its booster."""
+    """Which variant of the ONNX file goes to the field, and how many rows the parity gate compares."""
 
-    form: Literal["field", "large_categories"]
+    variant: Literal["field", "large_categories"]
     inputs: Literal["matrix", "named"]
-    reasons: bool
+    explanations: bool
     on_novel: Literal["flag", "abstain"]
     log_odds_limit: Positive
     golden_rows: Count

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from pipeline import params
+from pipeline.model.parity_report import ParityReport
 from pipeline.model.skill_records import read_metrics
 from pipeline.report import documents, facts, render, summary
 from pipeline.runtime import cli
@@ -31,7 +32,7 @@ def main() -> None:
         print(f"\n{summary.table(evaluations)}\n")
         print(_where(paths, "sensor_threat" if "sensor_threat" in evaluations else next(iter(evaluations))))
         return
-    parity = {model: store.read_json(paths.parity(model)) for model in models}
+    parity = {model: records.read(paths.parity(model), ParityReport) for model in models}
     store.write_json(summary.combine(evaluations, parity, records.read(paths.ingested, IngestReport)), paths.metrics)
     found = facts.gather(given.dataset, declared)
     for model in found.models:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.model.parity_report import ParityReport
 from pipeline.model.skill_records import Metrics
 from pipeline.storage import records
 from pipeline.storage.ingest_report import IngestReport
@@ -10,7 +11,9 @@ from pipeline.storage.ingest_report import IngestReport
 SHOWN = ("roc_auc", "pr_auc", "log_loss", "brier")
 
 
-def combine(evaluations: Mapping[str, Metrics], parity: Mapping[str, Any], ingested: IngestReport) -> dict[str, Any]:
+def combine(
+    evaluations: Mapping[str, Metrics], parity: Mapping[str, ParityReport], ingested: IngestReport
+) -> dict[str, Any]:
     """Return under each model's name its comparisons alone, and all else that is known beside them.
 
     Parameters
@@ -26,7 +29,7 @@ def combine(evaluations: Mapping[str, Metrics], parity: Mapping[str, Any], inges
     return {
         "operating_points": {model: metrics.pop("operating_points") for model, metrics in written.items()},
         **written,
-        "parity": dict(parity),
+        "parity": {model: records.to_json(report) for model, report in parity.items()},
         "ingest": records.to_json(ingested),
     }
 

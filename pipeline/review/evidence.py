@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.model import provenance
+from pipeline.model.parity_report import ParityReport
 from pipeline.model.skill_records import Metrics, read_metrics
 from pipeline.runtime.errors import StageError
-from pipeline.storage import store
+from pipeline.storage import records, store
 from pipeline.storage.paths import DatasetPaths
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Evidence:
     onnx_bytes: int
     fit: Mapping[str, Any]
     metrics: Metrics
-    parity: Mapping[str, Any]
+    parity: ParityReport
     held_out: pa.Table
 
 
@@ -108,6 +109,6 @@ def _read(files: Mapping[str, Path], dataset: str, model: str, digest: str) -> E
         onnx_bytes=files["onnx"].stat().st_size,
         fit=store.read_json(files["fit"]),
         metrics=read_metrics(files["evaluation"]),
-        parity=store.read_json(files["parity"]),
+        parity=records.read(files["parity"], ParityReport),
         held_out=store.read_table(files["held_out"]),
     )

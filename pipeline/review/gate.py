@@ -140,12 +140,13 @@ def _within_budget(used: Used, rules: Review) -> Iterator[Finding]:
 
 
 def _fit_for_the_field(challenger: Evidence, rules: Review) -> Iterator[Finding]:
-    rows = challenger.parity["rows"].values()
-    worst, wrong = max(r["log_odds_difference"] for r in rows), sum(r["wrong_leaves"] for r in rows)
+    compared = challenger.parity.rows.values()
+    worst = max(rows.log_odds_difference for rows in compared)
+    wrong = sum(rows.wrong_leaves for rows in compared)
     yield Finding(
         "ONNX agrees with the booster",
         worst <= rules.log_odds_difference_at_most and wrong == 0,
-        f"{worst:.1e} in log-odds, {wrong} wrong leaves, {sum(r['rows'] for r in rows)} rows",
+        f"{worst:.1e} in log-odds, {wrong} wrong leaves, {sum(rows.rows for rows in compared)} rows",
         f"at most {rules.log_odds_difference_at_most:.0e}, none",
     )
     mib = challenger.onnx_bytes / 2**20

@@ -74,8 +74,8 @@ class DatasetPaths:
         return self.reports / "tuning" / f"{model}.csv"
 
     def parity(self, model: str) -> Path:
-        """JSON file that says how closely one model's ONNX form and its booster agree."""
-        return self.reports / "parity" / f"{model}.json"
+        """JSON file that says how closely one model's ONNX file and its booster agree."""
+        return Path("models", self.dataset, "parity", f"{model}.json")
 
     @property
     def ingested(self) -> Path:

@@ -6,24 +6,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.export.gate import rows
-from pipeline.export.gate.rows import Columns, Rows, in_parts
+from pipeline.export.gate.rows import RealColumns, Rows, in_parts
 
 
-def made(columns: Columns, count: int, rng: np.random.Generator) -> Rows:
-    """Return what `Columns.made` promises, all at once."""
+def synthetic(columns: RealColumns, count: int, rng: np.random.Generator) -> Rows:
+    """Return what `RealColumns.made` promises, all at once."""
     values = columns.low + rng.random((count, len(columns.low))) * (columns.high - columns.low)
     values[:, columns.whole] = np.round(values[:, columns.whole])
     values[rng.random(values.shape) < columns.missing_share] = np.nan
     return values.astype(np.float32)
 
 
-def random(columns: Columns, count: int, rng: np.random.Generator) -> Rows:
-    """Return what `Columns.random` promises, all at once: every number is drawn, whether it is used or not."""
-    result = made(columns, count, rng)
+def random(columns: RealColumns, count: int, rng: np.random.Generator) -> Rows:
+    """Return what `RealColumns.random` promises, all at once: every number is drawn, whether it is used or not."""
+    result = synthetic(columns, count, rng)
     third = count // 3
     chosen = rng.integers(len(columns.sample), size=(third, result.shape[1]))
     result[:third] = np.take_along_axis(columns.sample, chosen, axis=0)
-    result[third : 2 * third] += 3 * made(columns, third, rng)
+    result[third : 2 * third] += 3 * synthetic(columns, third, rng)
     return result
 
 
@@ -41,13 +41,13 @@ def test_rows_drawn_block_by_block_are_those_drawn_at_once(
     real = np.random.default_rng(seed).normal(size=(23, features)).astype(np.float32) * 9
     real[:, ::2] = np.round(real[:, ::2])
     real[::5, -1] = np.nan if missing else 0
-    columns = Columns.of(real)
+    columns = RealColumns.of(real)
     drawn, expected = np.random.default_rng(seed), np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "_BLOCK", block)
         for count in counts:  # an odd number of small integers leaves half of a 64-bit number to the next rows
             np.testing.assert_array_equal(columns.random(count, drawn), random(columns, count, expected))
-            np.testing.assert_array_equal(columns.made(count, drawn), made(columns, count, expected))
+            np.testing.assert_array_equal(columns.synthetic(count, drawn), synthetic(columns, count, expected))
     assert drawn.bit_generator.state == expected.bit_generator.state
 
 

@@ -15,7 +15,7 @@ from pipeline.export import metadata
 from pipeline.export.gate.parity import ParityError, check, session
 from pipeline.export.gate.reference import Reference
 from pipeline.export.graph import build
-from pipeline.export.graph_builder import FORMS
+from pipeline.export.graph_builder import VARIANTS
 from pipeline.export.trees import parse
 from pipeline.model import intervals, novelty
 from pipeline.model.intervals import IntervalTable
@@ -157,16 +157,16 @@ def built(reference: Reference, **options: Any) -> ModelProto:
     return build(reference.forest, reference.formula, **given)
 
 
-def gate(model: ModelProto, reference: Reference, rows: np.ndarray, form: str = "field") -> None:
-    check(model, reference, {"test": [rows]}, operating_points={}, tolerance=FORMS[form].tolerance)
+def gate(model: ModelProto, reference: Reference, rows: np.ndarray, variant: str = "field") -> None:
+    check(model, reference, {"test": [rows]}, operating_points={}, tolerance=VARIANTS[variant].tolerance)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("named", [False, True])
-def test_prior_interval_and_novelty_are_in_every_form(reference, form: str, named: bool) -> None:
+def test_prior_interval_and_novelty_are_in_every_variant(reference, variant: str, named: bool) -> None:
     held_to, rows = reference
-    model = built(held_to, form=form, named=named)
-    gate(model, held_to, rows, form)
+    model = built(held_to, variant=variant, named=named)
+    gate(model, held_to, rows, variant)
     inputs = [entry.name for entry in session(model).get_inputs()]
     assert inputs == (list(held_to.forest.feature_names) if named else ["features"])
 
@@ -181,7 +181,7 @@ def test_prior_interval_and_novelty_are_in_every_form(reference, form: str, name
         ("interval_high", "end of the interval"),
         ("novelty_mean", "share of the novelty"),
         ("novelty_whitening", "share of the novelty"),
-        ("novelty_parts", "share of the novelty"),
+        ("novelty_modalities", "share of the novelty"),
     ],
 )
 def test_a_planted_fault_in_what_stands_after_the_trees_ends_the_export(reference, constant: str, said: str) -> None:
@@ -189,7 +189,7 @@ def test_a_planted_fault_in_what_stands_after_the_trees_ends_the_export(referenc
     model = built(held_to)
     tensor = next(value for value in model.graph.initializer if value.name == constant)
     values = numpy_helper.to_array(tensor)
-    changed = values[::-1] if constant == "novelty_parts" else values + 0.3
+    changed = values[::-1] if constant == "novelty_modalities" else values + 0.3
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(changed), constant))
     with pytest.raises(ParityError, match=rf"test row \d+: .*{said}"):
         gate(model, held_to, rows)
@@ -223,7 +223,7 @@ def bundles(request, reference, tmp_path_factory) -> dict[bool, Scorer]:
     for abstains in (False, True):
         folder = tmp_path_factory.mktemp("bundle")
         of = contract(abstains=abstains)
-        content = metadata.described(model, of, metadata.golden(model, of, rows[:40]))
+        content = metadata.with_metadata(model, of, metadata.golden(model, of, rows[:40]))
         (folder / "sensor_threat.onnx").write_bytes(content)
         found[abstains] = Scorer.load(folder)
     return found
@@ -394,6 +394,6 @@ def test_a_contract_whose_graph_has_no_novelty_is_refused(reference, tmp_path) -
     whole = built(held_to)
     golden = metadata.golden(whole, of, rows[:5])
     bare = built(held_to, interval=None, novelty=None)
-    (tmp_path / "sensor_threat.onnx").write_bytes(metadata.described(bare, of, golden))
+    (tmp_path / "sensor_threat.onnx").write_bytes(metadata.with_metadata(bare, of, golden))
     with pytest.raises(BundleError, match="output interval: got none"):
         Scorer.load(tmp_path)

@@ -10,7 +10,7 @@ from onnx import ModelProto, helper
 
 from pipeline.export.explanations import expected_log_odds
 from pipeline.export.gate import parity
-from pipeline.export.gate.parity import Parity, ParityError, check, check_reasons, run, session
+from pipeline.export.gate.parity import Parity, ParityError, check, check_explanations, run, session
 from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import adversarial_rows, threshold_rows
 from pipeline.export.graph import build
@@ -194,11 +194,11 @@ def test_an_operating_point_clear_of_scores_stays(reference: Reference, rows: di
     assert gate(model, reference, rows, alarm=1.0).operating_points == {"alarm": 1.0}
 
 
-@pytest.mark.parametrize("form", ["field", "large_categories"])
-def test_contributions_add_up_and_are_given_only_when_asked_for(reference: Reference, rows, form: str) -> None:
-    model = build(reference.forest, FORMULA, name="model", form=form, typical=TYPICAL)
+@pytest.mark.parametrize("variant", ["field", "large_categories"])
+def test_contributions_add_up_and_are_given_only_when_asked_for(reference: Reference, rows, variant: str) -> None:
+    model = build(reference.forest, FORMULA, name="model", variant=variant, typical=TYPICAL)
     gate(model, reference, rows)
-    assert check_reasons(model, reference, rows["test"], typical=TYPICAL) <= 1e-6
+    assert check_explanations(model, reference, rows["test"], typical=TYPICAL) <= 1e-6
     opened = session(model)
     assert [entry.name for entry in opened.get_inputs()] == ["features"]
     assert opened.run(["contributions"], {"features": rows["test"]})[0].shape == (0, 4)
@@ -221,7 +221,7 @@ def test_contributions_of_one_split_are_the_step_from_the_mean() -> None:
 def test_contributions_that_do_not_add_up_end_the_export(reference: Reference, rows: dict[str, np.ndarray]) -> None:
     model = build(reference.forest, FORMULA, name="model", typical=TYPICAL)
     with pytest.raises(ParityError, match="row 0: contributions add up to"):
-        check_reasons(model, reference, rows["test"], typical=TYPICAL + 1)
+        check_explanations(model, reference, rows["test"], typical=TYPICAL + 1)
 
 
 def test_a_baseline_clips_missing_and_infinite_values() -> None:

@@ -146,10 +146,10 @@ def test_the_report_counts_what_was_compared(files: Path, monkeypatch: pytest.Mo
     )
     assert report["rows"]["test"]["leaves"] == 400 * report["trees"]
     assert report["rows"]["test"]["probability_difference"] <= 1e-6
-    assert report["reasons_difference"] <= 1e-6
+    assert report["explanations_difference"] <= 1e-6
 
 
-def test_the_reference_form_is_written_when_asked_for(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_variant_is_written_when_asked_for(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export(files, "area_risk_28d", monkeypatch, "--reference", "double.onnx")
     double = onnx.load("double.onnx")
     assert double.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE

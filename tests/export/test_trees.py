@@ -1,4 +1,4 @@
-"""Every kind of LightGBM booster -> every exported form: the same leaves and probabilities, or a stated refusal."""
+"""Every kind of LightGBM booster -> every exported variant: the same leaves and probabilities, or a stated refusal."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 
 from pipeline.export.gate.parity import Reference, check, run, session
-from pipeline.export.gate.rows import Columns, adversarial_rows, threshold_rows
+from pipeline.export.gate.rows import RealColumns, adversarial_rows, threshold_rows
 from pipeline.export.graph import build
-from pipeline.export.graph_builder import FORMS
+from pipeline.export.graph_builder import VARIANTS
 from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.model.log_odds import CalibratedLogOdds, Calibration, LogLinear
 
@@ -46,20 +46,20 @@ def fit(x: np.ndarray, y: np.ndarray, rounds: int, *, categorical: bool = False,
 
 
 def hold_to(booster: lgb.Booster, x: np.ndarray, formula: CalibratedLogOdds = PLAIN) -> tuple[ModelProto, Reference]:
-    """Put every form through the gate, on real, random, threshold and adversarial rows; return the last."""
+    """Put every variant through the gate, on real, random, threshold and adversarial rows; return the last."""
     text = booster.model_to_string()
     forest = parse(text)
     reference = Reference(lgb.Booster(model_str=text), forest, formula)
     rng = np.random.default_rng(5)
     rows = {
         "test": [x],
-        "random": [Columns.of(x).random(600, rng)],
+        "random": [RealColumns.of(x).random(600, rng)],
         "threshold": [threshold_rows(forest, x, reference.leaves(x))],
         "adversarial": [adversarial_rows(forest, 1500, rng)],
     }
-    for form in FORMS:
-        model = build(forest, formula, name="model", form=form)
-        check(model, reference, rows, operating_points={"half": 0.5}, tolerance=FORMS[form].tolerance)
+    for variant in VARIANTS:
+        model = build(forest, formula, name="model", variant=variant)
+        check(model, reference, rows, operating_points={"half": 0.5}, tolerance=VARIANTS[variant].tolerance)
     return model, reference
 
 
@@ -169,7 +169,7 @@ def test_many_trees_that_a_baseline_cancels_lose_no_digits() -> None:
     np.testing.assert_allclose(log_odds[near_zero], (trees - trees.max())[near_zero], atol=2e-6)
 
 
-def test_baseline_calibration_and_limit_are_in_every_form() -> None:
+def test_baseline_calibration_and_limit_are_in_every_variant() -> None:
     x, y = table(np.random.default_rng(0))
     baseline = LogLinear(-0.4, dict(zip("abcdefg", [0.5, -0.2, 0.1, 0.0, 0.01, 0.3, 1e-9], strict=True)))
     start = baseline.log_odds(x)
@@ -185,9 +185,9 @@ def test_baseline_calibration_and_limit_are_in_every_form() -> None:
 def test_the_same_model_gives_the_same_bytes() -> None:
     x, y = table(np.random.default_rng(0))
     texts = [fit(x, y, 5, categorical=True).model_to_string() for _ in range(2)]
-    for form in FORMS:
+    for variant in VARIANTS:
         first, second = (
-            build(parse(text), CalibratedLogOdds(), name="model", form=form, typical=np.zeros(7)).SerializeToString(
+            build(parse(text), PLAIN, name="model", variant=variant, typical=np.zeros(7)).SerializeToString(
                 deterministic=True
             )
             for text in texts

@@ -144,6 +144,11 @@ def seed_searched_for(values: Values) -> None:
     values["tune"]["area_risk"]["seed"] = {"low": 1, "high": 100}
 
 
+def old_export(values: Values) -> None:
+    section = values["export"]
+    section |= {"form": section.pop("variant"), "reasons": section.pop("explanations")}
+
+
 def old_name(values: Values) -> None:
     section = values["train"]["area_risk_28d"]
     section["rehearsals"] = section.pop("calibration_blocks")
@@ -212,6 +217,8 @@ def split_before_training(values: Values) -> None:
         (bound_from_high_to_low, "tune.area_risk.learning_rate: got 0.1 to 0.01, linear; expected low < high"),
         (seed_searched_for, "tune: area_risk names 'seed'"),
         (old_name, "rehearsals: renamed calibration_blocks; expected it under that name"),
+        (old_export, "export.form: renamed variant; expected it under that name"),
+        (old_export, "export.reasons: renamed explanations; expected it under that name"),
         (split_before_training, "expected history_from <= train_from < test_from < test_until"),
     ],
 )

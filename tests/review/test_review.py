@@ -90,8 +90,9 @@ def test_each_rule_is_broken_by_what_it_is_there_for(found) -> None:
     assert broken(dataclasses.replace(found, metrics=Metrics(comparisons={}, operating_points={})), **limits) == [
         "evaluated"
     ]
-    wrong = {"rows": {"random": {**found.parity["rows"]["random"], "wrong_leaves": 1}}}
-    assert broken(dataclasses.replace(found, parity=wrong), **limits) == ["ONNX agrees with the booster"]
+    wrong = dataclasses.replace(found.parity.rows["random"], wrong_leaves=1)
+    parity = dataclasses.replace(found.parity, rows={"random": wrong})
+    assert broken(dataclasses.replace(found, parity=parity), **limits) == ["ONNX agrees with the booster"]
 
 
 @pytest.mark.parametrize(

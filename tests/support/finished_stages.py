@@ -10,6 +10,7 @@ from support import tiny_bundle
 from pipeline import params
 from pipeline.evaluate.comparison import compare
 from pipeline.evaluate.folds import by_fold
+from pipeline.model.parity_report import ComparedRows, OperatingPoints, ParityReport
 from pipeline.model.skill_records import Comparison, Metrics, write_metrics
 from pipeline.storage import records, store
 from pipeline.storage.ingest_report import IngestReport, SourceCounts
@@ -51,9 +52,17 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
     store.write_csv(points, paths.evaluation(MODEL) / "reliability.csv")
     paths.onnx(MODEL).parent.mkdir(parents=True, exist_ok=True)
     onnx.save(tiny_bundle.model(None, 2), paths.onnx(MODEL))
-    rows = {"random": {"rows": 100, "leaves": 300, "wrong_leaves": 0, "log_odds_difference": 2e-7}}
-    parity = {"rows": rows, "tolerance": 1e-6, "onnx_bytes": paths.onnx(MODEL).stat().st_size, "trees": 3}
-    store.write_json(parity, paths.parity(MODEL))
+    compared = ComparedRows(rows=100, leaves=300, wrong_leaves=0, probability_difference=1e-7, log_odds_difference=2e-7)
+    report = ParityReport(
+        variant="field",
+        oldest_onnxruntime="1.16.3",
+        onnx_bytes=paths.onnx(MODEL).stat().st_size,
+        trees=3,
+        tolerance=1e-6,
+        rows={"random": compared},
+        operating_points=OperatingPoints(evaluated={"pd_90": 0.2}, exported={"pd_90": 0.2}),
+    )
+    records.write(report, paths.parity(MODEL))
     counts = SourceCounts(
         table="detections",
         rows_in=612,

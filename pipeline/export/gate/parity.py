@@ -1,10 +1,11 @@
-"""The gate: an exported model and its booster, side by side on every row; the first difference ends the export.
+"""An exported model, its booster and rows -> how closely they agree; the first difference ends the export.
 
-A model passes when no row ends in another leaf of any tree, no probability differs by more than the form's tolerance,
-with a prior or without, nor any end of an interval or novelty, and no decision at an operating point changes.
+A model passes when no row ends in another leaf of any tree, and no decision at an operating point changes. No
+probability may differ by more than the variant's tolerance, with a prior or without, nor any end of an interval, nor
+novelty.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +21,14 @@ from pipeline.export.gate.outputs import ParityError, as_read, assert_close, che
 from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import Rows
 from pipeline.export.graph import TREES
+from pipeline.model.parity_report import ComparedRows
 from pipeline.runtime import workers
 
 _PART = 16384  # rows of one worker's turn, and of one message
 _BATCH = 1024  # rows compared at once: they and their leaves stay in the caches; a multiple of 4, as BLAS takes them
 _ROWS_WITH_ALL_OUTPUTS = 65536  # of each kind: what stands after the trees is the same for all, and slower than they
 _EXPLAINED_AT_ONCE = 256  # each takes (trees, features) in memory
-_REASONS_TOLERANCE = 1e-6
+_EXPLANATIONS_TOLERANCE = 1e-6
 _ROOM = 1e-5  # how far an operating point may be moved to stand clear of every score
 
 
@@ -36,9 +38,8 @@ class Parity:
 
     operating_points: dict[str, float]
     """By name; moved by at most 1e-5 where a score stood so close that its decision hung on the last bit."""
-    rows: dict[str, dict[str, float]]
-    """By kind of rows: how many rows and leaves were compared, and the largest differences found. That of the log-odds
-    is a share of the log-odds where these are over 1: float32 has seven digits."""
+    rows: dict[str, ComparedRows]
+    """By kind of rows."""
 
 
 def check(
@@ -48,17 +49,24 @@ def check(
     *,
     operating_points: Mapping[str, float],
     tolerance: float,
+    compared: Callable[[int], None] = lambda rows: None,
 ) -> Parity:
     """Compare an exported model with its reference.
 
     Parameters
     ----------
+    model
+        The file that is to ship.
+    reference
+        The booster and its formula.
     rows
-        By kind: parts of (rows, features).
+        By kind: parts of (rows, features), float32.
     operating_points
         Probability at and above which a policy calls an alarm, by name.
     tolerance
         Largest difference of a probability.
+    compared
+        Called with the number of rows of each part that has passed, in this thread.
 
     Raises
     ------
@@ -72,16 +80,20 @@ def check(
         return _compare(sessions, reference, part, tolerance)
 
     # each part by one thread, as in the field: as many parts at a time as there are workers
-    compared = {kind: list(workers.map_in_order(compare, _parts(kind, of_kind))) for kind, of_kind in rows.items()}
-    everything = [part for parts in compared.values() for part in parts]
+    passed: dict[str, list[_Compared]] = {kind: [] for kind in rows}
+    for kind, matrices in rows.items():
+        for result in workers.map_in_order(compare, _parts(kind, matrices)):
+            passed[kind].append(result)
+            compared(len(result.got))
+    everything = [part for parts in passed.values() for part in parts]
     expected, got = (np.concatenate([getattr(part, side) for part in everything]) for side in ("expected", "got"))
     return Parity(
         operating_points={name: _settled(name, at, expected, got) for name, at in operating_points.items()},
-        rows={kind: _summary(parts, reference.forest.n_trees) for kind, parts in compared.items()},
+        rows={kind: _summary(parts, reference.forest.n_trees) for kind, parts in passed.items()},
     )
 
 
-def check_reasons(model: ModelProto, reference: Reference, rows: Rows, *, typical: NDArray[np.float64]) -> float:
+def check_explanations(model: ModelProto, reference: Reference, rows: Rows, *, typical: NDArray[np.float64]) -> float:
     """Compare the sum of each row's contributions with its log-odds less those of a typical row.
 
     Returns
@@ -103,8 +115,8 @@ def check_reasons(model: ModelProto, reference: Reference, rows: Rows, *, typica
         log_odds = reference.own_log_odds(chunk)
         size = np.maximum(np.abs(contributions).sum(axis=1), 1)
         difference = np.abs(contributions.sum(axis=1) + expected - log_odds) / size
-        if not (difference <= _REASONS_TOLERANCE).all():
-            row = int(np.argmax(~(difference <= _REASONS_TOLERANCE)))
+        if not (difference <= _EXPLANATIONS_TOLERANCE).all():
+            row = int(np.argmax(~(difference <= _EXPLANATIONS_TOLERANCE)))
             raise ParityError(
                 f"row {start + row}: contributions add up to {contributions[row].sum():.9g}; "
                 f"expected {float(log_odds[row] - expected[0]):.9g}"
@@ -123,7 +135,7 @@ def session(model: ModelProto) -> ort.InferenceSession:
 
 
 def run(model: ort.InferenceSession, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (rows,) probability and (rows,) log-odds, as double, from a model of any form."""
+    """Return (rows,) probability and (rows,) log-odds, as double, from a model of any variant."""
     probability, log_odds = model.run(["probability", "log_odds"], as_read(model, rows))
     return probability[:, 0].astype(np.float64), log_odds[:, 0].astype(np.float64)
 
@@ -180,16 +192,16 @@ def _compare(
     return _Compared(probability, exported, float(relative.max(initial=0)))
 
 
-def _summary(parts: list[_Compared], n_trees: int) -> dict[str, float]:
+def _summary(parts: list[_Compared], n_trees: int) -> ComparedRows:
     rows = sum(len(part.got) for part in parts)
     differences = [float(np.abs(part.got - part.expected).max(initial=0)) for part in parts]
-    return {
-        "rows": rows,
-        "leaves": rows * n_trees,
-        "wrong_leaves": 0,
-        "probability_difference": max(differences, default=0.0),
-        "log_odds_difference": max((part.log_odds_difference for part in parts), default=0.0),
-    }
+    return ComparedRows(
+        rows=rows,
+        leaves=rows * n_trees,
+        wrong_leaves=0,
+        probability_difference=max(differences, default=0.0),
+        log_odds_difference=max((part.log_odds_difference for part in parts), default=0.0),
+    )
 
 
 def _compare_leaves(leaf_indices: ort.InferenceSession, reference: Reference, part: _Part) -> NDArray[np.float64]:
@@ -231,23 +243,23 @@ def _divergence(leaf_indices: ort.InferenceSession, reference: Reference, part: 
     )
 
 
-def _settled(name: str, asked: float, expected: NDArray[np.float64], got: NDArray[np.float64]) -> float:
+def _settled(name: str, requested: float, expected: NDArray[np.float64], got: NDArray[np.float64]) -> float:
     """Return the operating point, moved into the widest gap between scores nearby if a decision would change."""
 
     def flips(point: float) -> NDArray[np.bool_]:
         changed: NDArray[np.bool_] = (expected >= point) != (got >= point)
         return changed
 
-    if not flips(asked).any():
-        return float(asked)
-    near = np.unique(np.concatenate([expected, got, [asked - _ROOM, asked + _ROOM]]))
-    near = near[np.abs(near - asked) <= _ROOM * (1 + 1e-9)]
+    if not flips(requested).any():
+        return float(requested)
+    near = np.unique(np.concatenate([expected, got, [requested - _ROOM, requested + _ROOM]]))
+    near = near[np.abs(near - requested) <= _ROOM * (1 + 1e-9)]
     widest = int(np.argmax(np.diff(near)))
     point = float((near[widest] + near[widest + 1]) / 2)
     if (flipped := flips(point)).any():
         row = int(np.argmax(flipped))
         raise ParityError(
-            f"operating point {name} = {asked}: scores lie so close that decisions change wherever it stands within "
-            f"{_ROOM} (row {row} of all: {got[row]!r} from ONNX, {expected[row]!r} from LightGBM)"
+            f"operating point {name} = {requested}: scores lie so close that decisions change wherever it stands "
+            f"within {_ROOM} (row {row} of all: {got[row]!r} from ONNX, {expected[row]!r} from LightGBM)"
         )
     return point

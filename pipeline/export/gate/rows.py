@@ -26,7 +26,7 @@ EDGES = np.concatenate([SPECIAL, -SPECIAL, _NEIGHBOURS_OF_ZERO, -_NEIGHBOURS_OF_
 
 
 @dataclass(frozen=True)
-class Columns:
+class RealColumns:
     """What real rows hold, column by column: enough to make more. Arrays have shape (features,)."""
 
     low: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Columns:
     """(rows, features) a few of the real rows."""
 
     @classmethod
-    def of(cls, real: Rows) -> "Columns":
+    def of(cls, real: Rows) -> "RealColumns":
         """Read the columns of real rows; one with no known value ranges from 0 to 1."""
         low, high, whole = [], [], []
         for column in real.T:
@@ -49,14 +49,14 @@ class Columns:
         step = max(len(real) // _ENOUGH, 1)
         return cls(np.array(low), np.array(high), np.isnan(real).mean(axis=0), np.array(whole), real[::step])
 
-    def made(self, count: int, rng: np.random.Generator) -> Rows:
+    def synthetic(self, count: int, rng: np.random.Generator) -> Rows:
         """Return rows that hold nothing measured: any value within its column's range, as often missing as there."""
         rows = np.empty((count, len(self.low)), np.float32)
         self._fill(rows, 0, rng)
         return rows
 
     def random(self, count: int, rng: np.random.Generator) -> Rows:
-        """Return rows of which a third mix the real columns, a third reach far outside, and a third are `made`."""
+        """Return rows of which a third mix the real columns, a third reach far outside, and a third are `synthetic`."""
         third, n = count // 3, len(self.low)
         rows = np.empty((count, n), np.float32)
         self._fill(rows, third, rng)
@@ -66,7 +66,7 @@ class Columns:
             chosen = rng.integers(len(self.sample), size=block.shape)
             chosen += first
             np.take(values, chosen, out=block, mode="clip")
-        far = self.made(third, rng)
+        far = self.synthetic(third, rng)
         far *= 3
         rows[third : 2 * third] += far
         return rows
