@@ -119,7 +119,7 @@ def main() -> None:
         ),
     )
     names = tuple(feature.name for feature in rows.features)
-    columns = Columns(names, tuple(name for name in names if name in rows.linear))
+    columns = Columns(names, tuple(feature.name for feature in rows.features if feature.linear))
     cutoffs = rows.table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = rows.table["label"].to_numpy(zero_copy_only=False) == 1
     origin = origins.rolling_origins(cutoffs, task, calibration_blocks=0)[-1]

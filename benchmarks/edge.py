@@ -147,6 +147,7 @@ def _contract(x: np.ndarray) -> Contract:
         simulated=True,
         inputs=inputs,
         features=assemble("area_risk_28d", {entry.name: [0.0] for entry in inputs})[0],
+        groups=tuple(entry.name for entry in inputs),
         operating_points={"even": 0.5},
         base_rate=0.5,
         takes_prior=False,

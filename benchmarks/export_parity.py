@@ -143,7 +143,7 @@ def _explanations() -> str:
     correlation = np.corrcoef(ours.ravel(), shap.ravel())[0, 1]
     apart = np.abs(ours - shap).mean() / np.abs(shap).mean()
     return (
-        f"explanations against TreeSHAP, {KINDS[0].name}, {len(rows):,} rows: the same strongest feature in {same:.0%}, "
+        f"explanations against TreeSHAP, {KINDS[0].name}, {len(rows):,} rows: same strongest feature in {same:.0%}, "
         f"correlation {correlation:.3f}, mean difference {apart:.0%} of the mean size"
     )
 

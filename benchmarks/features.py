@@ -77,7 +77,7 @@ LARGE, TWICE_AS_LONG = Panel(20_000, 3_650, 14), Panel(20_000, 7_300, 28)
 
 
 def run_this(panel: Panel) -> tuple[np.ndarray, float]:
-    from pipeline.features.events import Events
+    from pipeline.features.events import EventVersions
     from pipeline.features.history import decayed_counts, recent_counts
 
     cell, day = panel.events()
@@ -85,7 +85,7 @@ def run_this(panel: Panel) -> tuple[np.ndarray, float]:
     known = day + 1.0
     order = np.argsort(known, kind="stable")
     forever = np.full(len(cell), np.inf)
-    events = Events(cell[order], known[order], known[order], forever, np.ones((len(cell), 1)), ("event",))
+    events = EventVersions(cell[order], known[order], known[order], forever, np.ones((len(cell), 1)), ("event",))
     cutoffs = panel.cutoffs.astype(np.float64)
     rows = np.empty((len(cutoffs), panel.cells, FEATURES), dtype=np.float32)
     decayed = decayed_counts(events, cutoffs, half_lives_days=[*HALF_LIVES_DAYS, math.inf], cells=panel.cells)

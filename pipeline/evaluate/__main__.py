@@ -16,6 +16,7 @@ from pipeline import params
 from pipeline.evaluate import area_risk, sensor_threat
 from pipeline.evaluate.plots import gallery
 from pipeline.evaluate.surface import risk_surface
+from pipeline.model.catalogue import Catalogue
 from pipeline.model.skill_records import write_metrics
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
@@ -45,6 +46,7 @@ def _evaluate() -> None:
             fit,
             declared.area_task(given.dataset, given.model),
             declared.evaluate,
+            features=Catalogue.read(paths.catalogue(given.model)).features,
             truth=_truth(paths, "intensity"),
         )
     else:
@@ -108,6 +110,7 @@ def _surface(words: list[str]) -> None:
         fit,
         valid,
         declared.evaluate,
+        features=Catalogue.read(paths.catalogue(model)).features,
         simulated=entry.simulated,
     )
     stem = (given.out or paths.reports / "surface") / f"{model}-{given.date.isoformat()}"

@@ -1,7 +1,7 @@
 """Held-out log-odds of cells and cutoffs -> metrics against baselines, whole theatre and subgroup by subgroup."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipeline.evaluate.hot_spots import hot_spot_skill, near_misses
 from pipeline.evaluate.plots import curve_points
 from pipeline.evaluate.subgroups import masks, measurable
 from pipeline.model import cells as h3cells
+from pipeline.model.catalogue import Feature
 from pipeline.model.skill_records import ORACLE, SHIPPED, Comparison, Metrics, Skill, SubgroupSkill
 from pipeline.params.datasets import AreaTask
 from pipeline.params.stages import Evaluate
@@ -40,6 +41,7 @@ def evaluate(
     task: AreaTask,
     settings: Evaluate,
     *,
+    features: Sequence[Feature],
     truth: pa.Table | None,
 ) -> Evaluation:
     """Measure the shipped model where it had not looked, beside baselines that learned from the same rows.
@@ -54,6 +56,8 @@ def evaluate(
         What the model predicts, when.
     settings
         How skill is measured.
+    features
+        What each of the table's features is.
     truth
         See `oracle.of_cells`; None where it is not known.
 
@@ -80,7 +84,7 @@ def evaluate(
             outcome,
             labels_until(cutoffs, task),
             origins,
-            horizon_days=horizon,
+            features=features,
             ridge=settings.logistic_ridge,
             fitted=fit["params"],
         ),
@@ -90,7 +94,7 @@ def evaluate(
     happened, when = outcome[in_test], cutoffs[in_test]
     fold = np.asarray(held_out["fold"].to_pylist())
     compared = partial(_compared, settings=settings, horizon_days=horizon)
-    subgroups = masks(table, outcome, in_test, fold)
+    subgroups = masks(table, outcome, in_test, fold, features)
     everywhere = np.ones(len(happened), dtype=np.bool_)
     measured = [("", everywhere), *((n, mask) for n, mask in subgroups.items() if measurable(mask, happened))]
     whole, *parts = workers.map_in_order(

@@ -4,7 +4,6 @@ Every baseline goes through `rolling`, as the shipped model does: fitted anew at
 and calibrated by the blocks before it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,17 +12,14 @@ import pyarrow as pa
 from scipy.special import expit
 
 from pipeline.model import loglinear
+from pipeline.model.catalogue import Feature
 from pipeline.model.log_odds import LogLinear
 from pipeline.validation import rolling
 from pipeline.validation.metrics import Floats, Mask
 from pipeline.validation.origins import Instants, Origin
 
-RUNNING_MEAN = "label_log1p_per_year_ring0"
-HAWKES = "hawkes_log_events_per_day"
-_RINGS = re.compile(r"label_log1p_decay\w+d_ring\d+")
-_DENSITY = re.compile(r"density_log1p_decay")
 # the level of the whole theatre is left out: a line would carry it on beyond what was seen
-_HISTORY = re.compile(r"(label|explosion)_log1p_(?!.*_theatre$)")
+_HISTORY = ("decayed", "per_year", "last_period", "days_since_last")
 
 
 def probabilities(
@@ -32,7 +28,7 @@ def probabilities(
     labels_until: Instants,
     origins: Sequence[Origin],
     *,
-    horizon_days: int,
+    features: Sequence[Feature],
     ridge: float,
     fitted: Mapping[str, Any],
 ) -> dict[str, Floats]:
@@ -44,6 +40,10 @@ def probabilities(
         Features of all rows.
     outcome, labels_until
         Of all rows, shape (n,); the second as `origins.labels_until` returns it.
+    origins
+        As `origins.rolling_origins` returns them.
+    features
+        What each of the table's features is.
     ridge
         Penalty of `logistic_regression`, as in `loglinear.fit`: its columns overlap.
     fitted
@@ -61,16 +61,7 @@ def probabilities(
         the history of the label and of explosions, and the process. Half-lives and spreads are chosen by the lowest
         log-loss before each origin.
     """
-    rings = _by_half_life(table.column_names)
-    candidates: dict[str, list[list[str]]] = {
-        "last_period": [[f"label_log1p_last{horizon_days}d"]],
-        "running_mean": [[RUNNING_MEAN]],
-        "decayed_counts": [names[:1] for names in rings],
-        "decayed_rings": rings,
-        "kernel_density": [[name] for name in table.column_names if _DENSITY.match(name)],
-        "hawkes": [[HAWKES]],
-        "logistic_regression": [[name for name in table.column_names if _HISTORY.match(name)] + [HAWKES]],
-    }
+    candidates = _candidates(features)
     tested = np.any([origin.block for origin in origins if origin.tested], axis=0)
     rate = np.full(len(outcome), np.nan)
     for origin in origins:
@@ -105,13 +96,25 @@ def probabilities(
     return found
 
 
-def _by_half_life(names: Sequence[str]) -> list[list[str]]:
-    """Return the label's decayed counts, half-life by half-life: the cell's own first, then ring by ring."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        if _RINGS.fullmatch(name):
-            found.setdefault(name.rpartition("_ring")[0], []).append(name)
-    return list(found.values())
+def _candidates(features: Sequence[Feature]) -> dict[str, list[list[str]]]:
+    """Return by baseline the lists of features, by name, of which the best before each origin is taken."""
+    label = [feature for feature in features if feature.group == "label"]
+    per_year = [feature.name for feature in label if feature.statistic == "per_year" and feature.ring == 0]
+    rate = [feature.name for feature in features if feature.statistic == "rate"]
+    rings: dict[float | None, list[str]] = {}
+    for feature in label:
+        if feature.statistic == "decayed":  # the cell's own first, then ring by ring
+            rings.setdefault(feature.half_life_days, []).append(feature.name)
+    history = [each for each in features if each.group in ("label", "explosion") and each.statistic in _HISTORY]
+    return {
+        "last_period": [[feature.name for feature in label if feature.statistic == "last_period"]],
+        "running_mean": [per_year],
+        "decayed_counts": [names[:1] for names in rings.values()],
+        "decayed_rings": list(rings.values()),
+        "kernel_density": [[feature.name] for feature in features if feature.statistic == "density"],
+        "hawkes": [rate],
+        "logistic_regression": [[feature.name for feature in history] + rate],
+    }
 
 
 def _columns(table: pa.Table, names: Sequence[str]) -> Floats:

@@ -1,22 +1,21 @@
 """Rows of the test -> subgroups of them: each is measured by itself, for a mean hides where a model fails."""
 
-import re
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.evaluate.baselines import RUNNING_MEAN
 from pipeline.model import cells as h3cells
+from pipeline.model.catalogue import EXPOSURE, Feature
 from pipeline.validation.metrics import Floats, Mask
 
 LEAST_POSITIVES = 10
 """A subgroup with fewer rows that an event followed is not measured: its figures would say nothing."""
 
-EXPOSURE = re.compile(r"(?:patrol|search|clearance)_log1p_decay(\d+)d_ring(\d+)")
-"""Features that count patrols, searches and clearance: the exposure of a cell, where people looked."""
 
-
-def masks(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray) -> dict[str, Mask]:
+def masks(
+    table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray, features: Sequence[Feature]
+) -> dict[str, Mask]:
     """Return the subgroups of the test rows by name, a mask of shape (test rows,) each.
 
     Parameters
@@ -25,6 +24,8 @@ def masks(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray) -> di
         All rows; whether an event followed, and which rows are of the test, shape (n,).
     fold
         Of each test row, the day of the origin whose model predicts it.
+    features
+        What each of the table's features is.
 
     Returns
     -------
@@ -37,14 +38,15 @@ def masks(table: pa.Table, outcome: Mask, in_test: Mask, fold: np.ndarray) -> di
         that partner has reported.
     """
     tested = table.filter(pa.array(in_test))
-    known = table[RUNNING_MEAN].to_numpy() > 0
+    (per_year,) = (f.name for f in features if (f.group, f.statistic, f.ring) == ("label", "per_year", 0))
+    known = table[per_year].to_numpy() > 0
     cell = table["cell"].combine_chunks().dictionary_encode().indices.to_numpy()
     ever = np.zeros(cell.max() + 1, dtype=np.bool_)
     ever[cell[known | outcome]] = True
     return {
         "cells_with_history": known[in_test],
         "cells_ever_hit": ever[cell[in_test]],
-        **_exposure(tested),
+        **_exposure(tested, features),
         **_regions(tested),
         **{f"origin_{day}": fold == day for day in np.unique(fold).tolist()},
         **_partners(tested, outcome[in_test]),
@@ -56,10 +58,10 @@ def measurable(mask: Mask, outcome: Mask) -> bool:
     return int(outcome[mask].sum()) >= LEAST_POSITIVES and not bool(outcome[mask].all())
 
 
-def _exposure(tested: pa.Table) -> dict[str, Mask]:
+def _exposure(tested: pa.Table, features: Sequence[Feature]) -> dict[str, Mask]:
     """Return the rows by how much the cell was visited, as the features with the longest memory know it."""
-    matches = {name: match for name in tested.column_names if (match := EXPOSURE.fullmatch(name))}
-    half_lives = {name: int(match[1]) for name, match in matches.items() if match[2] == "0"}
+    own = [feature for feature in features if feature.group in EXPOSURE and feature.ring == 0]
+    half_lives = {feature.name: feature.half_life_days for feature in own if feature.half_life_days is not None}
     if not half_lives:
         return {}
     longest = [name for name, half_life in half_lives.items() if half_life == max(half_lives.values())]

@@ -16,6 +16,7 @@ from pipeline.export.gate.reference import Reference
 from pipeline.export.gate.rows import RealColumns
 from pipeline.export.graph_builder import VARIANTS
 from pipeline.export.trees import ModelNotExportable, parse
+from pipeline.model.catalogue import Catalogue
 from pipeline.model.intervals import IntervalTable
 from pipeline.model.log_odds import CalibratedLogOdds, clipped
 from pipeline.model.novelty import Novelty
@@ -91,7 +92,7 @@ class _Fitted:
 
     reference: Reference
     fit: dict[str, Any]
-    catalogue: list[dict[str, str]]
+    catalogue: Catalogue
     rows: rows.Rows
     operating_points: dict[str, float]
     booster_digest: str
@@ -100,8 +101,8 @@ class _Fitted:
 def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
     folder = paths.model(model)
     fit, text = store.read_json(folder / "fit.json"), (folder / "model.txt").read_text(encoding="utf-8")
-    catalogue = store.read_json(paths.catalogue(model))["features"]
-    names = [feature["name"] for feature in catalogue]
+    catalogue = Catalogue.read(paths.catalogue(model))
+    names = list(catalogue.names)
     try:
         forest = parse(text)
         # the area model is the prior: it takes none

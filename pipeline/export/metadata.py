@@ -12,6 +12,7 @@ from onnx import ModelProto, helper
 from pipeline.export.gate.outputs import as_read
 from pipeline.export.gate.parity import run, session
 from pipeline.export.gate.rows import Rows
+from pipeline.model.catalogue import Catalogue
 from pipeline.params import Params
 from pipeline.runtime.errors import StageError
 from threat_scorer.marking import Marking
@@ -29,7 +30,7 @@ def contract(
     dataset: str,
     model: str,
     fit: Mapping[str, Any],
-    catalogue: Sequence[Mapping[str, str]],
+    catalogue: Catalogue,
     rows: Rows,
     operating_points: Mapping[str, float],
     booster_digest: str,
@@ -41,7 +42,7 @@ def contract(
     fit
         The record of the fit: `base_rate`, `features_digest`, `marking`, `params`, and `horizon_days` if it has one.
     catalogue
-        Name and unit of each feature, in the model's order.
+        What each feature is, in the model's order.
     rows
         (rows, features) the model's rows: where its features are its inputs, their range is the valid range.
     operating_points
@@ -53,7 +54,8 @@ def contract(
         dataset=dataset,
         simulated=entry.simulated,
         inputs=_measured(params, dataset) if kind_of(model) == "sensor_threat" else _ranges(catalogue, rows),
-        features=tuple(feature["name"] for feature in catalogue),
+        features=catalogue.names,
+        groups=catalogue.groups,
         operating_points=dict(operating_points),
         base_rate=float(fit["base_rate"]),
         takes_prior=kind_of(model) == "sensor_threat",
@@ -129,13 +131,13 @@ def _measured(params: Params, dataset: str) -> tuple[Input, ...]:
     )
 
 
-def _ranges(catalogue: Sequence[Mapping[str, str]], rows: Rows) -> tuple[Input, ...]:
+def _ranges(catalogue: Catalogue, rows: Rows) -> tuple[Input, ...]:
     """Return inputs that are the features themselves: as wide as the rows, required unless ever missing there."""
     inputs = []
-    for feature, column in zip(catalogue, rows.T, strict=True):
+    for feature, column in zip(catalogue.features, rows.T, strict=True):
         known = column[np.isfinite(column)]
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-        inputs.append(Input(feature["name"], feature["unit"], low, high, required=not np.isnan(column).any()))
+        inputs.append(Input(feature.name, feature.unit, low, high, required=not np.isnan(column).any()))
     return tuple(inputs)
 
 

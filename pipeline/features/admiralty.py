@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.params import Admiralty
+from pipeline.params.datasets import Admiralty
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def trust(rows: pa.Table, weights: Admiralty) -> Floats:
     Parameters
     ----------
     rows
-        With `source_reliability` and `information_credibility`, as in `tables.INCIDENTS`.
+        With `source_reliability` and `information_credibility`, as in `schemas.INCIDENTS`.
     """
     parts = np.stack(
         [

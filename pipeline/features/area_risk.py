@@ -1,25 +1,45 @@
 """Incidents, observations and places -> a row for each cutoff and cell: labels, and features known at the cutoff."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy import sparse
 
-from pipeline.features import groups
-from pipeline.features.events import DAY_US, Events, incident_events, observation_events
-from pipeline.features.groups import Family
-from pipeline.features.labels import LabelEvents, label_events, label_reporters, label_trust, labels
+from pipeline.features import context, hawkes
+from pipeline.features.admiralty import trust
+from pipeline.features.events import DAY_US, EventVersions, LabelEvents
+from pipeline.features.feature_set import FeatureSet
+from pipeline.features.hawkes import Pasts, Process
+from pipeline.features.history import decayed_counts, held_share
+from pipeline.features.history_features import (
+    decayed,
+    density,
+    last_period,
+    predicted_rate,
+    recency,
+    running_mean,
+    theatre_level,
+)
+from pipeline.features.labels import label_events, label_reporters, label_trust, labels
+from pipeline.features.reports import incident_events, observation_events
 from pipeline.features.theatre import cells_of, refuse_days_without_zone
 from pipeline.model import cells as h3cells
+from pipeline.model.catalogue import Feature
 from pipeline.model.cells import Cells
-from pipeline.params import Admiralty, AreaFeatures, AreaTask, Theatre
+from pipeline.params.datasets import Admiralty, AreaTask, Theatre
+from pipeline.params.stages import AreaFeatures
 from pipeline.runtime.local_days import NO_ZONE, in_zone, later, midnight
 from pipeline.storage.schemas import UTC
 from pipeline.validation.origins import Instants, cutoffs_of, instant, labels_until
-from threat_scorer.scoring.features import Feature
+
+Floats = npt.NDArray[np.float64]
+Sparse: TypeAlias = sparse.csr_array[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -29,9 +49,9 @@ class AreaRows:
     table: pa.Table
     """``cutoff`` and ``cell``, by which the rows stand; ``label``, whether an event followed within the horizon (null:
     not known), the ``trust`` in it, by whom it was ``reported_by``; the features."""
-    features: list[Feature]
-    linear: set[str]
-    """Names of the features that the model's own baseline reads: the rate that a self-exciting process foretells."""
+    features: tuple[Feature, ...]
+    process: Process
+    """The self-exciting process, fitted on the training period, whose rate is one of the features."""
     counts: dict[str, int]
     """Cells, cutoffs, and the label events that no row can hold."""
 
@@ -48,92 +68,143 @@ def build(
 ) -> AreaRows:
     """Build the rows of the area model from the canonical tables, all versions of them.
 
+    Parameters
+    ----------
+    incidents, observations, places
+        `schemas.INCIDENTS`, `schemas.OBSERVATIONS` and `schemas.PLACES`.
+    theatre
+        Its cells and its zone.
+    task
+        Label, horizon and cutoffs; what is fitted is fitted on what happened before `test_from`.
+    features
+        Half-lives, rings and spreads.
+    admiralty
+        How far each code is trusted.
+
     Raises
     ------
     StageError
         The theatre has no cells, or no zone though reports are dated to the day.
     """
     refuse_days_without_zone(theatre, incidents=incidents, observations=observations)
-    resolution = theatre.h3_resolution
-    cells = cells_of(places, incidents, theatre, known_at=midnight(task.test_from, task.zone))
-    cutoffs = cutoffs_of(task)
-    past = incident_events(incidents, task.label, cells, resolution, admiralty=admiralty)
-    seen = observation_events(observations, cells, resolution)
-    events = label_events(incidents, task.label, cells, resolution=resolution, admiralty=admiralty)
-    found = _families(past, seen, events, places, cells, cutoffs, task, features)
-    described = [feature for family in found for feature in family.features]
-    matrix = np.empty((len(cutoffs), len(cells), len(described)), dtype=np.float32)
-    for t, blocks in enumerate(zip(*(family.blocks for family in found), strict=True)):
-        matrix[t] = np.concatenate(blocks, axis=1)
-    said = _labels(events, cutoffs, task, cells=len(cells))
-    table = _table(cells, cutoffs, said, schema(described, zone=task.zone), matrix)
-    counts = {"cells": len(cells), "cutoffs": len(cutoffs), "label_events": len(events.cell)}
-    return AreaRows(table, described, {groups.HAWKES}, {**counts, **events.left_out})
+    resolution, trusted = theatre.h3_resolution, trust(incidents, admiralty)
+    cells = cells_of(places, incidents, theatre, moment=midnight(task.test_from, task.zone))
+    frame = _Frame.of(cells, task, features)
+    reported = incident_events(incidents, task.label, cells, resolution=resolution, trust=trusted).since(frame.since)
+    observed = observation_events(observations, cells, resolution=resolution).since(frame.since)
+    events = label_events(incidents, task.label, cells, resolution=resolution, trust=trusted)
+    counts = _label_counts(reported.select("label"), frame)
+    pasts = Pasts(tuple(features.hawkes_half_lives_days), frame.spreads, frame.since)
+    of_process = counts[:, :, len(frame.half_lives_days) :]
+    ends = _days(later(frame.cutoffs, task.cutoff_every_days, task.zone))
+    process = hawkes.fit(pasts, of_process, frame.at, events, ends=ends, until=_day(task.test_from, task))
+    sets = _sets(reported, observed, places, frame, counts, process.rates(pasts, of_process, frame.at), task)
+    described, matrix = _matrix(sets, frame)
+    outcome = _labels(events, frame.cutoffs, task, cells=len(cells))
+    table = _table(cells, frame.cutoffs, outcome, schema(described, zone=task.zone), matrix)
+    written = {"cells": len(cells), "cutoffs": len(frame.cutoffs), "label_events": len(events.cell)}
+    return AreaRows(table, described, process, {**written, **events.left_out})
 
 
-def _families(
-    past: Events,
-    seen: Events,
-    happened: LabelEvents,
+@dataclass(frozen=True)
+class _Frame:
+    """The cells and cutoffs of the rows, and how the history before them is summed up."""
+
+    cells: Cells
+    cutoffs: Instants
+    at: Floats
+    """The cutoffs in days since 1970, shape (t,)."""
+    since: float
+    """Start of the history, days since 1970."""
+    half_lives_days: Sequence[float]
+    hawkes_half_lives_days: Sequence[float]
+    rings: Sequence[Sparse]
+    spreads: Mapping[float, Sparse]
+
+    @classmethod
+    def of(cls, cells: Cells, task: AreaTask, features: AreaFeatures) -> "_Frame":
+        cutoffs = cutoffs_of(task)
+        return cls(
+            cells=cells,
+            cutoffs=cutoffs,
+            at=_days(cutoffs),
+            since=_day(task.history_from, task),
+            half_lives_days=features.half_lives_days,
+            hawkes_half_lives_days=features.hawkes_half_lives_days,
+            rings=h3cells.ring_matrices(cells, features.rings),
+            spreads={spread: h3cells.spread_matrix(cells, spread) for spread in features.spreads_cells},
+        )
+
+
+def _label_counts(label: EventVersions, frame: _Frame) -> Floats:
+    """Return the label's decayed counts, shape (t, cells, half-lives of the features, of the process, without end)."""
+    half_lives = [*frame.half_lives_days, *frame.hawkes_half_lives_days, math.inf]
+    counts = np.empty((len(frame.at), len(frame.cells), len(half_lives)))
+    for t, count in enumerate(decayed_counts(label, frame.at, half_lives_days=half_lives, cells=len(frame.cells))):
+        counts[t] = count
+    return counts
+
+
+def _sets(
+    reported: EventVersions,
+    observed: EventVersions,
     places: pa.Table,
-    cells: Cells,
-    cutoffs: Instants,
+    frame: _Frame,
+    counts: Floats,
+    rates: Iterable[Floats],
     task: AreaTask,
-    features: AreaFeatures,
-) -> list[Family]:
-    half_lives, since = features.half_lives_days, _day(task.history_from, task)
-    past, seen = past.since(since), seen.since(since)
-    rings = h3cells.ring_matrices(cells, features.rings)
-    spreads = {spread: h3cells.spread_matrix(cells, spread) for spread in features.spreads_cells}
-    label, explosion = past.select("label"), past.select("explosion")
-    at, n = _days(cutoffs), len(cells)
+) -> list[FeatureSet]:
+    at, n, since, half_lives, rings = frame.at, len(frame.cells), frame.since, frame.half_lives_days, frame.rings
+    label, explosion = reported.select("label"), reported.select("explosion")
+    shares = held_share(at, since=since, half_lives_days=np.asarray(half_lives, dtype=np.float64))
+    endless = counts[:, :, : len(half_lives)] / shares[:, None, :]
+    starts = _days(later(frame.cutoffs, -task.horizon_days, task.zone))
     return [
-        groups.decayed(past, at, since=since, half_lives_days=half_lives, rings=rings, source="incidents"),
-        groups.decayed(seen, at, since=since, half_lives_days=half_lives, rings=rings, source="observations"),
-        groups.running_mean(label, at, since=since, rings=rings),
-        groups.theatre_level(label, at, since=since, half_lives_days=half_lives, cells=n),
-        groups.density(label, at, since=since, half_lives_days=half_lives, spreads=spreads),
-        groups.self_exciting(
-            label,
-            happened,
-            at,
-            since=since,
-            ends=_days(later(cutoffs, task.cutoff_every_days, task.zone)),
-            until=_day(task.test_from, task),
-            half_lives_days=features.hawkes_half_lives_days,
-            spreads=spreads,
-        ),
-        groups.recency(label, at, since=since, cells=n),
-        groups.recency(explosion, at, since=since, cells=n),
-        groups.last_period(
-            label,
-            at,
-            starts=_days(later(cutoffs, -task.horizon_days, task.zone)),
-            window_days=task.horizon_days,
-            cells=n,
-        ),
-        groups.calendar(at, cells=n),
-        groups.ground(places, cells, cutoffs),
+        decayed(reported, at, since=since, half_lives_days=half_lives, rings=rings, source="incidents"),
+        decayed(observed, at, since=since, half_lives_days=half_lives, rings=rings, source="observations"),
+        running_mean(counts[:, :, -1], at, since=since, rings=rings),
+        theatre_level(endless, half_lives_days=half_lives),
+        density(endless, half_lives_days=half_lives, spreads=frame.spreads),
+        predicted_rate(rates),
+        recency(label, at, since=since, cells=n),
+        recency(explosion, at, since=since, cells=n),
+        last_period(label, at, starts=starts, window_days=task.horizon_days, cells=n),
+        context.calendar(at, cells=n),
+        context.ground(places, frame.cells, frame.cutoffs),
     ]
+
+
+def _matrix(sets: Sequence[FeatureSet], frame: _Frame) -> tuple[tuple[Feature, ...], npt.NDArray[np.float32]]:
+    """Return what each feature is, and the values of all, float32 of shape (features, t, cells)."""
+    described = tuple(feature for each in sets for feature in each.features)
+    # feature-major: a column of the table is then one piece of memory, and is not copied again
+    matrix = np.empty((len(described), len(frame.cutoffs), len(frame.cells)), dtype=np.float32)
+    first = 0
+    for each in sets:
+        last = first + len(each.features)
+        for t, values in zip(range(len(frame.cutoffs)), each.values, strict=True):
+            matrix[first:last, t] = values.T
+        first = last
+    return described, matrix
 
 
 def _labels(events: LabelEvents, cutoffs: Instants, task: AreaTask, *, cells: int) -> list[pa.Array]:
     """Return the label, the trust in it, and who reported what it rests on."""
     at, ends = _days(cutoffs), _days(labels_until(cutoffs, task))
     outcome = labels(events, at, ends=ends, cells=cells, until=_day(task.test_until, task)).ravel()
-    trust = label_trust(events, at, ends=ends, cells=cells).ravel()
+    mean_trust = label_trust(events, at, ends=ends, cells=cells).ravel()
     return [
         pa.array(outcome, pa.int8(), mask=outcome < 0),
-        pa.array(trust, pa.float32(), from_pandas=True),
+        pa.array(mean_trust, pa.float32(), from_pandas=True),
         label_reporters(events, at, ends=ends, cells=cells),
     ]
 
 
 def schema(features: Sequence[Feature], *, zone: str = NO_ZONE) -> pa.Schema:
-    """Return the schema of the rows; the field ``cutoff`` says of which zone's midnights it is."""
-    return pa.schema(
+    """Return the schema of the rows; it says of which zone's midnights their cutoffs are."""
+    rows = pa.schema(
         [
-            in_zone(pa.field("cutoff", UTC, nullable=False), zone),
+            pa.field("cutoff", UTC, nullable=False),
             pa.field("cell", pa.string(), nullable=False),
             pa.field("label", pa.int8()),
             pa.field("trust", pa.float32()),
@@ -141,27 +212,23 @@ def schema(features: Sequence[Feature], *, zone: str = NO_ZONE) -> pa.Schema:
             *(pa.field(feature.name, pa.float32()) for feature in features),
         ]
     )
+    return in_zone(rows, zone)
 
 
 def _table(
-    cells: Cells,
-    cutoffs: Instants,
-    said: list[pa.Array],
-    rows: pa.Schema,
-    matrix: npt.NDArray[np.float32],
+    cells: Cells, cutoffs: Instants, outcome: list[pa.Array], rows: pa.Schema, matrix: npt.NDArray[np.float32]
 ) -> pa.Table:
     each_cell = np.tile(np.arange(len(cells), dtype=np.int32), len(cutoffs))
-    flat = matrix.reshape(-1, matrix.shape[-1])
     columns: list[pa.Array] = [
         pa.array(np.repeat(cutoffs, len(cells)), UTC),
         pa.DictionaryArray.from_arrays(each_cell, h3cells.names(cells)).cast(pa.string()),
-        *said,
-        *(pa.array(np.ascontiguousarray(flat[:, j])) for j in range(flat.shape[1])),
+        *outcome,
+        *(pa.array(column.ravel()) for column in matrix),
     ]
     return pa.table(columns, schema=rows)
 
 
-def _days(moments: Instants) -> npt.NDArray[np.float64]:
+def _days(moments: Instants) -> Floats:
     return moments.astype("datetime64[us]").astype(np.int64) / DAY_US
 
 

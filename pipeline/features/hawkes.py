@@ -1,4 +1,4 @@
-"""Label events as they became known -> the rate that their history foretells: a self-exciting point process.
+"""Label events as they became known -> the rate that their history predicts: a self-exciting point process.
 
 In each cell, at each cutoff,
 
@@ -11,18 +11,19 @@ Mohler et al., Journal of the American Statistical Association 2011) with a mixt
 (Kirchner, Stochastic Processes and their Applications 2016). The delay of reports is in it: what is known counts.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic.dataclasses import dataclass
 from scipy import sparse
 
-from pipeline.features.events import Events
-from pipeline.features.history import LN_2, decayed_counts
-from pipeline.features.labels import LabelEvents
+from pipeline.features.events import LabelEvents
+from pipeline.features.history import LN_2
 from pipeline.runtime.portable_math import cross_product, expm1, solve, weighted_sum
+from pipeline.storage.records import RECORD
 
 Floats = npt.NDArray[np.float64]
 YEAR_DAYS = 365.25
@@ -31,46 +32,98 @@ LEAST_SHARE = 1e-3
 """Events come at this share of the mean cell's rate even where nothing is known of any: its logarithm stays finite."""
 
 
-@dataclass(frozen=True)
-class Hawkes:
-    """A fitted process."""
+@dataclass(frozen=True, config=RECORD, kw_only=True)
+class Kernel:
+    """How much of one past the rate holds."""
 
-    weights: Floats
-    """Of the pasts, in the order of `pasts`, shape (p,): none is negative."""
+    spread_cells: float | None
+    """Standard deviation of the smoothing Gaussian, in distances between neighbouring cells; None: the cell alone."""
+    half_life_days: float | None
+    """None: without end, the background."""
+    weight: float
+    """Of the past's daily rate; none is negative."""
+
+
+@dataclass(frozen=True, config=RECORD, kw_only=True)
+class Process:
+    """A fitted process: what features writes as process.json."""
+
+    kernels: tuple[Kernel, ...]
+    """In the order of `Pasts.columns`."""
     least_per_day: float
-    """What is added in every cell."""
+    """Events a day that are added in every cell."""
 
-    def rate(self, past: Floats) -> Floats:
-        """Return events a day of each cell, from its pasts, shape (cells, p)."""
-        return weighted_sum(past, self.weights) + self.least_per_day
+    @property
+    def weights(self) -> Floats:
+        """The kernels' weights, shape (kernels,)."""
+        return np.array([kernel.weight for kernel in self.kernels], dtype=np.float64)
 
+    def rates(self, pasts: "Pasts", counts: Iterable[Floats], cutoffs: Floats) -> Iterator[Floats]:
+        """Yield at each cutoff the events a day of each cell, shape (cells,).
 
-def pasts(
-    label: Events,
-    cutoffs: Floats,
-    *,
-    since: float,
-    half_lives_days: Sequence[float],
-    spreads: Sequence[sparse.csr_array[Any, Any]],
-) -> Iterator[Floats]:
-    """Yield at each cutoff the daily rates of what is known, by cell, spread and half-life, the endless one last.
-
-    Yields
-    ------
-    ndarray of float64, shape (cells, (1 + spreads) * (half-lives + 1))
-        The cell's own first, then smoothed by each of the spreads.
-    """
-    half_life = np.asarray(half_lives_days, dtype=np.float64)
-    states = decayed_counts(label, cutoffs, half_lives_days=[*half_lives_days, np.inf], cells=spreads[0].shape[0])
-    age = np.maximum(cutoffs - since, 1.0)[:, None]
-    # the days that the history since `since` gives weight to; in its first year the mean is taken over a whole one
-    weighted = np.hstack([-expm1(-LN_2 * age / half_life) * half_life / LN_2, np.maximum(age, YEAR_DAYS)])
-    for days, state in zip(weighted, states, strict=True):
-        own = state / days
-        yield np.hstack([own, *(spread @ own for spread in spreads)])
+        Parameters
+        ----------
+        pasts
+            With the half-lives and spreads that the process was fitted with.
+        counts, cutoffs
+            As for `Pasts.at`.
+        """
+        used = self.weights > 0  # a past of no weight adds exactly nothing: it need not be computed
+        for past in pasts.at(counts, cutoffs, used=used):
+            yield weighted_sum(past, self.weights[used]) + self.least_per_day
 
 
-def fit(past: Iterator[Floats], cutoffs: Floats, happened: LabelEvents, *, ends: Floats, until: float) -> Hawkes:
+@dataclasses.dataclass(frozen=True)
+class Pasts:
+    """How the known events become daily rates: the process's explanatory columns."""
+
+    half_lives_days: tuple[float, ...]
+    """Without the endless one, which stands after them."""
+    spreads: Mapping[float, sparse.csr_array[Any, Any]]
+    """Smoothing matrices, shape (cells, cells), by their standard deviation in cells; the cell alone stands before."""
+    since: float
+    """Start of the history, days since 1970."""
+
+    @property
+    def columns(self) -> list[tuple[float | None, float | None]]:
+        """Spread and half-life of each column: spreads outside, half-lives inside."""
+        return [(spread, days) for spread in (None, *self.spreads) for days in (*self.half_lives_days, None)]
+
+    def at(self, counts: Iterable[Floats], cutoffs: Floats, *, used: npt.NDArray[np.bool_]) -> Iterator[Floats]:
+        """Yield at each cutoff the daily rates of the events that are known.
+
+        Parameters
+        ----------
+        counts
+            At each cutoff the label's decayed counts, the endless one last, shape (cells, half-lives + 1).
+        cutoffs
+            Days since 1970, ascending, shape (t,).
+        used
+            The columns that are wanted, shape (columns,).
+
+        Yields
+        ------
+        ndarray of float64, shape (cells, wanted columns)
+        """
+        half_life = np.asarray(self.half_lives_days, dtype=np.float64)
+        age = np.maximum(cutoffs - self.since, 1.0)[:, None]
+        # the days that the history gives weight to; in its first year the mean is taken over a whole one
+        held = np.hstack([-expm1(-LN_2 * age / half_life) * half_life / LN_2, np.maximum(age, YEAR_DAYS)])
+        by_spread = used.reshape(1 + len(self.spreads), len(half_life) + 1)
+        for days, count in zip(held, counts, strict=True):
+            own = count / days
+            blocks = [own[:, by_spread[0]]]
+            blocks += [
+                matrix @ own[:, wanted]
+                for matrix, wanted in zip(self.spreads.values(), by_spread[1:], strict=True)
+                if wanted.any()
+            ]
+            yield np.hstack(blocks)
+
+
+def fit(
+    pasts: Pasts, counts: Iterable[Floats], cutoffs: Floats, events: LabelEvents, *, ends: Floats, until: float
+) -> Process:
     """Fit the weights to the events between one cutoff and the next, by maximum likelihood.
 
     The counts are Poisson with mean ``days * rate``; in weights that are not negative the likelihood is concave.
@@ -78,36 +131,48 @@ def fit(past: Iterator[Floats], cutoffs: Floats, happened: LabelEvents, *, ends:
 
     Parameters
     ----------
-    past
-        As `pasts` yields them.
+    pasts
+        The columns whose weights are fitted.
+    counts
+        As for `Pasts.at`.
     cutoffs
-        Days since 1970, ascending; those whose period ends by `until` are learned from.
-    happened
+        Days since 1970, ascending, shape (t,); those whose period ends by `until` are learned from.
+    events
         The events to be predicted.
     ends
-        When the period of each cutoff ends, where the next one's begins.
+        When the period of each cutoff ends, where the next one's begins, shape (t,).
+    until
+        End of the last period that the process is fitted on.
 
     Returns
     -------
-    Hawkes
-        Where no event followed any of those cutoffs: one whose history foretells nothing.
+    Process
+        Where no event followed any of those cutoffs: one whose history predicts nothing.
     """
-    exposed, cell_days = np.zeros(0), 0.0
-    rows, seen = [], []
-    for cutoff, end, matrix in zip(cutoffs, ends, past, strict=True):
+    columns = pasts.columns
+    exposed, cell_days = np.zeros(len(columns)), 0.0
+    rows, followed = [], []
+    matrices = pasts.at(counts, cutoffs, used=np.ones(len(columns), dtype=np.bool_))
+    for cutoff, end in zip(cutoffs, ends, strict=True):
         if end > until:
             break
-        first, last = np.searchsorted(happened.occurred, [cutoff, end], side="left")
-        cell, events = np.unique(happened.cell[first:last], return_counts=True)
-        exposed = (end - cutoff) * matrix.sum(axis=0) + (exposed if len(exposed) else 0.0)
+        matrix = next(matrices)
+        first, last = np.searchsorted(events.occurred, [cutoff, end], side="left")
+        cell, count = np.unique(events.cell[first:last], return_counts=True)
+        exposed = exposed + (end - cutoff) * matrix.sum(axis=0)
         cell_days += (end - cutoff) * len(matrix)
         rows.append(matrix[cell])
-        seen.append(events)
-    counts = np.concatenate([np.empty(0), *seen])
-    least_per_day = LEAST_SHARE * max(counts.sum(), 1.0) / max(cell_days, 1.0)
-    if not counts.sum():
-        return Hawkes(np.zeros(len(exposed)), least_per_day)
-    return Hawkes(_most_likely(exposed, np.concatenate(rows), counts, least_per_day), least_per_day)
+        followed.append(count)
+    total = np.concatenate([np.empty(0), *followed])
+    least_per_day = float(LEAST_SHARE * max(total.sum(), 1.0) / max(cell_days, 1.0))
+    weights = np.zeros(len(columns))
+    if total.sum():
+        weights = _most_likely(exposed, np.concatenate(rows), total, least_per_day)
+    kernels = tuple(
+        Kernel(spread_cells=spread, half_life_days=half_life, weight=weight)
+        for (spread, half_life), weight in zip(columns, weights.tolist(), strict=True)
+    )
+    return Process(kernels=kernels, least_per_day=least_per_day)
 
 
 def _most_likely(exposed: Floats, followed: Floats, counts: Floats, least: float) -> Floats:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.features.events import Events
+from pipeline.features.events import EventVersions
 from pipeline.runtime import portable_math
 
 Floats = npt.NDArray[np.float64]
@@ -17,7 +17,7 @@ _ROUNDING = 1e-12
 
 
 def decayed_counts(
-    events: Events, cutoffs: Floats, *, half_lives_days: Sequence[float], cells: int
+    events: EventVersions, cutoffs: Floats, *, half_lives_days: Sequence[float], cells: int
 ) -> Iterator[Floats]:
     """Yield at each cutoff the sum over known events of weight * 2^(-age / half-life).
 
@@ -27,7 +27,7 @@ def decayed_counts(
     Parameters
     ----------
     events
-        Versions known at t while ``known_from <= t < known_until``; age is the cutoff less ``happened``.
+        Versions known at t while ``known_from <= t < known_until``; age is the cutoff less ``occurred``.
     cutoffs
         Days since 1970, ascending, shape (t,).
     half_lives_days
@@ -47,52 +47,93 @@ def decayed_counts(
     for cutoff, share in zip(cutoffs, fading, strict=True):
         state *= share
         for arrivals, sign in ((opened, 1.0), (closed, -1.0)):
-            some = arrivals.until(cutoff)
-            if len(some):
-                age = (cutoff - events.happened[some])[:, None]
-                weights = np.tile(events.weights[some], len(half_lives_days)) * portable_math.halved(age / half_life)
+            arrived = arrivals.until(cutoff)
+            if len(arrived):
+                age = (cutoff - events.occurred[arrived])[:, None]
+                weights = np.tile(events.weights[arrived], len(half_lives_days)) * portable_math.halved(age / half_life)
                 # of the cells that are touched alone: often they are few
-                touched, sums = _summed(events.cell[some], weights)
+                touched, sums = _summed(events.cell[arrived], weights)
                 left = state[touched] + sign * sums
                 # taking a superseded version out again leaves rounding, of either sign, where nothing is left
                 state[touched] = np.where(left > _ROUNDING * sums, left, 0.0)
         yield state
 
 
-def days_since_last(events: Events, cutoffs: Floats, *, since: float, cells: int) -> Iterator[Floats]:
+def held_share(cutoffs: Floats, *, since: float, half_lives_days: Floats) -> Floats:
+    """Return how much of an endless steady history's decayed count the history so far can hold.
+
+    Without it a long half-life would fill up for years after the first data, and old cutoffs would not be like new.
+
+    Parameters
+    ----------
+    cutoffs
+        Days since 1970, shape (t,).
+    since
+        Start of the history, days since 1970.
+    half_lives_days
+        Shape (h,).
+
+    Returns
+    -------
+    ndarray of float64, shape (t, h)
+    """
+    age = np.maximum(cutoffs - since, 1.0)[:, None]
+    return np.asarray(-portable_math.expm1(-LN_2 * age / half_lives_days))
+
+
+def days_since_last(events: EventVersions, cutoffs: Floats, *, since: float, cells: int) -> Iterator[Floats]:
     """Yield at each cutoff the days since the last known event of each cell, shape (cells,).
 
-    Where none is known: the days since `since`, the start of the history.
+    Parameters
+    ----------
+    events
+        As for `decayed_counts`.
+    cutoffs
+        Days since 1970, ascending, shape (t,).
+    since
+        Start of the history: where no event is known, the days since then are given.
+    cells
+        Number of cells.
     """
     last = np.full(cells, since)
     opened, closed = _Arrivals(events, events.known_from), _Arrivals(events, events.known_until)
     for cutoff in cutoffs:
         new = opened.until(cutoff)
-        np.maximum.at(last, events.cell[new], events.happened[new])
+        np.maximum.at(last, events.cell[new], events.occurred[new])
         gone = np.unique(events.cell[closed.until(cutoff)])
         if len(gone):
             # a maximum cannot be taken back: look again at the cells that lost a version
             known = (events.known_from <= cutoff) & (cutoff < events.known_until) & np.isin(events.cell, gone)
             last[gone] = since
-            np.maximum.at(last, events.cell[known], events.happened[known])
+            np.maximum.at(last, events.cell[known], events.occurred[known])
         yield cutoff - last
 
 
-def recent_counts(events: Events, cutoffs: Floats, *, starts: Floats, cells: int) -> Iterator[Floats]:
-    """Yield at each cutoff the number of known events of each cell since the start of its window, shape (cells,)."""
-    order = np.argsort(events.happened, kind="stable")
-    happened = events.happened[order]
-    first, last = np.searchsorted(happened, starts, side="left"), np.searchsorted(happened, cutoffs, side="right")
+def recent_counts(events: EventVersions, cutoffs: Floats, *, starts: Floats, cells: int) -> Iterator[Floats]:
+    """Yield at each cutoff the number of known events of each cell since the start of its window, shape (cells,).
+
+    Parameters
+    ----------
+    events
+        As for `decayed_counts`.
+    cutoffs, starts
+        End and start of each window, both in it, days since 1970, shape (t,).
+    cells
+        Number of cells.
+    """
+    order = np.argsort(events.occurred, kind="stable")
+    occurred = events.occurred[order]
+    first, last = np.searchsorted(occurred, starts, side="left"), np.searchsorted(occurred, cutoffs, side="right")
     for cutoff, window in zip(cutoffs, map(slice, first, last), strict=True):
-        some = order[window]
-        known = some[(events.known_from[some] <= cutoff) & (cutoff < events.known_until[some])]
+        inside = order[window]
+        known = inside[(events.known_from[inside] <= cutoff) & (cutoff < events.known_until[inside])]
         yield np.bincount(events.cell[known], minlength=cells).astype(np.float64)
 
 
 class _Arrivals:
     """Indices of events in the order of one clock, handed out up to each next cutoff."""
 
-    def __init__(self, events: Events, clock: Floats) -> None:
+    def __init__(self, events: EventVersions, clock: Floats) -> None:
         # a version that was never known, because it was replaced before or as it came, opens and closes at once
         when = np.maximum(clock, events.known_from)
         self._order = np.argsort(when, kind="stable")
@@ -101,13 +142,13 @@ class _Arrivals:
 
     def until(self, cutoff: float) -> npt.NDArray[np.int64]:
         end = int(np.searchsorted(self._when, cutoff, side="right"))
-        some = self._order[self._next : end]
+        arrived = self._order[self._next : end]
         self._next = end
-        return some
+        return arrived
 
 
 def _summed(cell: npt.NDArray[np.int64], weights: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Return the cells of some events, each once, and the sums of their events' weights; n is at least 1."""
+    """Return the events' cells, each once, and the sums of their events' weights; n is at least 1."""
     order = np.argsort(cell, kind="stable")
     ordered = cell[order]
     first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.params import Measured
+from pipeline.model.catalogue import Feature
+from pipeline.params.datasets import Measured
 from pipeline.storage.schemas import UTC
 from pipeline.storage.versions import latest
-from threat_scorer.scoring.features import Feature, assemble, catalogue, derived_of
+from threat_scorer.scoring.features import assemble, derived_of
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,8 @@ class SensorRows:
 
     table: pa.Table
     """``detection_id``, ``record_id``, ``group_id``, ``observed_at``, ``label`` (null: not known), and the features."""
-    features: Sequence[Feature]
-    linear: set[str]
-    """Names of the features that the log-linear baseline reads: those that are never missing."""
-    only_linear: set[str]
-    """Names of those that the trees do not read."""
+    features: tuple[Feature, ...]
+    """The log-linear baseline reads those that are never missing; the trees do not read those of a basis."""
     counts: dict[str, int]
 
 
@@ -42,8 +40,7 @@ def build(detections: pa.Table, measured: Mapping[str, Measured], *, random_grou
     """
     standing = latest(detections)
     names, matrix = assemble("sensor_threat", {name: standing[name].to_numpy() for name in measured})
-    inputs = [Feature(name, entry.unit, entry.meaning, "measured") for name, entry in measured.items()]
-    features = catalogue("sensor_threat", inputs)
+    features = _described(measured)
     outcome = standing["outcome"]
     label = pc.if_else(pc.equal(outcome, "unknown"), None, pc.equal(outcome, "hazard").cast(pa.int8()))
     rows = {
@@ -55,14 +52,7 @@ def build(detections: pa.Table, measured: Mapping[str, Measured], *, random_grou
         **{name: np.ascontiguousarray(matrix[:, j]) for j, name in enumerate(names)},
     }
     counts = {"detections": standing.num_rows, "outcome_unknown": label.null_count}
-    basis = (entry.features for entry in derived_of("sensor_threat", measured) if entry.is_basis)
-    return SensorRows(
-        table=pa.table(rows, schema=schema(features)),
-        features=features,
-        linear=_never_missing(measured),
-        only_linear={feature.name for some in basis for feature in some},
-        counts=counts,
-    )
+    return SensorRows(table=pa.table(rows, schema=schema(features)), features=features, counts=counts)
 
 
 def schema(features: Sequence[Feature]) -> pa.Schema:
@@ -87,8 +77,24 @@ def _at_random(outcome: pa.Array, count: int) -> pa.Array:
     return pa.array([f"random {group:02}" for group in groups])
 
 
-def _never_missing(measured: Mapping[str, Measured]) -> set[str]:
-    required = {name for name, entry in measured.items() if entry.required}
-    derived = derived_of("sensor_threat", measured)
-    computed = (entry.features for entry in derived if required.issuperset(entry.needs))
-    return required | {feature.name for features in computed for feature in features}
+def _described(measured: Mapping[str, Measured]) -> tuple[Feature, ...]:
+    """Return what each column of `assemble` is: the inputs, then what is derived from them."""
+    inputs = [
+        Feature(name, entry.unit, entry.meaning, "measured", group=name, statistic="measured", linear=entry.required)
+        for name, entry in measured.items()
+    ]
+    derived = [
+        Feature(
+            each.name,
+            each.unit,
+            each.meaning,
+            each.source,
+            group=entry.group,
+            statistic="derived",
+            linear=all(measured[need].required for need in entry.needs),
+            trees=not entry.is_basis,
+        )
+        for entry in derived_of("sensor_threat", measured)
+        for each in entry.features
+    ]
+    return (*inputs, *derived)

@@ -6,23 +6,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.features.events import are_dated, days, moments
-from pipeline.model.cells import Cells, locate, within
-from pipeline.params import Theatre
+from pipeline.features.clocks import are_dated, counted_at, days
+from pipeline.model.cells import Cells, locate, placed, within
+from pipeline.params.datasets import Theatre
 from pipeline.runtime.errors import StageError
-from pipeline.storage import versions
+from pipeline.storage.schemas import UTC
+from pipeline.storage.versions import known_at
 
 INHABITED = ("settlement", "town")
 
 
-def cells_of(places: pa.Table, incidents: pa.Table, theatre: Theatre, *, known_at: datetime) -> Cells:
+def cells_of(places: pa.Table, incidents: pa.Table, theatre: Theatre, *, moment: datetime) -> Cells:
     """Return the cells near inhabited places, and those of incidents, that were known at a moment.
 
     Parameters
     ----------
     places, incidents
-        `tables.PLACES` and `tables.INCIDENTS`.
-    known_at
+        `schemas.PLACES` and `schemas.INCIDENTS`, all versions.
+    theatre
+        Resolution of the cells, and how near to an inhabited place they lie.
+    moment
         Start of the test: what became known later changes nothing, nor does what happened later.
 
     Returns
@@ -36,15 +39,15 @@ def cells_of(places: pa.Table, incidents: pa.Table, theatre: Theatre, *, known_a
         Neither a place nor an incident is known.
     """
     inhabited = places.filter(pc.is_in(places["kind"], value_set=pa.array(INHABITED)))
-    (moment,) = days(pa.chunked_array([pa.array([known_at], pa.timestamp("us", "UTC"))]))
-    before = incidents.filter(pa.array(~are_dated(incidents) | (moments(incidents) < moment)))
-    towns, events = known_positions(inhabited, known_at), known_positions(before, known_at)
+    (day,) = days(pa.chunked_array([pa.array([moment], UTC)]))
+    before = incidents.filter(pa.array(~are_dated(incidents) | (counted_at(incidents) < day)))
+    towns, events = placed(known_at(inhabited, moment)), placed(known_at(before, moment))
     resolution = theatre.h3_resolution
     near = within(*towns, distance_m=1000 * theatre.within_km, resolution=resolution)
     cells = np.union1d(near, locate(*events, resolution=resolution))
     if len(cells) == 0:
         raise StageError(
-            f"features: no cells: at {known_at:%Y-%m-%d} no incident with a position and no place of kind "
+            f"features: no cells: at {moment:%Y-%m-%d} no incident with a position and no place of kind "
             f"{' or '.join(INHABITED)} is known; expected at least one"
         )
     return cells
@@ -69,10 +72,3 @@ def refuse_days_without_zone(theatre: Theatre, **tables: pa.Table) -> None:
                 f"dated to the day (the first: {source}, record {record}); expected the IANA zone in which the "
                 "theatre's days begin, such as `zone: Asia/Baghdad`"
             )
-
-
-def known_positions(rows: pa.Table, moment: datetime) -> tuple[np.ndarray, np.ndarray]:
-    """Return latitude and longitude, degrees, of the rows that were known at a moment and have a position."""
-    known = versions.known_at(rows, moment)
-    placed = known.filter(pc.is_valid(known["latitude_deg"]))
-    return placed["latitude_deg"].to_numpy(), placed["longitude_deg"].to_numpy()

@@ -1,45 +1,116 @@
-"""What each feature is: written beside the rows, read by train, export and the generated documents."""
+"""What each feature is <-> the catalogue beside the rows: the one description that every later stage reads.
 
-import dataclasses
-from collections.abc import Collection, Sequence
-from typing import Any
+Nobody reads a meaning from a feature's name: group, statistic, half-life and ring stand here.
+"""
 
+from pathlib import Path
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from pipeline.storage import records
 from pipeline.storage.marking import Marking
-from threat_scorer.scoring.features import Feature
+from pipeline.storage.records import RECORD
+
+Statistic = Literal[
+    "decayed",
+    "theatre",
+    "per_year",
+    "last_period",
+    "days_since_last",
+    "density",
+    "rate",
+    "season",
+    "distance",
+    "count",
+    "measured",
+    "derived",
+]
+MEANINGS: dict[Statistic, str] = {
+    "decayed": "what is known at the cutoff, halved in weight every so many days, in the cell or summed over a ring",
+    "theatre": "the same, summed over the theatre",
+    "per_year": "what is known at the cutoff over the years since the first data, in the cell or summed over a ring",
+    "last_period": "what is known at the cutoff of the last days, in the cell",
+    "days_since_last": "days since the last one known at the cutoff, or since the first data",
+    "density": "what is known at the cutoff, halved in weight every so many days, smoothed over the cells around",
+    "rate": "events a day that a self-exciting process predicts",
+    "season": "the cutoff's part of the year as a point on a circle",
+    "distance": "from the cell's centre to the nearest one",
+    "count": "number in the cell",
+    "measured": "measured at the alarm",
+    "derived": "computed from what was measured at the alarm",
+}
+"""Of each statistic, for people."""
+EXPOSURE = ("patrol", "search", "clearance")
+"""Groups that count patrols, searches and clearance: the exposure of a cell, where people looked."""
 
 
-def document(
-    features: Sequence[Feature],
-    *,
-    linear: Collection[str],
-    only_linear: Collection[str],
-    marking: Marking,
-    rows: dict[str, int],
-) -> dict[str, Any]:
-    """Return the catalogue as JSON data.
+@dataclass(frozen=True, config=RECORD)
+class Feature:
+    """One column of a model's matrix."""
 
-    Parameters
-    ----------
-    features
-        In the model's order.
-    linear
-        Names of those that the log-linear baseline reads; none of them is ever missing.
-    only_linear
-        Names of those among them that the trees do not read.
-    marking
-        What everything derived from the rows must carry.
-    rows
-        Counts of what went into the rows and what could not.
-    """
-    return {
-        "features": [
-            {
-                **dataclasses.asdict(feature),
-                "linear": feature.name in linear,
-                "trees": feature.name not in only_linear,
-            }
-            for feature in features
-        ],
-        "marking": dataclasses.asdict(marking),
-        "rows": rows,
-    }
+    name: str
+    unit: str
+    meaning: str
+    source: str
+    """The table that it comes from, ``measured``, or where its formula comes from."""
+    group: str
+    """What it speaks of: the statistics, half-lives and rings of one thing belong together."""
+    statistic: Statistic
+    half_life_days: float | None = None
+    window_days: int | None = None
+    ring: int | None = None
+    """Steps from the cell to those that are counted; 0 is the cell itself, None where nothing is counted by cells."""
+    spread_cells: float | None = None
+    """Standard deviation of the kernel that smooths, in distances between neighbouring cells."""
+    linear: bool = False
+    """Whether the log-linear baseline reads it: then it is never missing."""
+    trees: bool = True
+    """Whether the trees read it."""
+
+
+@dataclass(frozen=True, config=RECORD, kw_only=True)
+class Catalogue:
+    """What the rows of one model hold."""
+
+    features: tuple[Feature, ...]
+    """In the model's order."""
+    marking: Marking
+    """What everything derived from the rows must carry."""
+    rows: dict[str, int]
+    """Counts of what went into the rows and what could not."""
+
+    @classmethod
+    def read(cls, path: Path) -> "Catalogue":
+        """Read a catalogue.
+
+        Raises
+        ------
+        StageError
+            A key is unknown or missing, or a value is of another kind; the message names file and key.
+        """
+        return records.read(path, cls)
+
+    def write(self, path: Path) -> None:
+        """Write the catalogue as JSON."""
+        records.write(self, path)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The features' groups."""
+        return tuple(feature.group for feature in self.features)
+
+    @property
+    def linear(self) -> tuple[str, ...]:
+        """Names of the features that the log-linear baseline reads."""
+        return tuple(feature.name for feature in self.features if feature.linear)
+
+    @property
+    def only_linear(self) -> tuple[str, ...]:
+        """Names of those that the trees do not read."""
+        return tuple(feature.name for feature in self.features if not feature.trees)

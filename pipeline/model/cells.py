@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import h3.api.numpy_int as h3
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 from scipy.spatial import KDTree
 
@@ -27,6 +29,12 @@ def locate(latitude_deg: Degrees, longitude_deg: Degrees, *, resolution: int) ->
     positions, where = np.unique(np.column_stack([latitude_deg, longitude_deg]), axis=0, return_inverse=True)
     cells = [h3.latlng_to_cell(latitude, longitude, resolution) for latitude, longitude in positions]
     return np.array(cells, dtype=np.uint64)[where.ravel()]
+
+
+def placed(rows: pa.Table) -> tuple[Degrees, Degrees]:
+    """Return latitude and longitude of those rows of a table that have a position, degrees, each of shape (n,)."""
+    known = rows.filter(pc.is_valid(rows["latitude_deg"]))
+    return known["latitude_deg"].to_numpy(), known["longitude_deg"].to_numpy()
 
 
 def centres(cells: Cells) -> tuple[Degrees, Degrees]:

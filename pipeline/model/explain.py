@@ -1,6 +1,6 @@
-"""The files of a fitted model and rows of features -> log-odds, and what each family of features adds to them."""
+"""The files of a fitted model and rows of features -> log-odds, and what each group of features adds to them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.model.feature_groups import by_family
+from pipeline.model.feature_groups import by_group
 from pipeline.model.fitted import ONE_THREAD
 from pipeline.model.log_odds import CalibratedLogOdds, LogLinear
 from pipeline.validation.metrics import Floats
@@ -21,16 +21,16 @@ class Scores:
 
     log_odds: Floats
     """Calibrated, shape (n,)."""
-    families: tuple[str, ...]
+    groups: tuple[str, ...]
     added: Floats
-    """What each family adds to the log-odds over the mean of these rows, shape (n, families).
+    """What each group of features adds to the log-odds over the mean of these rows, shape (n, groups).
 
     A row's sum is its log-odds less the mean log-odds.
     """
 
 
-def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Scores:
-    """Score rows, and part their log-odds among the families of features.
+def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any], groups: Sequence[str]) -> Scores:
+    """Score rows, and part their log-odds among the groups of features.
 
     The baseline's part is exact: weight times feature. The trees' is TreeSHAP (Lundberg et al., Nature Machine
     Intelligence 2020), as LightGBM computes it.
@@ -39,10 +39,14 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> 
     ----------
     rows
         Holds the model's features, float32.
+    booster
+        The model's trees.
     fit
         Record of the fit: ``features``, ``baseline`` and ``calibration``.
+    groups
+        Of the features, in the model's order, as the catalogue says.
     """
-    return Scores(log_odds(rows, booster, fit), *by_family(fit["features"], contributions(rows, booster, fit)))
+    return Scores(log_odds(rows, booster, fit), *by_group(groups, contributions(rows, booster, fit)))
 
 
 def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:

@@ -3,11 +3,11 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline import params
+from pipeline.model.catalogue import Catalogue, Feature
 from pipeline.model.skill_records import Metrics, metrics_of
-from pipeline.report import results
+from pipeline.report import feature_page, results
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
@@ -33,22 +33,23 @@ def write(words: Sequence[str]) -> None:
         dataset: {model: _metrics(DatasetPaths(dataset).evaluation(model) / "metrics.json") for model in models}
         for dataset, models in entries.items()
     }
-    catalogues: dict[str, dict[str, dict[str, Any]]] = {}
+    catalogues: dict[str, dict[str, dict[str, Feature]]] = {}
     for dataset, models in entries.items():
         for model in models:
             of_kind = catalogues.setdefault(kind_of(model), {}).setdefault(dataset, {})
-            of_kind |= {each["name"]: each for each in _read(DatasetPaths(dataset).catalogue(model))["features"]}
+            catalogue = Catalogue.read(_there(DatasetPaths(dataset).catalogue(model)))
+            of_kind |= {feature.name: feature for feature in catalogue.features}
     store.write_bytes(results.results(evaluations).encode(), given.out / "results.md")
-    store.write_bytes(results.features(catalogues).encode(), given.out / "features.md")
+    store.write_bytes(feature_page.features(catalogues).encode(), given.out / "features.md")
     print(f"{given.out / 'results.md'} and {given.out / 'features.md'}: {', '.join(datasets)}")
 
 
 def _metrics(path: Path) -> Metrics:
-    return metrics_of(_read(path), where=str(path))
+    return metrics_of(store.read_json(_there(path)), where=str(path))
 
 
-def _read(path: Path) -> Any:
+def _there(path: Path) -> Path:
     if not path.exists():
         dataset = path.parts[1] if path.parts[0] == "reports" else path.parts[2]
         raise StageError(f"{path}: no such file; expected what `make DATASET={dataset}` leaves; run it first")
-    return store.read_json(path)
+    return path

@@ -1,4 +1,4 @@
-"""Training rows and rows that the model had not seen -> how far each family of features has shifted between the two."""
+"""Training rows and rows that the model had not seen -> how far each group of features has shifted between the two."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.model.feature_groups import family
+from pipeline.model.catalogue import Feature
 from pipeline.runtime.local_days import days_of
 
 BINS = 10
@@ -29,9 +29,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Drift:
-    """The largest shift of any feature of a family, in any split."""
+    """The largest shift of any feature of a group, in any split."""
 
-    family: str
+    group: str
     feature: str
     split: str
     index: float
@@ -43,26 +43,28 @@ class Drift:
     held_out: int
 
 
-def drift(rows: pa.Table, features: Sequence[str], splits: Sequence[Split]) -> list[Drift]:
-    """Return for each family the feature that shifted most, the most shifted family first.
+def drift(rows: pa.Table, features: Sequence[Feature], splits: Sequence[Split]) -> list[Drift]:
+    """Return for each group the feature that shifted most, the most shifted group first.
 
     Parameters
     ----------
     rows
         Holds the features, n rows; missing is NaN.
+    features
+        What each is.
     splits
         Each has rows on both sides.
     """
     largest: dict[str, Drift] = {}
     for feature in features:
-        values = rows[feature].to_numpy()
+        values = rows[feature.name].to_numpy()
         for split in splits:
             train, held_out = values[split.train], values[split.held_out]
             index, chance = stability_index(train, held_out)
-            name = family(feature)
-            if name not in largest or index > largest[name].index:
-                largest[name] = Drift(name, feature, split.name, index, chance, len(train), len(held_out))
-    return sorted(largest.values(), key=lambda found: (-found.index, found.family))
+            group = feature.group
+            if group not in largest or index > largest[group].index:
+                largest[group] = Drift(group, feature.name, split.name, index, chance, len(train), len(held_out))
+    return sorted(largest.values(), key=lambda shift: (-shift.index, shift.group))
 
 
 def stability_index(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.float32]) -> tuple[float, float]:

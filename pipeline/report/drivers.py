@@ -1,4 +1,4 @@
-"""The bundle's own reasons for held-out rows -> how much each family of features moves the risk."""
+"""The bundle's own reasons for held-out rows -> how much each group of features moves the risk."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.model.feature_groups import by_family
+from pipeline.model.catalogue import Feature
+from pipeline.model.feature_groups import by_group
 
 Matrix = npt.NDArray[np.float32]
 
@@ -19,19 +20,19 @@ ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Reasons:
-    """What each family of features adds to each row's log-odds."""
+    """What each group of features adds to each row's log-odds."""
 
-    families: tuple[str, ...]
+    groups: tuple[str, ...]
     added: Matrix
-    """(rows, families), log-odds over the typical row's."""
+    """(rows, groups), log-odds over the typical row's."""
 
     def mean_effect(self) -> list[tuple[str, float]]:
-        """Return the families with the mean size of what they add, log-odds, the largest first."""
+        """Return the groups with the mean size of what they add, log-odds, the largest first."""
         size = np.abs(self.added).mean(axis=0, dtype=np.float64)
-        return sorted(zip(self.families, size.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+        return sorted(zip(self.groups, size.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
 
 
-def reasons(onnx: Path, rows: pa.Table, features: Sequence[str]) -> Reasons | None:
+def reasons(onnx: Path, rows: pa.Table, features: Sequence[Feature]) -> Reasons | None:
     """Ask the file that goes to the field for its reasons; None where it was exported without.
 
     Parameters
@@ -41,7 +42,7 @@ def reasons(onnx: Path, rows: pa.Table, features: Sequence[str]) -> Reasons | No
     rows
         Holds the features, float32.
     features
-        In the model's order.
+        What each is, in the model's order.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is imported
     import onnxruntime
@@ -53,9 +54,10 @@ def reasons(onnx: Path, rows: pa.Table, features: Sequence[str]) -> Reasons | No
     if "contributions" not in [output.name for output in session.get_outputs()]:
         return None
     parts = []
-    for batch in rows.select(list(features)).to_batches(max_chunksize=ROWS_AT_ONCE):
-        matrix = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in features])
+    names, groups = [feature.name for feature in features], [feature.group for feature in features]
+    for batch in rows.select(names).to_batches(max_chunksize=ROWS_AT_ONCE):
+        matrix = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in names])
         (added,) = session.run(["contributions"], {"features": matrix, "explain": np.array([True])})
-        families, sums = by_family(features, added)
+        grouped, sums = by_group(groups, added)
         parts.append(sums)
-    return Reasons(families, np.concatenate(parts))
+    return Reasons(grouped, np.concatenate(parts))

@@ -1,7 +1,7 @@
 """The files that the stages left of a dataset -> all that the reviewers' page and the model cards say."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.model.catalogue import Catalogue, Feature
 from pipeline.model.skill_records import ORACLE, SHIPPED, Estimate, Skill, SubgroupSkill
 from pipeline.params import Params
 from pipeline.report.drift import Drift, after_the_last_origin, by_group, drift
@@ -91,10 +92,9 @@ class ModelFacts:
     plots: tuple[Plot, ...]
     driver_plots: tuple[Plot, ...]
     drivers: tuple[tuple[str, float], ...]
-    """Families of features and their mean effect, log-odds, the largest first."""
+    """Groups of features and their mean effect, log-odds, the largest first."""
     drift: tuple[Drift, ...]
-    """Of each family of features, the most shifted first."""
-    features: tuple[Mapping[str, str], ...]
+    """Of each group of features, the most shifted first."""
     risk_map: Mapping[str, Any] | None
     """Of the model of area risk that planners see first."""
 
@@ -157,7 +157,8 @@ def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> Model
     found = evidence.of_files(dataset, model)
     rows = store.read_table(paths.features(model), columns=[*ROW_KEYS[kind_of(model)], *found.fit["features"]])
     held_out = _held_out_features(rows, found, paths)
-    explained = reasons(paths.onnx(model), held_out, found.fit["features"])
+    features = Catalogue.read(paths.catalogue(model)).features
+    explained = reasons(paths.onnx(model), held_out, features)
     return ModelFacts(
         evidence=found,
         verdict=gate.judge(found, None, declared.review),
@@ -170,8 +171,7 @@ def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> Model
         plots=_plots(paths.evaluation(model), PLOTS),
         driver_plots=_plots(paths.evaluation(model), DRIVER_PLOTS),
         drivers=tuple(explained.mean_effect()) if explained else (),
-        drift=tuple(_drift(rows, held_out, found)),
-        features=tuple(store.read_json(paths.catalogue(model))["features"]),
+        drift=tuple(_drift(rows, held_out, features, found)),
         risk_map=_map(found, explained, zone_of(rows.schema)) if mapped else None,
     )
 
@@ -201,9 +201,8 @@ def _part(name: str, compared: SubgroupSkill) -> Part:
     )
 
 
-def _drift(rows: pa.Table, held_out: pa.Table, found: Evidence) -> list[Drift]:
+def _drift(rows: pa.Table, held_out: pa.Table, features: Sequence[Feature], found: Evidence) -> list[Drift]:
     """Return the shift of the features: after the last origin, or of any group that was held out."""
-    features = found.fit["features"]
     if kind_of(found.model) == "area_risk":
         horizon = int(found.fit["horizon_days"])
         zone = zone_of(rows.schema)

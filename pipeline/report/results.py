@@ -1,8 +1,6 @@
-"""Evaluations and catalogues of all datasets -> two pages: results, models by metrics; and what features there are."""
+"""Evaluations of all datasets -> the page of results as Markdown: models by metrics."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from pipeline.model.skill_records import ORACLE, SHIPPED, Comparison, Estimate, Metrics, SubgroupSkill
 from pipeline.report.sensor_results import sensor_tables
@@ -41,17 +39,6 @@ much patrols, searches and clearance visited a cell; a *partner* subgroup leaves
 not report.
 """
 
-FEATURES = f"""\
-# Features
-
-{GENERATED}
-
-All are computed from what was known at the cutoff, or measured at the alarm. `*` stands for the numbers in the columns
-beside it: half-lives or windows in days, and rings of neighbours (0 is the cell itself) or spreads of a kernel.
-"""
-
-_NUMBERED = re.compile(r"(?P<kind>decay|last|ring|spread)(?P<number>[\d.]+)")
-
 
 def results(evaluations: Mapping[str, Mapping[str, Metrics]]) -> str:
     """Return the page of results as Markdown.
@@ -70,27 +57,6 @@ def results(evaluations: Mapping[str, Mapping[str, Metrics]]) -> str:
                 lines += [*_comparison(comparison), ""]
                 lines += _subgroup_table(comparison.subgroups)
                 lines += sensor_tables(comparison)
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def features(catalogues: Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]]) -> str:
-    """Return the page of features as Markdown, those that differ in numbers only on one line.
-
-    Parameters
-    ----------
-    catalogues
-        By kind of model, by dataset, by name: what `features` wrote of each feature.
-    """
-    lines = [FEATURES]
-    for kind, datasets in catalogues.items():
-        counts = ", ".join(f"{len(catalogue)} in {name}" for name, catalogue in datasets.items())
-        lines += [f"## {kind}".replace("_", " "), "", f"{counts}.", ""]
-        lines += ["| feature | days | rings, spreads | unit | meaning | from | datasets |", "| --- " * 7 + "|"]
-        grouped: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-        for dataset, catalogue in datasets.items():
-            for name, feature in catalogue.items():
-                grouped.setdefault(_pattern(name), []).append((dataset, feature))
-        lines += [_feature_line(pattern, group) for pattern, group in grouped.items()] + [""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -152,34 +118,3 @@ def _number(value: float) -> str:
 
 def _interval(difference: Estimate) -> str:
     return f"{difference.value:+.5f} [{difference.low:+.5f}, {difference.high:+.5f}]"
-
-
-def _pattern(name: str) -> str:
-    """Return a feature's name with a star for each number that others of its family differ in.
-
-    Examples
-    --------
-    >>> _pattern("ied_log1p_decay14d_ring2"), _pattern("label_log1p_last28d"), _pattern("season_sine")
-    ('ied_log1p_decay*d_ring*', 'label_log1p_last*d', 'season_sine')
-    """
-    return _NUMBERED.sub(lambda found: f"{found['kind']}*", name)
-
-
-def _feature_line(pattern: str, group: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    days, rings = set[float](), set[float]()
-    for _, feature in group:
-        for found in _NUMBERED.finditer(feature["name"]):
-            (rings if found["kind"] in ("ring", "spread") else days).add(float(found["number"]))
-    first = group[0][1]
-    meaning = first["meaning"]
-    if rings:
-        meaning = re.sub(
-            r",? *(in the cell|summed over the cells \S+ steps away)$", ", in the cell or the ring", meaning
-        )
-    meaning = re.sub(r"deviation is [\d.]+ times", "deviation is * times", meaning)
-    if days:
-        meaning = re.sub(r"(halved every|of the last) [\d.]+ days", r"\1 * days", meaning)
-    where = ", ".join(dict.fromkeys(dataset for dataset, _ in group))
-    numbers = [", ".join(f"{number:g}" for number in sorted(values)) for values in (days, rings)]
-    cells = [f"`{pattern}`", *numbers, first["unit"], meaning, first["source"], where]
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

@@ -39,7 +39,7 @@ def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int, 
         ``cutoffs`` and ``cells`` (ids), ``outlines`` (x and y of each cell's corners, in turn), ``width`` and
         ``height`` of the drawing; base64 of one entry a cutoff and cell, cells fastest: ``risk`` (little-endian uint16)
         and ``events`` (uint8, 1 where an event followed within the horizon); ``reasons`` (for each entry
-        `REASONS_SHOWN` pairs of uint8: index into ``families``, steps above 128).
+        `REASONS_SHOWN` pairs of uint8: index into ``groups``, steps above 128).
     """
     moments = pc.unique(held_out["cutoff"])
     cells = pc.unique(held_out["cell"]).to_pylist()
@@ -56,7 +56,7 @@ def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int, 
         "events": _base64((held_out["label"].to_numpy() == 1).astype(np.uint8)),
     }
     if reasons is not None:
-        found |= {"families": list(reasons.families), "reasons": _base64(_strongest(reasons.added))}
+        found |= {"groups": list(reasons.groups), "reasons": _base64(_strongest(reasons.added))}
     return found
 
 
@@ -74,7 +74,7 @@ def _outlines(cells: list[str]) -> tuple[list[list[int]], int]:
 
 
 def _strongest(added: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Return (rows, shown, 2): the families that move each row most, and by how many steps above 128."""
+    """Return (rows, shown, 2): the groups of features that move each row most, and by how many steps above 128."""
     first = np.argsort(-np.abs(added), axis=1, kind="stable")[:, :REASONS_SHOWN]
     steps = np.clip(np.round(np.take_along_axis(added, first, axis=1) / REASON_STEP), -127, 127) + 128
     return np.stack([first, steps], axis=2).astype(np.uint8)

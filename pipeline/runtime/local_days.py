@@ -86,12 +86,12 @@ def later(instants: Instants, days: int, zone: str) -> Instants:
     return midnights(days_of(distinct, zone) + days, zone)[place].reshape(np.shape(instants))
 
 
-def in_zone(field: pa.Field, zone: str) -> pa.Field:
-    """Return a field of instants that says of which zone's midnights they are."""
-    return field.with_metadata({_KEY: zone.encode()})
+def in_zone(schema: pa.Schema, zone: str) -> pa.Schema:
+    """Return the schema of rows whose cutoffs are midnights of a zone: it says so, and its file does."""
+    return schema.with_metadata({_KEY: zone.encode()})
 
 
-def zone_of(schema: pa.Schema, name: str = "cutoff") -> str:
-    """Return of which zone's midnights a column's instants are; UTC where the column does not say."""
-    metadata: dict[bytes, Any] = schema.field(name).metadata or {}
+def zone_of(schema: pa.Schema) -> str:
+    """Return of which zone's midnights the cutoffs of rows are; UTC where their schema does not say."""
+    metadata: dict[bytes, Any] = schema.metadata or {}
     return str(metadata.get(_KEY, NO_ZONE.encode()).decode())

@@ -13,7 +13,7 @@ class DatasetPaths:
     Examples
     --------
     >>> DatasetPaths("simulated").features("area_risk_28d").as_posix()
-    'data/features/simulated/area_risk_28d.parquet'
+    'data/features/simulated/area_risk_28d/rows.parquet'
     """
 
     dataset: str
@@ -55,11 +55,15 @@ class DatasetPaths:
 
     def features(self, model: str) -> Path:
         """Parquet file of one model's feature rows."""
-        return Path("data/features", self.dataset, f"{model}.parquet")
+        return Path("data/features", self.dataset, model, "rows.parquet")
 
     def catalogue(self, model: str) -> Path:
         """JSON file that says what each feature of a model is, in the model's order."""
-        return Path("data/features", self.dataset, f"{model}.json")
+        return Path("data/features", self.dataset, model, "catalogue.json")
+
+    def process(self, model: str) -> Path:
+        """JSON file of the self-exciting process whose rate is a feature of an area model."""
+        return Path("data/features", self.dataset, model, "process.json")
 
     def model(self, model: str) -> Path:
         """Folder of the fitted booster, the record of its fit and its held-out predictions."""

@@ -5,12 +5,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -18,8 +20,10 @@ ROW_GROUP = 131_072
 """Rows of a Parquet row group that is written, or read, in a stream."""
 
 
-def write_table(table: pa.Table, path: Path, *, schema: pa.Schema, sort_by: tuple[str, ...]) -> None:
-    """Write a table as Parquet: cast to `schema`, sorted by `sort_by`, no library metadata but the schema's own.
+def write_table(
+    table: pa.Table, path: Path, *, schema: pa.Schema, sort_by: tuple[str, ...], plain: Collection[str] = ()
+) -> None:
+    """Write a table as Parquet: cast to `schema`, sorted by `sort_by`, no metadata but the schema's own.
 
     Parameters
     ----------
@@ -27,8 +31,12 @@ def write_table(table: pa.Table, path: Path, *, schema: pa.Schema, sort_by: tupl
         Holds at least the schema's columns, in any order.
     path
         Replaced as a whole when the new file is complete; folders are made.
+    schema
+        Its metadata come back when the file is read; those of its fields are not written.
     sort_by
         Columns that together identify a row, so that the order does not depend on how the rows came.
+    plain
+        Columns whose values hardly repeat: written without a dictionary, in less time and smaller.
 
     Raises
     ------
@@ -43,9 +51,18 @@ def write_table(table: pa.Table, path: Path, *, schema: pa.Schema, sort_by: tupl
         nulls = table.column(field.name).null_count
         if nulls and not field.nullable:
             raise ValueError(f"{path}: column {field.name} has {nulls} nulls; expected none")
-    table = table.cast(schema).sort_by([(name, "ascending") for name in sort_by])
-    with replacing(path) as new:
-        pq.write_table(table, new, compression="zstd", store_schema=False)
+    table = table.cast(schema)
+    order = pc.sort_indices(table, [(name, "ascending") for name in sort_by])
+    if not np.array_equal(order.to_numpy(), np.arange(table.num_rows)):
+        table = table.take(order)
+    dictionary = _dictionary(schema, plain)
+    with (
+        replacing(path) as new,
+        pq.ParquetWriter(new, schema, compression="zstd", use_dictionary=dictionary, store_schema=False) as file,
+    ):
+        file.write_table(table)
+        if schema.metadata:
+            file.add_key_value_metadata(schema.metadata)
 
 
 @contextmanager
@@ -64,10 +81,8 @@ def writing_table(
         Columns whose values hardly repeat: written without a dictionary, in less time; whole numbers and times as
         differences from one row to the next.
     """
-    dictionary = [name for name in schema.names if name not in plain]
     counted = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_timestamp(f.type)]
     differences = dict.fromkeys((name for name in counted if name in plain), "DELTA_BINARY_PACKED")
-    dictionary += [f"{name}.list.element" for name in dictionary if pa.types.is_list(schema.field(name).type)]
     pending: list[pa.Table] = []
     with (
         replacing(path) as new,
@@ -75,7 +90,7 @@ def writing_table(
             new,
             schema,
             compression="zstd",
-            use_dictionary=dictionary,
+            use_dictionary=_dictionary(schema, plain),
             column_encoding=differences or None,
             store_schema=False,
         ) as file,
@@ -101,6 +116,12 @@ def writing_table(
             flush(1)
 
 
+def _dictionary(schema: pa.Schema, plain: Collection[str]) -> list[str]:
+    """Return the columns that get a dictionary, as Parquet names them."""
+    names = [name for name in schema.names if name not in plain]
+    return names + [f"{name}.list.element" for name in names if pa.types.is_list(schema.field(name).type)]
+
+
 def read_batches(path: Path, *, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """Read a table piece by piece, in its order."""
     with pq.ParquetFile(path) as file:
@@ -114,8 +135,11 @@ def count_rows(path: Path) -> int:
 
 
 def read_table(path: Path, *, columns: list[str] | None = None) -> pa.Table:
-    """Read a table, or some of its columns, from Parquet."""
-    return pq.read_table(path, columns=columns)
+    """Read a table, or some of its columns in the order asked for, from Parquet."""
+    # not pq.read_table: it loads the module for sets of files first, which takes longer than a small table
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=columns)
+    return table if columns is None else table.select(columns)
 
 
 def write_json(value: Any, path: Path) -> None:

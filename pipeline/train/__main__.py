@@ -6,6 +6,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from pipeline import params
+from pipeline.model.catalogue import Catalogue
 from pipeline.model.fitted import Columns, Fit, record
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
@@ -23,12 +24,8 @@ def main() -> None:
     kind = declared.kind(given.dataset, given.model)
     if not paths.features(given.model).exists():
         raise StageError(f"{paths.features(given.model)}: no such file; run `python -m pipeline.features` first")
-    table, catalogue = store.read_table(paths.features(given.model)), store.read_json(paths.catalogue(given.model))
-    columns = Columns(
-        names=tuple(feature["name"] for feature in catalogue["features"]),
-        linear=tuple(feature["name"] for feature in catalogue["features"] if feature["linear"]),
-        only_linear=tuple(feature["name"] for feature in catalogue["features"] if not feature["trees"]),
-    )
+    table, catalogue = store.read_table(paths.features(given.model)), Catalogue.read(paths.catalogue(given.model))
+    columns = Columns(catalogue.names, linear=catalogue.linear, only_linear=catalogue.only_linear)
     train = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[kind]
     watch = Stopwatch()
     fit, settings, predicted = train(declared, given.dataset, given.model, table, columns)
@@ -36,7 +33,7 @@ def main() -> None:
     folder, digest = paths.model(given.model), store.digest(paths.features(given.model))
     with store.replacing(folder / "model.txt") as new:
         fit.model.booster.save_model(str(new))
-    fitted = record(fit, settings=settings, features_digest=digest, marking=catalogue["marking"])
+    fitted = record(fit, settings=settings, features_digest=digest, marking=dataclasses.asdict(catalogue.marking))
     store.write_json(fitted, folder / "fit.json")
     for name, rows in predicted.items():
         store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=ROW_KEYS[kind])

@@ -57,7 +57,7 @@ def read(declared: Params, paths: DatasetPaths, model: str, *, retrain_periods: 
         admiralty=declared.admiralty,
     )
     names = tuple(feature.name for feature in rows.features)
-    columns = Columns(names, linear=tuple(name for name in names if name in rows.linear))
+    columns = Columns(names, linear=tuple(feature.name for feature in rows.features if feature.linear))
     return TrainingPeriod(shifted, rows.table, columns)
 
 

@@ -29,6 +29,9 @@ SETTINGS = Evaluate(
     seed=7,
 )
 
+FEATURES = rows_of(incidents(incident("a", "2020-06-01")), task=ROLLING).features
+"""The same for any incidents whose sources are all trusted alike."""
+
 
 @pytest.fixture(scope="module")
 def table() -> pa.Table:
@@ -74,7 +77,8 @@ def origins_of(cutoffs: Instants) -> list[Origin]:
 
 
 def evaluate(table: pa.Table, held: pa.Table, fit: dict[str, Any], truth: pa.Table | None = None) -> dict[str, Any]:
-    return area_risk.evaluate(table, held, fit, ROLLING, SETTINGS, truth=truth).metrics.to_json()
+    evaluation = area_risk.evaluate(table, held, fit, ROLLING, SETTINGS, features=FEATURES, truth=truth)
+    return evaluation.metrics.to_json()
 
 
 def test_a_label_past_the_embargo_is_caught(table: pa.Table) -> None:
@@ -143,7 +147,7 @@ def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
     rolling, ends = origins_of(cutoffs), origins.labels_until(cutoffs, ROLLING)
-    arguments = {"ridge": 1.0, "horizon_days": 28, "fitted": fitted()["params"]}
+    arguments = {"ridge": 1.0, "features": FEATURES, "fitted": fitted()["params"]}
     before = baselines.probabilities(table, outcome, ends, rolling, **arguments)
     tested = [origin for origin in rolling if origin.tested]
     spoken_of = np.concatenate([np.full(int(origin.block.sum()), n) for n, origin in enumerate(tested)])

@@ -20,6 +20,7 @@ from support.area_case import (
     places,
     settlement,
 )
+from support.made_features import feature
 
 from pipeline.evaluate.surface import risk_surface
 from pipeline.features import area_risk
@@ -116,8 +117,8 @@ def fed_back(seed: int, choose: str) -> tuple[np.ndarray, pa.Table, Row, Model]:
         seen = live_through(random, period, np.isin(np.arange(len(CELLS)), random.choice(len(CELLS), SENT)))
         happened, patrols = happened + seen[0], patrols + seen[1]
     rows, now = rows_until(LEARNING, happened, patrols)
-    names = tuple(feature.name for feature in rows.features)
-    columns = Columns(names, tuple(name for name in names if name in rows.linear))
+    names = tuple(each.name for each in rows.features)
+    columns = Columns(names, tuple(each.name for each in rows.features if each.linear))
     known = rows.table.filter(pa.compute.less(rows.table["cutoff"], now["cutoff"][0]))
     outcome = known["label"].to_numpy() == 1
     model = boosting.fit(columns.of(known), outcome, columns, SETTINGS, rounds=60)
@@ -141,7 +142,8 @@ def counted(now: pa.Table, _model: Model, _fit: Row) -> np.ndarray:
 
 
 def at_even_exposure(now: pa.Table, model: Model, fit: Row) -> np.ndarray:
-    return explain.log_odds(risk_surface.even_exposure(now), model.booster, fit)
+    patrols = [feature(name, group="patrol") for name in now.column_names if name.startswith("patrol_")]
+    return explain.log_odds(risk_surface.even_exposure(now, patrols), model.booster, fit)
 
 
 RISKS = {"counts": counted, "even exposure": at_even_exposure}

@@ -14,21 +14,25 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from support.area_case import CENTRE, ROLLING, day
+from support.made_features import feature
 
 from pipeline.evaluate import __main__ as command
 from pipeline.evaluate.surface import risk_interval, risk_surface
 from pipeline.model import explain
+from pipeline.model.catalogue import Catalogue
 from pipeline.model.fitted import Columns, Fit, record
 from pipeline.params import AreaBoosting
 from pipeline.runtime import local_days
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
+from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
 from pipeline.train import area_risk
 from pipeline.validation import origins
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("label_log1p_decay14d_ring0", "label_log1p_decay365d_ring0", "town_distance_m")
+FEATURES = tuple(feature(name, group=group) for name, group in zip(NAMES, ("label", "label", "town"), strict=True))
 SETTINGS = AreaBoosting(
     baseline_ridge=1.0,
     num_leaves=4,
@@ -74,9 +78,9 @@ def test_the_surface_says_what_the_held_out_predictions_say_and_its_reasons_add_
     table, _, fit, held_out, _ = theatre
     cutoff = held_out["cutoff"][-1]  # of the origin whose model is shipped
     rows = table.filter(pa.compute.equal(table["cutoff"], cutoff))
-    scores = explain.score(rows, fit.model.booster, fit_record(fit))
+    scores = explain.score(rows, fit.model.booster, fit_record(fit), [feature.group for feature in FEATURES])
     np.testing.assert_allclose(scores.log_odds, held_out["log_odds"].to_numpy()[-rows.num_rows :], rtol=1e-9)
-    assert scores.families == ("label", "town_distance_m")
+    assert scores.groups == ("label", "town")
     assert np.abs(scores.added).max() > 0.5
     np.testing.assert_allclose(scores.added.sum(axis=1), scores.log_odds - scores.log_odds.mean(), atol=1e-9)
 
@@ -187,6 +191,8 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
     for name, rows in (("heldout", held_out), ("calibration", calibration)):
         store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=("cutoff", "cell"))
     store.write_json(fit_record(fit), folder / "fit.json")
+    catalogue = Catalogue(features=FEATURES, marking=Marking.of(MARKING), rows={})
+    catalogue.write(paths.catalogue("area_risk_28d"))
     fit.model.booster.save_model(folder / "model.txt")
 
     command._surface(["--dataset", "simulated", "--date", "2021-05-13", "--out", "out"])
@@ -200,13 +206,13 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
     assert written["cell"].to_pylist() == predicted["cell"].to_pylist()
     np.testing.assert_allclose(written["probability"].to_numpy(), expit(predicted["log_odds"].to_numpy()), rtol=1e-9)
     assert (collection["simulated"], collection["marking"], collection["date"]) == (True, MARKING, "2021-05-13")
-    for row, feature in zip(written.to_pylist(), collection["features"], strict=True):
-        said = feature["properties"]
+    for row, outlined in zip(written.to_pylist(), collection["features"], strict=True):
+        said = outlined["properties"]
         assert said["probability_low"] <= said["probability"] <= said["probability_high"]
         assert (said["probability"], said["drivers"], said["tlp"]) == (row["probability"], row["drivers"], "AMBER")
         sizes = [abs(driver["log_odds"]) for driver in said["drivers"]]
         assert sizes == sorted(sizes, reverse=True)
-        (ring,) = feature["geometry"]["coordinates"]
+        (ring,) = outlined["geometry"]["coordinates"]
         assert ring[0] == ring[-1]
         x, y = np.array(ring).T
         assert (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() > 0  # anticlockwise
@@ -222,7 +228,9 @@ def test_what_the_interval_is_stands_in_the_file(theatre) -> None:
     )
     settings = command.params.load(ROOT / "params.yaml").evaluate
     rows = table.filter(pa.compute.equal(table["cutoff"], cutoff))
-    found = risk_surface.build(rows, calibration, fit.model.booster, fit_record(fit), valid, settings, simulated=False)
+    found = risk_surface.build(
+        rows, calibration, fit.model.booster, fit_record(fit), valid, settings, features=FEATURES, simulated=False
+    )
     written = risk_surface.geojson(found)
     assert written["interval"] == risk_interval.METHOD
     assert (written["seen_in_training"], written["simulated"]) == (True, False)

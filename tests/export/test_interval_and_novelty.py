@@ -31,6 +31,7 @@ from threat_scorer.run.record_scorer import RecordScorer
 from threat_scorer.scoring.contract import Contract, Input, UncertaintyPolicy
 from threat_scorer.scoring.explanations import Reasons
 from threat_scorer.scoring.features import assemble
+from threat_scorer.scoring.features import groups_of as feature_groups_of
 from threat_scorer.scoring.float32 import FeatureError, shortest
 from threat_scorer.scoring.stream import Counts, score_stream
 
@@ -203,6 +204,7 @@ def contract(*, abstains: bool) -> Contract:
         simulated=True,
         inputs=inputs,
         features=assemble("sensor_threat", {name: [0.0] for name in NAMES})[0],
+        groups=feature_groups_of("sensor_threat", NAMES),
         operating_points={"balanced": 0.5},
         base_rate=BASE_RATE,
         takes_prior=True,

@@ -1,5 +1,6 @@
 """The export stage on files as train and evaluate leave them: what it writes is what a device can open and trust."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -12,10 +13,13 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.made_features import feature
 
 from pipeline import params
 from pipeline.export.__main__ import main
+from pipeline.model.catalogue import Catalogue
 from pipeline.runtime.errors import StageError
+from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
 from threat_scorer import Scorer
 from threat_scorer.scoring.contract import KEY, Contract
@@ -58,8 +62,8 @@ def write_model(root: Path, model: str, names: tuple[str, ...], rows: np.ndarray
     for folder in (PATHS.model(model), PATHS.evaluation(model), PATHS.features(model).parent):
         (root / folder).mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(dict(zip(names, rows.T, strict=True))), root / PATHS.features(model))
-    catalogue = {"features": [{"name": name, "unit": "1", "meaning": name, "source": "test"} for name in names]}
-    (root / PATHS.catalogue(model)).write_text(json.dumps(catalogue))
+    catalogue = Catalogue(features=tuple(map(feature, names)), marking=Marking("TEST", ("ALL",), "GREEN"), rows={})
+    catalogue.write(root / PATHS.catalogue(model))
     options = {"objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": 5}
     booster = lgb.train(options, lgb.Dataset(rows, y.astype(int), feature_name=list(names)), 8)
     booster.save_model(root / PATHS.model(model) / "model.txt")
@@ -161,9 +165,9 @@ def test_the_reference_variant_is_written_when_asked_for(files: Path, monkeypatc
 
 def test_features_in_another_order_end_the_stage(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(files, tmp_path / "copy")
-    catalogue = tmp_path / "copy" / PATHS.catalogue("area_risk_28d")
-    entries = json.loads(catalogue.read_text())["features"]
-    catalogue.write_text(json.dumps({"features": entries[::-1]}))
+    path = tmp_path / "copy" / PATHS.catalogue("area_risk_28d")
+    catalogue = Catalogue.read(path)
+    dataclasses.replace(catalogue, features=catalogue.features[::-1]).write(path)
     with pytest.raises(StageError, match=r"fit.json: feature 0 is 'count_decay30d', expected 'count_ring1'"):
         export(tmp_path / "copy", "area_risk_28d", monkeypatch)
 

@@ -1,8 +1,10 @@
 """Features of the area model: nothing but what was known at the cutoff, against sums done by hand."""
 
 import math
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import h3
@@ -25,9 +27,11 @@ from support.area_case import (
     value,
 )
 
+from pipeline.features import hawkes
 from pipeline.features.admiralty import trust
 from pipeline.features.theatre import cells_of
 from pipeline.runtime.errors import StageError
+from pipeline.storage import records
 
 NEIGHBOUR = sorted(h3.grid_ring(CENTRE, 1))[0]
 CUTOFF = "2020-07-15"
@@ -70,7 +74,7 @@ def test_an_event_of_the_test_chooses_no_cell() -> None:
 
 def test_the_theatre_is_the_cells_near_an_inhabited_place() -> None:
     latitude, longitude = h3.cell_to_latlng(CENTRE)
-    cells = cells_of(places(), incidents(), THEATRE, known_at=day("2021-01-01"))
+    cells = cells_of(places(), incidents(), THEATRE, moment=day("2021-01-01"))
     disk = h3.grid_disk(CENTRE, 6)
     near = [c for c in disk if h3.great_circle_distance((latitude, longitude), h3.cell_to_latlng(c), unit="km") <= 30]
     assert sorted(h3.int_to_str(int(cell)) for cell in cells) == sorted(near)
@@ -78,7 +82,7 @@ def test_the_theatre_is_the_cells_near_an_inhabited_place() -> None:
 
 def test_no_place_and_no_incident_is_refused() -> None:
     with pytest.raises(StageError, match="no cells"):
-        cells_of(places(settlement(kind="river")), incidents(), THEATRE, known_at=day("2021-01-01"))
+        cells_of(places(settlement(kind="river")), incidents(), THEATRE, moment=day("2021-01-01"))
 
 
 def test_a_decayed_count_is_the_sum_done_by_hand() -> None:
@@ -236,9 +240,37 @@ def test_every_feature_is_float32_described_and_finite_where_the_baseline_reads_
     assert rows.table.column_names == ["cutoff", "cell", "label", "trust", "reported_by", *names]
     for name in names:
         assert rows.table[name].type == pa.float32()
-    for name in rows.linear:
+    linear = [feature.name for feature in rows.features if feature.linear]
+    for name in linear:
         assert np.isfinite(rows.table[name].to_numpy()).all(), name
-    assert rows.linear == {"hawkes_log_events_per_day"}
+    assert linear == ["hawkes_log_events_per_day"]
+
+
+def test_the_catalogue_says_what_a_name_says() -> None:
+    cleared = {**incident("x", "2020-06-15"), "observation_id": "o", "kind": "clearance", "value": 500.0, "unit": "m2"}
+    rows = rows_of(incidents(incident("a", "2020-06-01")), seen=observations(cleared))
+    by_name = {feature.name: feature for feature in rows.features}
+    told = by_name["clearance_log1p_decay14d_ring1"]
+    assert (told.group, told.statistic, told.half_life_days, told.ring) == ("clearance", "decayed", 14.0, 1)
+    assert {feature.group for feature in rows.features if feature.half_life_days == 365.0} >= {"label", "density"}
+    for feature in rows.features:
+        counted = re.search(r"_decay([\d.]+)d", feature.name)
+        assert feature.half_life_days == (float(counted[1]) if counted else None), feature.name
+        ring = re.search(r"_ring(\d+)$", feature.name)
+        assert feature.ring == (int(ring[1]) if ring else None), feature.name
+
+
+def test_the_process_that_is_saved_gives_the_column_again(tmp_path: Path) -> None:
+    days = [f"2020-{month:02}-{day:02}" for month in range(1, 13) for day in (3, 14, 25)]
+    rows = rows_of(
+        incidents(*(incident(f"i{n}", at, cell=[CENTRE, NEIGHBOUR][n % 3 == 0]) for n, at in enumerate(days)))
+    )
+    assert sum(kernel.weight > 0 for kernel in rows.process.kernels) > 0
+    records.write(rows.process, tmp_path / "process.json")
+    saved = records.read(tmp_path / "process.json", hawkes.Process)
+    assert saved == rows.process
+    of_half_life = {(kernel.spread_cells, kernel.half_life_days) for kernel in saved.kernels}
+    assert of_half_life == {(spread, days) for spread in (None, 1.0) for days in (14.0, 56.0, None)}
 
 
 def test_the_order_of_the_rows_of_the_tables_changes_nothing() -> None:

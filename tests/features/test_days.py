@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import h3
@@ -25,13 +26,16 @@ from support.area_case import (
 )
 
 from pipeline.features import area_risk
-from pipeline.features.events import DAY_US, incident_events
+from pipeline.features.admiralty import trust
+from pipeline.features.events import DAY_US
 from pipeline.features.history import decayed_counts
 from pipeline.features.labels import label_events, labels
+from pipeline.features.reports import incident_events
 from pipeline.ingest.rules import timestamps
 from pipeline.params import AreaTask
 from pipeline.runtime import local_days
 from pipeline.runtime.errors import StageError
+from pipeline.storage import store
 from pipeline.storage.schemas import OCCURRED_PRECISIONS
 from pipeline.validation import origins
 
@@ -71,9 +75,10 @@ def days(instants: np.ndarray) -> np.ndarray:
 def sides(row: dict[str, Any], task: AreaTask) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return at each cutoff: whether the event is history, whether it follows, whether it is labelled."""
     rows, at = incidents(row), origins.cutoffs_of(task)
-    past = incident_events(rows, LABEL, CELLS, RESOLUTION, admiralty=ADMIRALTY).select("label")
+    trusted = trust(rows, ADMIRALTY)
+    past = incident_events(rows, LABEL, CELLS, resolution=RESOLUTION, trust=trusted).select("label")
     history = [float(s[0, 0]) for s in decayed_counts(past, days(at), half_lives_days=[np.inf], cells=1)]
-    events = label_events(rows, LABEL, CELLS, resolution=RESOLUTION, admiralty=ADMIRALTY)
+    events = label_events(rows, LABEL, CELLS, resolution=RESOLUTION, trust=trusted)
     ever = np.full(len(at), np.inf)
     follows = labels(events, days(at), ends=ever, cells=1, until=np.inf)[:, 0]
     ends = days(origins.labels_until(at, task))
@@ -220,9 +225,13 @@ def test_reports_dated_to_the_day_are_refused_where_no_zone_says_whose_day() -> 
         build(to_the_minute, seen=(patrol,))
 
 
-def test_the_rows_say_of_which_zone_their_cutoffs_are() -> None:
+def test_the_rows_say_of_which_zone_their_cutoffs_are_and_so_does_their_file(tmp_path: Path) -> None:
     rows = rows_of(incidents(incident("a", "2020-06-01")), task=replace(TASK, zone="Asia/Baghdad"))
     assert local_days.zone_of(rows.table.schema) == "Asia/Baghdad"
+    file = tmp_path / "rows.parquet"
+    store.write_table(rows.table, file, schema=rows.table.schema, sort_by=("cutoff", "cell"))
+    assert local_days.zone_of(store.read_table(file, columns=["cutoff"]).schema) == "Asia/Baghdad"
+    assert local_days.zone_of(next(store.read_batches(file)).schema) == "Asia/Baghdad"
     assert local_days.zone_of(pa.schema([("cutoff", pa.timestamp("us", "UTC"))])) == "UTC"
     hours = {moment.hour for moment in rows.table["cutoff"].to_pylist()}
     assert hours == {21}

@@ -7,8 +7,8 @@ from scipy import sparse
 from scipy.optimize import minimize
 
 from pipeline.features import hawkes
-from pipeline.features.events import Events
-from pipeline.features.labels import LabelEvents
+from pipeline.features.events import EventVersions, LabelEvents
+from pipeline.features.history import decayed_counts
 from pipeline.model.cells import resolution_of, spread_matrix
 
 HALF_LIFE = 10.0
@@ -29,23 +29,38 @@ def process(seed: int, *, cells: int = 40, days: int = 3000, background: float =
     return np.concatenate(cell), np.concatenate(when)
 
 
-def events(cell: np.ndarray, when: np.ndarray) -> tuple[Events, LabelEvents]:
+def events(cell: np.ndarray, when: np.ndarray) -> tuple[EventVersions, LabelEvents]:
     order = np.argsort(when, kind="stable")
     cell, when = cell[order], when[order]
-    known = Events(cell, when, when, np.full(len(when), np.inf), np.ones((len(when), 1)), ("label",))
+    known = EventVersions(cell, when, when, np.full(len(when), np.inf), np.ones((len(when), 1)), ("label",))
     nobody = np.full(len(when), "acme")
     return known, LabelEvents(cell, when, np.full(len(when), np.nan), nobody, {})
 
 
-def fitted(known: Events, happened: LabelEvents, cells: int, *, until: float) -> tuple[hawkes.Hawkes, np.ndarray]:
+def fitted(
+    known: EventVersions, followed: LabelEvents, cells: int, *, until: float
+) -> tuple[hawkes.Process, np.ndarray]:
     cutoffs = np.arange(200.0, 3000.0, EVERY)
-    alone = [sparse.csr_array(sparse.eye_array(cells))]
+    pasts = hawkes.Pasts((HALF_LIFE,), {0.0: sparse.csr_array(sparse.eye_array(cells))}, since=0.0)
+    states = decayed_counts(known, cutoffs, half_lives_days=[HALF_LIFE, np.inf], cells=cells)
+    counts = np.array([state.copy() for state in states])
+    process = hawkes.fit(pasts, counts, cutoffs, followed, ends=cutoffs + EVERY, until=until)
+    return process, np.array(list(process.rates(pasts, counts, cutoffs)))
 
-    def pasts():
-        return hawkes.pasts(known, cutoffs, since=0.0, half_lives_days=[HALF_LIFE], spreads=alone)
 
-    found = hawkes.fit(pasts(), cutoffs, happened, ends=cutoffs + EVERY, until=until)
-    return found, np.array([found.rate(past) for past in pasts()])
+def test_the_rates_are_the_weighted_pasts_also_where_a_weight_is_nothing() -> None:
+    random = np.random.default_rng(5)
+    counts, cutoffs = random.gamma(1.0, size=(3, 4, 3)), np.array([500.0, 700.0, 900.0])
+    pasts = hawkes.Pasts((5.0, 50.0), {1.0: sparse.csr_array(random.random((4, 4)))}, since=0.0)
+    weights = [0.0, 0.5, 0.0, 0.25, 0.0, 0.125]
+    kernels = tuple(
+        hawkes.Kernel(spread_cells=spread, half_life_days=days, weight=weight)
+        for (spread, days), weight in zip(pasts.columns, weights, strict=True)
+    )
+    process = hawkes.Process(kernels=kernels, least_per_day=0.01)
+    every = pasts.at(counts, cutoffs, used=np.ones(6, dtype=np.bool_))
+    expected = [past @ weights + 0.01 for past in every]
+    np.testing.assert_allclose(list(process.rates(pasts, counts, cutoffs)), expected, rtol=1e-12)
 
 
 def test_the_fit_finds_how_many_events_one_event_brings() -> None:

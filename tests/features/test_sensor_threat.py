@@ -7,7 +7,7 @@ from support.area_case import day, table
 from pipeline.features import sensor_threat
 from pipeline.params import Measured
 from pipeline.storage import schemas
-from threat_scorer.scoring.features import assemble
+from threat_scorer.scoring.features import assemble, groups_of
 
 MEASURED = {
     "voltage": Measured("1", 0.0, 1.0, True, "output"),
@@ -50,11 +50,19 @@ def test_only_the_latest_version_of_a_detection_is_a_row() -> None:
 
 def test_the_baseline_reads_only_what_a_record_must_hold() -> None:
     rows = build(detection("a", "hazard"))
-    assert {"voltage", "height"} <= rows.linear
-    assert not [name for name in rows.linear if name.startswith("emi")]
+    linear = {feature.name for feature in rows.features if feature.linear}
+    assert {"voltage", "height"} <= linear
+    assert not [name for name in linear if name.startswith("emi")]
 
 
 def test_trees_do_not_read_what_means_something_in_sums_only() -> None:
     rows = build(detection("a", "hazard"))
-    assert rows.only_linear == {name for name in rows.linear if name.startswith("voltage_spline")}
-    assert len(rows.only_linear) == 24
+    only_linear = {feature.name for feature in rows.features if not feature.trees}
+    linear = {feature.name for feature in rows.features if feature.linear}
+    assert only_linear == {name for name in linear if name.startswith("voltage_spline")}
+    assert len(only_linear) == 24
+
+
+def test_the_groups_are_those_that_the_field_tells_as_reasons() -> None:
+    rows = build(detection("a", "hazard"))
+    assert [feature.group for feature in rows.features] == list(groups_of("sensor_threat", list(MEASURED)))

@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.made_features import feature
 
 from pipeline.report import drift, facts, freshness, render
 from pipeline.report.drift import Split
@@ -52,7 +53,7 @@ def test_what_became_known_after_the_cutoff_changes_no_freshness(tables) -> None
     assert [found.records for found in after] == [3, 1]
 
 
-def test_the_shifted_feature_of_a_family_is_named_with_its_group() -> None:
+def test_the_shifted_feature_of_a_group_is_named_with_the_rows_that_were_held_out() -> None:
     rng = np.random.default_rng(3)
     group = np.repeat(["x", "y", "z"], 1000)
     moved = rng.normal(size=3000) + np.where(group == "y", 1.0, 0.0)
@@ -63,8 +64,9 @@ def test_the_shifted_feature_of_a_family_is_named_with_its_group() -> None:
             "height": rng.normal(size=3000).astype(np.float32),
         }
     )
-    first, second = drift.drift(rows, rows.column_names, drift.by_group(group))
-    assert (first.family, first.feature, first.split) == ("tip", "tip_log1p_decay14d_ring1", "y")
+    features = [feature(name, group=name.split("_")[0]) for name in rows.column_names]
+    first, second = drift.drift(rows, features, drift.by_group(group))
+    assert (first.group, first.feature, first.split) == ("tip", "tip_log1p_decay14d_ring1", "y")
     assert (first.train, first.held_out) == (2000, 1000)
     assert first.index > 0.25 > 0.1 > second.index
     assert second.by_chance == pytest.approx(9 * (1 / 2000 + 1 / 1000))

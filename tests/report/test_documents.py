@@ -1,16 +1,17 @@
 """The generated pages: every model and metric stands in them, and nothing is left out in silence."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from pipeline import params
+from pipeline.model.catalogue import MEANINGS, Catalogue, Feature, Statistic
 from pipeline.model.skill_records import Comparison, Estimate, Metrics, Skill, SubgroupSkill, write_metrics
-from pipeline.report import documents, results
+from pipeline.report import documents, feature_page, results
 from pipeline.runtime.errors import StageError
-from pipeline.storage import store
+from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +49,9 @@ def metrics(*, high: float = -0.0005, **more: Any) -> Metrics:
     return Metrics(comparisons={"theatre": Comparison(**compared(high), **more)}, operating_points={"top_1pct": 0.2})
 
 
-def feature(name: str, meaning: str) -> dict[str, Any]:
-    return {"name": name, "unit": "log1p(events)", "meaning": meaning, "source": "incidents"}
+def decayed(half_life: float, ring: int) -> Feature:
+    name = f"ied_log1p_decay{half_life:g}d_ring{ring}"
+    return Feature(name, "log1p(events)", "events", "incidents", "ied", "decayed", half_life_days=half_life, ring=ring)
 
 
 def test_every_model_stands_on_a_line_with_its_metrics_and_the_interval() -> None:
@@ -79,19 +81,23 @@ def test_the_subgroups_of_the_rows_are_listed() -> None:
 
 def test_features_that_differ_in_numbers_stand_on_one_line() -> None:
     described = [
-        feature("ied_log1p_decay14d_ring0", "events known at the cutoff, halved every 14 days, in the cell"),
-        feature("ied_log1p_decay56d_ring1", "events, halved every 56 days, summed over the cells 1 steps away"),
-        feature("season_sine", "sine of the year"),
+        decayed(14.0, 0),
+        decayed(56.0, 1),
+        Feature("season_sine", "1", "sine of the year", "calendar", "season", "season"),
     ]
-    catalogue = {entry["name"]: entry for entry in described}
-    page = results.features({"area_risk_28d": {"simulated": catalogue, "colombia": catalogue}})
+    catalogue = {entry.name: entry for entry in described}
+    page = feature_page.features({"area_risk_28d": {"simulated": catalogue, "colombia": catalogue}})
     (line,) = [line for line in page.splitlines() if "decay" in line]
     assert line == (
-        "| `ied_log1p_decay*d_ring*` | 14, 56 | 0, 1 | log1p(events) | "
-        "events known at the cutoff, halved every * days, in the cell or the ring | incidents | simulated, colombia |"
+        "| ied | 2, from `ied_log1p_decay14d_ring0` | 14, 56 | 0, 1 | log1p(events) | "
+        f"{MEANINGS['decayed']} | incidents | simulated, colombia |"
     )
-    assert "| `season_sine` |  |  | log1p(events) | sine of the year | incidents | simulated, colombia |" in page
+    assert "| season | `season_sine` |  |  | 1 | sine of the year | calendar | simulated, colombia |" in page
     assert "3 in simulated, 3 in colombia." in page
+
+
+def test_every_statistic_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(get_args(Statistic))
 
 
 def test_a_dataset_that_was_not_run_is_an_error_and_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +107,8 @@ def test_a_dataset_that_was_not_run_is_an_error_and_no_gap(tmp_path: Path, monke
     paths = DatasetPaths("simulated")
     for model in params.load(ROOT / "params.yaml").dataset("simulated").models:
         write_metrics(metrics(), paths.evaluation(model) / "metrics.json")
-        store.write_json({"features": [feature("a", "an a")]}, paths.catalogue(model))
+        catalogue = Catalogue(features=(decayed(14.0, 0),), marking=Marking("a", ("ALL",), "CLEAR"), rows={})
+        catalogue.write(paths.catalogue(model))
     with pytest.raises(StageError, match=f"no such file; expected what `make DATASET={names[1]}` leaves"):
         documents.write([])
     assert not Path("docs").exists()

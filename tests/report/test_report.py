@@ -12,9 +12,11 @@ import pyarrow as pa
 import pytest
 from support import finished_stages
 from support.finished_stages import MODEL, PART
+from support.made_features import feature
 from support.project import Project
 
 from pipeline import params
+from pipeline.model.catalogue import Catalogue
 from pipeline.model.skill_records import Estimate
 from pipeline.report import drivers, facts, render
 from pipeline.report.drivers import Reasons
@@ -73,7 +75,7 @@ def test_the_page_says_how_fresh_the_data_is_how_far_it_shifted_and_what_is_dete
     assert (fresh.records, fresh.silent_days, fresh.median_delay_days) == (600, 0.0, 0.5)
     assert f"known by {fresh.newest_available} (UTC)" in page
     assert "<td>600</td><td>2022-01-25</td><td>2022-01-26</td><td>0.0</td><td>0.5</td><td>0.5</td>" in page
-    assert {shift.family for shift in found.models[0].drift} == {"voltage", "height"}
+    assert {shift.group for shift in found.models[0].drift} == {"voltage", "height"}
     assert all(shift.split in page and f"<td>{shift.index:.3f}</td>" in page for shift in found.models[0].drift)
     assert "PD at 5% of the clutter" in page
     assert "PD at 0.01 false alarms per m²" in page
@@ -176,7 +178,7 @@ def test_the_reasons_add_up_to_the_log_odds_that_ship(small_chain: Project, monk
     monkeypatch.chdir(small_chain.root)
     fit = store.read_json(PATHS.model(MODEL) / "fit.json")
     rows = store.read_table(PATHS.features(MODEL), columns=fit["features"]).slice(0, 500)
-    found = drivers.reasons(PATHS.onnx(MODEL), rows, fit["features"])
+    found = drivers.reasons(PATHS.onnx(MODEL), rows, Catalogue.read(PATHS.catalogue(MODEL)).features)
     assert found is not None
     session = onnxruntime.InferenceSession(PATHS.onnx(MODEL))
     matrix = np.column_stack([rows[name].to_numpy() for name in fit["features"]])
@@ -189,5 +191,5 @@ def test_the_reasons_add_up_to_the_log_odds_that_ship(small_chain: Project, monk
 
 def test_a_bundle_without_reasons_gives_none(declared) -> None:
     rows = store.read_table(PATHS.features(MODEL))
-    assert drivers.reasons(PATHS.onnx(MODEL), rows, ["voltage", "height"]) is None
+    assert drivers.reasons(PATHS.onnx(MODEL), rows, [feature("voltage"), feature("height")]) is None
     assert "The bundle was exported without reasons." in render.page(facts.gather("simulated", declared))

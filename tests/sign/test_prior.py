@@ -101,9 +101,10 @@ def test_every_cell_is_found_and_no_other(cells, data):
 
 def test_it_holds_for_days_of_the_theatre_whose_clocks_change(tmp_path):
     cutoff = local_days.midnight(date(2026, 3, 15), "Asia/Beirut")
-    field = local_days.in_zone(pa.field("cutoff", pa.timestamp("us", "UTC")), "Asia/Beirut")
+    field = pa.field("cutoff", pa.timestamp("us", "UTC"))
     names = ("cell", "ied_count_decay30d")
-    schema = pa.schema([field, pa.field(names[0], pa.string()), pa.field(names[1], pa.float32())])
+    rows = pa.schema([field, pa.field(names[0], pa.string()), pa.field(names[1], pa.float32())])
+    schema = local_days.in_zone(rows, "Asia/Beirut")
     features = tmp_path / "area_risk.parquet"
     pq.write_table(pa.table([[cutoff], [CELLS[0]], [1.0]], schema=schema), features)
     scorer = Scorer.load(write_bundle(tmp_path / "models", AREA))

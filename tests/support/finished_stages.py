@@ -6,14 +6,17 @@ import onnx
 import pyarrow as pa
 from scipy.special import expit
 from support import tiny_bundle
+from support.made_features import feature
 
 from pipeline import params
 from pipeline.evaluate.comparison import compare
 from pipeline.evaluate.folds import by_fold
+from pipeline.model.catalogue import Catalogue
 from pipeline.model.parity_report import ComparedRows, OperatingPoints, ParityReport
 from pipeline.model.skill_records import Comparison, Metrics, write_metrics
 from pipeline.storage import records, store
 from pipeline.storage.ingest_report import IngestReport, SourceCounts
+from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.schemas import UTC
 from pipeline.validation.bootstrap import BlockDraws
@@ -37,8 +40,8 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
     ids = [f"d{i:04}" for i in range(ROWS)]
     table = pa.table({"detection_id": ids, **features})
     store.write_table(table, paths.features(MODEL), schema=table.schema, sort_by=("detection_id",))
-    catalogue = [{"name": n, "unit": "1", "meaning": f"the {n}", "source": "measured"} for n in features]
-    store.write_json({"features": catalogue, "marking": MARKING}, paths.catalogue(MODEL))
+    catalogue = Catalogue(features=tuple(map(feature, features)), marking=Marking.of(MARKING), rows={})
+    catalogue.write(paths.catalogue(MODEL))
     _fit(paths, features, label, seed, marking or MARKING)
 
     log_odds = _log_odds(signal, noise, overconfident, seed)
@@ -83,6 +86,7 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
             "source_id": ["sim_command_detections"] * ROWS,
             "record_id": ids,
             **{name: pa.array(column, UTC) for name, column in times.items()},
+            "superseded_at": pa.nulls(ROWS, UTC),
         }
     )
     store.write_table(

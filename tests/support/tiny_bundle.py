@@ -12,7 +12,7 @@ from threat_scorer.marking import Marking
 from threat_scorer.scoring import contract as contracts
 from threat_scorer.scoring import golden as goldens
 from threat_scorer.scoring.contract import Contract, Input
-from threat_scorer.scoring.features import assemble
+from threat_scorer.scoring.features import assemble, groups_of
 from threat_scorer.scoring.golden import Golden
 
 INPUTS = (
@@ -27,6 +27,7 @@ CONTRACT = Contract(
     simulated=True,
     inputs=INPUTS,
     features=assemble("sensor_threat", {entry.name: [0.0] for entry in INPUTS})[0],
+    groups=groups_of("sensor_threat", [entry.name for entry in INPUTS]),
     operating_points={"balanced": 0.5},
     base_rate=0.25,
     takes_prior=False,
@@ -42,6 +43,7 @@ AREA = replace(
     model="area_risk_28d",
     inputs=(Input("ied_count_decay30d", "1", 0.0, 1e4, required=True),),
     features=("ied_count_decay30d",),
+    groups=("ied",),
     horizon_days=28,
 )
 THRESHOLD = 0.5

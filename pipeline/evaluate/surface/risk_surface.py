@@ -1,6 +1,6 @@
 """The area model at one cutoff -> the risk of every cell for planners: a table, and the same as GeoJSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
-from pipeline.evaluate.subgroups import EXPOSURE
 from pipeline.evaluate.surface import risk_interval
 from pipeline.model import cells as h3cells
+from pipeline.model.catalogue import EXPOSURE, Feature
 from pipeline.model.explain import Scores, log_odds, score
 from pipeline.params import Evaluate
 from pipeline.runtime.errors import StageError
@@ -23,7 +23,7 @@ from pipeline.storage.schemas import UTC as UTC_MICROSECONDS
 from pipeline.validation import origins
 
 DRIVERS = 3
-"""Families of features named for each cell."""
+"""Groups of features named for each cell."""
 
 SCHEMA = pa.schema(
     [
@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
         pa.field("probability_low", pa.float64(), nullable=False),
         pa.field("probability_high", pa.float64(), nullable=False),
         pa.field("probability_even_exposure", pa.float64(), nullable=False),
-        pa.field("drivers", pa.list_(pa.struct([("family", pa.string()), ("log_odds", pa.float64())])), nullable=False),
+        pa.field("drivers", pa.list_(pa.struct([("group", pa.string()), ("log_odds", pa.float64())])), nullable=False),
         pa.field("originator", pa.string(), nullable=False),
         pa.field("releasable_to", pa.list_(pa.string()), nullable=False),
         pa.field("tlp", pa.string(), nullable=False),
@@ -139,6 +139,7 @@ def build(
     valid: Validity,
     settings: Evaluate,
     *,
+    features: Sequence[Feature],
     simulated: bool,
 ) -> Surface:
     """Score every cell at the cutoff.
@@ -149,10 +150,20 @@ def build(
         Features of the cutoff, by cell.
     known
         ``cutoff``, ``label`` and ``log_odds`` of rows that the model had not seen and whose outcomes are known.
+    booster
+        The model's trees.
     fit
         Record of the fit.
+    valid
+        The cutoff, and until when it is valid.
+    settings
+        Bootstrap of the interval.
+    features
+        What each feature is, in the model's order.
+    simulated
+        Whether the theatre is.
     """
-    scores = score(rows, booster, fit)
+    scores = score(rows, booster, fit, [feature.group for feature in features])
     low, high = risk_interval.risk_interval(
         scores.log_odds,
         known_log_odds=known["log_odds"].to_numpy(),
@@ -167,7 +178,7 @@ def build(
         "probability": expit(scores.log_odds),
         "probability_low": low,
         "probability_high": high,
-        "probability_even_exposure": expit(log_odds(even_exposure(rows), booster, fit)),
+        "probability_even_exposure": expit(log_odds(even_exposure(rows, features), booster, fit)),
         "drivers": pa.array(drivers(scores), SCHEMA.field("drivers").type),
     }
     same = {
@@ -183,25 +194,26 @@ def build(
     return Surface(table, valid, int(fit["horizon_days"]), marking, simulated)
 
 
-def even_exposure(rows: pa.Table) -> pa.Table:
+def even_exposure(rows: pa.Table, features: Sequence[Feature]) -> pa.Table:
     """Return the rows as if patrols, searches and clearance had gone to every cell alike: at their mean of the rows.
 
     What is found follows where people look. A planner who looks where the risk is high, and takes what is found there
     for the next risk, makes a hot spot confirm itself. A planner who looks by the risk at even exposure does not.
     """
-    for place, name in enumerate(rows.column_names):
-        if EXPOSURE.match(name):
+    for feature in features:
+        if feature.group in EXPOSURE:
+            name = feature.name
             mean = np.full(rows.num_rows, rows[name].to_numpy().mean(dtype=np.float64), dtype=np.float32)
-            rows = rows.set_column(place, name, pa.array(mean))
+            rows = rows.set_column(rows.column_names.index(name), name, pa.array(mean))
     return rows
 
 
 def drivers(scores: Scores) -> list[list[dict[str, Any]]]:
-    """Return for each row the families that move its log-odds most from the mean of the rows, the largest first."""
+    """Return for each row the groups of features that move it most from the mean of the rows, the largest first."""
     first = np.argsort(-np.abs(scores.added), axis=1, kind="stable")[:, :DRIVERS]
     moved = np.take_along_axis(scores.added, first, axis=1)
     return [
-        [{"family": scores.families[j], "log_odds": float(by)} for j, by in zip(which, much, strict=True)]
+        [{"group": scores.groups[j], "log_odds": float(by)} for j, by in zip(which, much, strict=True)]
         for which, much in zip(first, moved, strict=True)
     ]
 
@@ -220,7 +232,7 @@ def geojson(surface: Surface) -> dict[str, Any]:
         "horizon_days": surface.horizon_days,
         "seen_in_training": valid.seen_in_training,
         "interval": risk_interval.METHOD,
-        "drivers": "log-odds over the mean of the cells on the day, by family of features",
+        "drivers": "log-odds over the mean of the cells on the day, by group of features",
         "marking": {**asdict(surface.marking), "releasable_to": list(surface.marking.releasable_to)},
         "simulated": surface.simulated,
     }

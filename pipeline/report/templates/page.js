@@ -92,8 +92,8 @@
     for (let i = 0; reasons && i < 3; i++) {
       const step = reasons[6 * at + 2 * i + 1] - 128;
       const times = Math.exp(step * 0.05);
-      const family = map.families[reasons[6 * at + 2 * i]].replaceAll("_", " ");
-      lines.push(`${family}: odds × ${times < 0.1 ? times.toFixed(3) : times.toFixed(2)}`);
+      const group = map.groups[reasons[6 * at + 2 * i]].replaceAll("_", " ");
+      lines.push(`${group}: odds × ${times < 0.1 ? times.toFixed(3) : times.toFixed(2)}`);
     }
     find("cell-name").textContent = `Cell ${map.cells[chosen]}`;
     find("cell-reasons").replaceChildren(...lines.map((line) => {

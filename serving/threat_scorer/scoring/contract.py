@@ -78,6 +78,8 @@ class Contract:
     """The values of a record."""
     features: tuple[str, ...]
     """Columns of the graph's input, in order: made of the inputs by `threat_scorer.scoring.features`."""
+    groups: tuple[str, ...]
+    """What each feature is about: the features of one group are one reason."""
     operating_points: dict[str, float]
     """Probability at and above which a policy calls an alarm, by the policy's name."""
     base_rate: float
@@ -135,6 +137,12 @@ class Contract:
             "features",
             self.features,
             "at least one, each name once",
+        )
+        _expect(
+            len(self.groups) == len(self.features) and all(self.groups),
+            "groups",
+            self.groups,
+            f"a name for each of the {len(self.features)} features",
         )
         for entry in self.inputs:
             limit = LARGEST_FLOAT32

@@ -12,6 +12,8 @@ MOST = 3
 SIZES = ((1.5, " strongly"), (0.5, ""), (0.1, " slightly"))
 """Least log-odds that a reason adds, and the word for it; a smaller addition is no reason."""
 PLACE = "the place"
+MOST_VALUES = 2
+"""A reason that was made from so many inputs at most tells their values; from more, the group's name."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,14 @@ class _Group:
     features: tuple[int, ...]
     """Their columns in the model's matrix."""
     inputs: tuple[int, ...]
-    """Positions, among the contract's inputs, of the inputs that they were made from."""
+    """Positions, among the contract's inputs, of the inputs that they were made from, each once."""
     name: str
 
 
 class Reasons:
     """Puts a model's contributions into words.
 
-    Features that were derived from the same inputs are one reason. So are those of one history (``ied_log1p_...``).
+    The features of one of the contract's groups are one reason.
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -55,7 +57,8 @@ class Reasons:
         >>> from threat_scorer.scoring.contract import Input
         >>> from threat_scorer.marking import Marking
         >>> inputs = Input("voltage", "V", 0, 9, required=True), Input("height", "m", 0, 9, required=False)
-        >>> contract = Contract("area_risk", "d", True, inputs, ("voltage", "height"), {}, 0.1, False, None, None,
+        >>> names = ("voltage", "height")
+        >>> contract = Contract("area_risk", "d", True, inputs, names, names, {}, 0.1, False, None, None,
         ...     "", "", "", Marking("a", (), "CLEAR"))
         >>> Reasons(contract).words([0.4, float("nan")], np.array([1.62, -0.3], np.float32), place=0.05)
         ('voltage 0.4 V raises it strongly (+1.6)', 'height missing lowers it slightly (-0.3)')
@@ -68,7 +71,7 @@ class Reasons:
         return tuple(_sentence(phrase, size) for size, phrase in reasons[:MOST] if abs(size) >= SIZES[-1][0])
 
     def _phrase(self, group: _Group, values: Sequence[float]) -> str:
-        if group.name:
+        if len(group.inputs) > MOST_VALUES:
             return group.name
         phrases = []
         for i in group.inputs:
@@ -83,13 +86,10 @@ def _groups(contract: Contract) -> Iterator[_Group]:
     made_from: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
     for entry in derived_of(contract.model, names):
         made_from |= {feature.name: entry.needs for feature in entry.features}
-    gathered: dict[tuple[str, tuple[str, ...]], list[int]] = {}
-    for i, feature in enumerate(contract.features):
-        history, _, window = feature.partition("_log1p")
-        key = (history, ()) if window else ("", made_from[feature])
-        gathered.setdefault(key, []).append(i)
-    for (history, needs), features in gathered.items():
-        yield _Group(tuple(features), tuple(names.index(name) for name in needs), history)
+    for group in dict.fromkeys(contract.groups):
+        features = tuple(i for i, each in enumerate(contract.groups) if each == group)
+        needs = dict.fromkeys(need for i in features for need in made_from[contract.features[i]])
+        yield _Group(features, tuple(names.index(need) for need in needs), group)
 
 
 def _sentence(phrase: str, size: float) -> str:

@@ -41,6 +41,8 @@ class Feature:
 class Derived:
     """Features computed together from inputs; they exist where all the inputs that they need are declared."""
 
+    group: str
+    """What people call the features together."""
     features: tuple[Feature, ...]
     needs: tuple[str, ...]
     compute: Callable[..., Sequence[Any]]
@@ -126,25 +128,15 @@ class RowAssembler:
                 row[self._inputs :] = derived
 
 
-def catalogue(model: str, measured: Sequence[Feature]) -> tuple[Feature, ...]:
-    """Return the description of each column of `assemble`, in order.
-
-    Parameters
-    ----------
-    model
-        As for `assemble`.
-    measured
-        The measured inputs, in the contract's order.
+def groups_of(model: str, inputs: Sequence[str]) -> tuple[str, ...]:
+    """Return the group of each column of `assemble`, in order: an input's own name, or that of what is derived.
 
     Examples
     --------
-    >>> volt = Feature("voltage", "1", "output over full scale", "measured")
-    >>> height = Feature("height", "1", "height over the soil over its largest", "measured")
-    >>> [feature.name for feature in catalogue("sensor_threat", [volt, height])][:4]
-    ['voltage', 'height', 'voltage_dipole_compensated', 'voltage_spline_0']
+    >>> groups_of("sensor_threat", ["voltage", "height"])[:4]
+    ('voltage', 'height', 'voltage with height', 'voltage with height')
     """
-    derived = derived_of(model, [feature.name for feature in measured])
-    return (*measured, *(feature for entry in derived for feature in entry.features))
+    return (*inputs, *(entry.group for entry in derived_of(model, inputs) for _ in entry.features))
 
 
 def derived_of(model: str, inputs: Iterable[str]) -> tuple[Derived, ...]:
@@ -191,6 +183,7 @@ DERIVED: dict[str, tuple[Derived, ...]] = {
     "area_risk": (),
     "sensor_threat": (
         Derived(
+            "voltage with height",
             (
                 Feature(
                     "voltage_dipole_compensated",
@@ -202,8 +195,9 @@ DERIVED: dict[str, tuple[Derived, ...]] = {
             ("voltage", "height"),
             voltage_dipole_compensated,
         ),
-        Derived(_spline_features(), ("voltage", "height"), voltage_splines, is_basis=True),
+        Derived("voltage with height", _spline_features(), ("voltage", "height"), voltage_splines, is_basis=True),
         Derived(
+            "EMI response",
             (
                 Feature("emi_amplitude", "1", "modulus of the complex EMI response", "definition of the modulus"),
                 Feature(
@@ -214,6 +208,7 @@ DERIVED: dict[str, tuple[Derived, ...]] = {
             emi_polar,
         ),
         Derived(
+            "bands",
             (
                 Feature("band_energy", "1", "mean energy over the bands", "definition of the mean"),
                 Feature("band_centroid", "1", "where the energy lies in the bands, 0 to 1", "centroid, Peeters 2004"),
@@ -222,7 +217,7 @@ DERIVED: dict[str, tuple[Derived, ...]] = {
             BANDS,
             window_shape,
         ),
-        Derived(_hat_features(), BANDS, band_hats, is_basis=True),
+        Derived("bands", _hat_features(), BANDS, band_hats, is_basis=True),
     ),
 }
 """Derived features by model, in the order in which they follow the inputs."""

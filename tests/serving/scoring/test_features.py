@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny_bundle import INPUTS
 
-from threat_scorer.scoring.features import Feature, RowAssembler, assemble, catalogue, derived_of
+from threat_scorer.scoring.features import RowAssembler, assemble, derived_of, groups_of
 from threat_scorer.scoring.float32 import FeatureError, to_float32
 
 NAMES = [entry.name for entry in INPUTS]
@@ -120,10 +120,12 @@ def test_area_risk_passes_its_inputs_through():
 
 
 @pytest.mark.parametrize("inputs", [NAMES, NAMES[:2], ["height"], ["emi_quadrature", "emi_in_phase"]])
-def test_catalogue_matrix_and_row_name_the_same_features(inputs):
+def test_matrix_row_and_groups_are_of_the_same_features(inputs):
     names, _ = assemble("sensor_threat", {name: [0.0] for name in inputs})
-    measured = [Feature(name, "1", "measured by the sensor", "measured") for name in inputs]
-    assert tuple(feature.name for feature in catalogue("sensor_threat", measured)) == names
+    groups = {name: name for name in inputs}
+    for entry in derived_of("sensor_threat", inputs):
+        groups |= {feature.name: entry.group for feature in entry.features}
+    assert dict(zip(names, groups_of("sensor_threat", inputs), strict=True)) == groups
     assert RowAssembler("sensor_threat", inputs).names == names
 
 

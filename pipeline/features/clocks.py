@@ -1,0 +1,61 @@
+"""Rows of a table -> when each counts as having occurred, and from when on it is the event to be predicted; in days."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.features.events import DAY_US, Floats, Mask
+from pipeline.params.datasets import Label
+
+DATED = ("minute", "day")
+"""Precisions of a date that put an event before or after a midnight."""
+_PERIOD_DAYS = {"minute": 0.0, "day": 1.0, "week": 7.0, "month": 30.4, "year": 365.25}
+
+
+def days(column: pa.ChunkedArray) -> Floats:
+    """Return timestamps as days since 1970 UTC; missing ones are infinite."""
+    microseconds = pc.cast(column, pa.int64())
+    known = pc.fill_null(microseconds, 0).to_numpy() / DAY_US
+    return np.where(pc.is_null(column).to_numpy(), np.inf, known)
+
+
+def counted_at(rows: pa.Table) -> Floats:
+    """Return the moment at which each row counts as having occurred, days since 1970, shape (n,).
+
+    That is the middle of its period: the middle of a day lies within that day of the theatre, wherever the clocks go
+    forward or back at its midnight, and whether or not the partner's zone is the theatre's. One moment says whether an
+    event lies before a cutoff or after it, so it cannot be on both sides, nor on none.
+    """
+    half_period = np.array([days / 2 for days in _PERIOD_DAYS.values()])
+    code = pc.index_in(rows["occurred_precision"], pa.array(list(_PERIOD_DAYS))).to_numpy()
+    return np.asarray(days(rows["occurred_at"]) + half_period[code])
+
+
+def are_dated(rows: pa.Table) -> Mask:
+    """Return which rows are dated to the day or minute, shape (n,)."""
+    return is_in(rows["occurred_precision"], DATED)
+
+
+def label_known_from(incidents: pa.Table, label: Label) -> Floats:
+    """Return from when on each version of an incident is the event to be predicted, days, shape (n,); infinite: never.
+
+    Where the label names sources, a version of another partner is one as soon as it is linked with a report of theirs,
+    and not before that report was known: linking must neither take a label away nor bring it forward.
+    """
+    known = days(incidents["available_at"])
+    if label.sources:
+        named = is_in(incidents["source_id"], label.sources)
+        reports = incidents.filter(pa.array(named)).group_by(["incident_id", "source_id"])
+        newest = reports.aggregate([("available_at", "max")])  # linkage joins the version that stands
+        first = newest.group_by("incident_id").aggregate([("available_at_max", "min")])
+        linked = first["available_at_max_min"].take(pc.index_in(incidents["incident_id"], first["incident_id"]))
+        known = np.where(named, known, np.maximum(known, days(linked)))
+    kind = is_in(incidents["event_type"], label.event_types) & is_in(incidents["hazard"], label.hazards)
+    return np.where(kind, known, np.inf)
+
+
+def is_in(column: pa.ChunkedArray, values: Sequence[str]) -> Mask:
+    """Return which values of a column are among some, shape (n,)."""
+    return np.asarray(pc.is_in(column, value_set=pa.array(list(values), pa.string())).to_numpy())
