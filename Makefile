@@ -69,7 +69,7 @@ soak: known-name $(VENV)/dev-ready ## kill the running scorer 500 times under lo
 
 .PHONY: fuzz
 fuzz: $(VENV)/dev-ready ## change what a device reads in random ways for ten minutes; only typed refusals may come of it
-	@python tests/fuzz/fuzz.py --seconds 600 --seed $$(date +%s)
+	@PYTHONPATH=tests python -m fuzz.fuzz --seconds 600 --seed $$(date +%s)
 
 .PHONY: audit
 audit: $(VENV)/dev-ready ## list what the device installs (dist/sbom.json) and ask for known weaknesses (needs a network)

@@ -1,7 +1,11 @@
-"""Change what the device reads in random ways for some time: nothing but a typed refusal may come of it.
+"""Random changes of the files and messages that a device reads -> counts by reader; only typed errors are allowed.
 
-A command, not a test: ``python tests/fuzz/fuzz.py --seconds 600 --seed 1``. It prints how many inputs each reader
-refused and kept, and how the memory grew; a crash or a hang ends it with a traceback and the seed that leads there.
+A program, not a test:
+
+    PYTHONPATH=tests python -m fuzz.fuzz --seconds 600 --seed 1
+
+It prints how many inputs each reader refused and kept, and how the memory grew. A crash or a hang ends it with a
+traceback and the seed that leads there.
 """
 
 import argparse

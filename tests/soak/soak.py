@@ -1,10 +1,10 @@
-"""Kills the running scorer over and over, under load, while its peer comes and goes; then counts what arrived.
+"""A bundle -> the running scorer, killed over and over under load while its peer comes and goes -> counts of records.
 
-    python -m soak.soak --bundle FOLDER --model NAME [--cycles 500]
+    PYTHONPATH=tests python -m soak.soak --bundle FOLDER --model NAME [--cycles 500]
 
-Records enter by a Unix socket, whose sender sends again what was not acknowledged, and by a file that grows. Every
-21st line cannot be scored. Right is: every line arrives as a score or a rejection, each score is bit for bit the
-one that the same bundle gives without any of this, and a line that arrives twice has the same key both times.
+Records enter by a Unix socket, whose sender sends a line again until it is acknowledged, and by a file that grows.
+Every 21st line cannot be scored. The report is right where every line arrives as a score or a rejection, each score has
+the bits that the bundle gives without the kills, and a line that arrives twice has one key.
 """
 
 import argparse

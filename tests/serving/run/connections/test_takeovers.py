@@ -27,7 +27,7 @@ from threat_scorer.run.connections.takeovers import (
 from threat_scorer.run.monitoring.log import Log
 
 COMMAND = [sys.executable, "-m", "threat_scorer.cli"]
-FIELD = Path(__file__).parents[3] / "docs" / "field.md"
+FIELD = Path(__file__).parents[4] / "docs" / "field.md"
 PUBLISHED = 400
 
 

@@ -110,7 +110,7 @@ def test_any_text_is_read_or_refused_in_words(tmp_path_factory, text):
 
 
 def test_the_configuration_to_start_from_is_one_that_can_be_read():
-    config = read_config(Path(__file__).parents[3] / "serving/deploy/scorer.toml")
+    config = read_config(Path(__file__).parents[4] / "serving/deploy/scorer.toml")
     assert (config.bundle, config.queue.limit_mib) == (None, 16.0)
 
 
