@@ -24,7 +24,15 @@ EARTH_RADIUS_M = 6_371_008.8
 
 
 def locate(latitude_deg: Degrees, longitude_deg: Degrees, *, resolution: int) -> Cells:
-    """Return the cell of each position, shape (n,)."""
+    """Return the cell of each position, shape (n,).
+
+    Parameters
+    ----------
+    latitude_deg, longitude_deg
+        WGS-84, shape (n,).
+    resolution
+        Of the cells, as H3 counts it.
+    """
     # partners repeat positions, such as a town's centre: ask once for each
     positions, where = np.unique(np.column_stack([latitude_deg, longitude_deg]), axis=0, return_inverse=True)
     cells = [h3.latlng_to_cell(latitude, longitude, resolution) for latitude, longitude in positions]
@@ -49,15 +57,24 @@ def outlines(written: Sequence[str]) -> list[Degrees]:
 
     A cell across the antimeridian goes on past 180 degrees, so that it stays in one piece.
     """
-    found = [np.array(h3.cell_to_boundary(cell))[:, ::-1] for cell in from_names(written)]
-    for corners in found:
+    outlined = [np.array(h3.cell_to_boundary(cell))[:, ::-1] for cell in from_names(written)]
+    for corners in outlined:
         if np.ptp(corners[:, 0]) > 180:
             corners[corners[:, 0] < 0, 0] += 360
-    return found
+    return outlined
 
 
 def within(latitude_deg: Degrees, longitude_deg: Degrees, *, distance_m: float, resolution: int) -> Cells:
     """Return the cells whose centre lies within `distance_m` of any of the positions, and the positions' own cells.
+
+    Parameters
+    ----------
+    latitude_deg, longitude_deg
+        WGS-84, shape (p,).
+    distance_m
+        Great-circle distance, metres.
+    resolution
+        Of the cells, as H3 counts it.
 
     Returns
     -------
@@ -74,9 +91,14 @@ def within(latitude_deg: Degrees, longitude_deg: Degrees, *, distance_m: float, 
 
 
 def nearest_m(latitude_deg: Degrees, longitude_deg: Degrees, to_latitude: Degrees, to_longitude: Degrees) -> Degrees:
-    """Return the great-circle distance in metres from each position to the nearest of the others, shape (n,).
+    """Return the great-circle distance in metres from each position to the nearest target, shape (n,).
 
-    Infinite where there are no others.
+    Parameters
+    ----------
+    latitude_deg, longitude_deg
+        The positions, WGS-84, shape (n,).
+    to_latitude, to_longitude
+        The targets, WGS-84, shape (m,); the distance is infinite where there are none.
     """
     if len(to_latitude) == 0:
         return np.full(len(latitude_deg), np.inf)

@@ -219,11 +219,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(left: Path, right: Path) -> bool:
     """Let two folders change places in one step; false where the system cannot."""
     exchange = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
     library = ctypes.CDLL(None)
-    names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    names = os.fsencode(left.absolute()), os.fsencode(right.absolute())
     if hasattr(library, "renameat2"):
         here = -100  # AT_FDCWD: the paths are absolute in any case
         return bool(library.renameat2(here, names[0], here, names[1], exchange) == 0)

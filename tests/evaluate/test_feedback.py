@@ -62,7 +62,7 @@ def rows_until(period: int, happened: list[Row], patrols: list[Row]) -> tuple[ar
         history_from=FIRST.date(),
         train_from=FIRST.date() + timedelta(days=4 * PERIOD),
         test_from=last.date(),
-        test_until=last.date(),
+        test_until=last.date() + timedelta(days=1),
     )
     rows = area_risk.build(
         incidents(*happened),

@@ -126,7 +126,9 @@ def test_an_event_is_in_the_history_or_follows_at_every_cutoff_at_which_it_is_kn
         zone=zone,
         horizon_days=every_days,
         cutoff_every_days=every_days,
+        history_from=on - timedelta(days=40),
         train_from=on - timedelta(days=40),
+        test_from=on,
         test_until=on + timedelta(days=80),
     )
     cutoffs = origins.cutoffs_of(task)
@@ -154,7 +156,9 @@ def test_an_event_dated_to_the_day_is_labelled_where_its_date_is_one_of_the_hori
         zone=zone,
         horizon_days=horizon_days,
         cutoff_every_days=every_days,
+        history_from=first,
         train_from=first,
+        test_from=on,
         test_until=on + timedelta(days=40),
     )
     _, _, labelled = sides(row, task)
