@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: all
 all: known-name $(VENV)/ready ## run the chain: make [DATASET=name] [DATA_MIRROR=folder]
 	@python -m pipeline.select_dataset "$$DATASET"
-	@dvc repro
+	@python -m pipeline.chain
 	@python -m pipeline.tracking "$$DATASET"
 	@python -m pipeline.report --dataset "$$DATASET" --show
 

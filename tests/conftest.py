@@ -29,7 +29,7 @@ def small_chain(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_of_the_project(tmp_path_factory.mktemp("small"))
     project.edit("params.yaml", "size: theatre", "size: small")
     project.succeed(sys.executable, "-m", "pipeline.select_dataset", "simulated")
-    project.succeed("dvc", "repro")
+    project.succeed(sys.executable, "-m", "pipeline.chain")
     return project
 
 

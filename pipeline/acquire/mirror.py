@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.params import Dataset
-from pipeline.params.declarations import nearest, read_declaration
+from pipeline.params.declarations import read_declaration
+from pipeline.params.names import nearest
 from pipeline.runtime.errors import DeclarationError, StageError
 from pipeline.storage.paths import SOURCES
 

@@ -7,9 +7,9 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.params.declarations import STRICT, nearest
-from pipeline.params.names import expanded
+from pipeline.params.names import expanded, nearest
 from pipeline.params.numbers import Count, Fraction, Positive, Share
+from pipeline.params.strict import STRICT
 from pipeline.runtime.local_days import NO_ZONE, is_zone
 from pipeline.storage.schemas import CREDIBILITIES, RELIABILITIES, EventType, Hazard
 

@@ -1,6 +1,5 @@
 """A YAML file written by a person -> a frozen, validated dataclass, or a message: file, key, got, expected."""
 
-import difflib
 import re
 from collections.abc import Hashable
 from fnmatch import fnmatchcase
@@ -8,15 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from pipeline.params.names import nearest
 from pipeline.runtime.errors import DeclarationError
 
 T = TypeVar("T")
-
-STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
-"""For ``@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)``: an unknown key is an error."""
-
 
 RENAMED = {
     "rehearsals": "calibration_blocks",
@@ -62,18 +58,6 @@ def declare(value: Any, kind: type[T], *, where: str) -> T:
         told = {fault["loc"] for fault in faults if fault["type"] != "dataclass_type"}
         faults = [fault for fault in faults if fault["type"] != "dataclass_type" or fault["loc"] not in told]
         raise DeclarationError("\n".join(f"{where}: {_fault(fault, kind)}" for fault in faults)) from None
-
-
-def nearest(name: str, names: Any) -> str:
-    """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing where none is close.
-
-    Examples
-    --------
-    >>> nearest("num_leave", ["num_leaves", "seed"])
-    "; did you mean 'num_leaves'?"
-    """
-    close = difflib.get_close_matches(name, [str(n) for n in names], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _keys(location: tuple[str | int, ...]) -> tuple[str, ...]:

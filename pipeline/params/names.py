@@ -1,9 +1,22 @@
-"""A section with ranges of names, ``band_01..band_60`` -> the same section with each name written out."""
+"""Names in a declaration -> the nearest to a misspelt one, and ranges, ``band_01..band_60``, written out."""
 
+import difflib
 import re
 from typing import Any
 
 _RANGE = re.compile(r"(\D*)(\d+)\.\.(\D*)(\d+)")
+
+
+def nearest(name: str, names: Any) -> str:
+    """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing where none is close.
+
+    Examples
+    --------
+    >>> nearest("num_leave", ["num_leaves", "seed"])
+    "; did you mean 'num_leaves'?"
+    """
+    close = difflib.get_close_matches(name, [str(n) for n in names], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def expanded(section: Any) -> Any:

@@ -6,8 +6,9 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.params.declarations import STRICT, nearest
+from pipeline.params.names import nearest
 from pipeline.params.numbers import Count, Fraction, Positive, Share
+from pipeline.params.strict import STRICT
 from pipeline.storage.schemas import Tlp
 
 

@@ -17,8 +17,10 @@ from pipeline.params.datasets import (
     Simulate,
     Theatre,
 )
-from pipeline.params.declarations import STRICT, nearest, read_declaration
+from pipeline.params.declarations import read_declaration
+from pipeline.params.names import nearest
 from pipeline.params.stages import Evaluate, Export, Features, Review, TrainSections, Tune
+from pipeline.params.strict import STRICT
 from pipeline.runtime.errors import DeclarationError
 from pipeline.runtime.local_days import NO_ZONE
 

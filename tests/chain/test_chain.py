@@ -1,5 +1,6 @@
 """The whole chain on the small theatre: it repeats byte for byte, and reruns no more than a change asks for."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from support.project import Project
+
+from pipeline.chain import lock_file
 
 OUTPUTS = ("data", "models", "reports")
 
@@ -33,14 +36,16 @@ def stages_run(printed: str) -> set[str]:
     return set(re.findall(r"Running stage '(.+?)':", printed))
 
 
-def test_deleting_everything_and_repeating_gives_the_same_bytes(project: Project) -> None:
-    before, lock = contents(project), (project.root / "dvc.lock").read_bytes()
+def test_deleting_everything_and_repeating_one_stage_at_a_time_gives_the_same_bytes(project: Project) -> None:
+    lock_path = project.root / "dvc.lock"
+    before, lock = contents(project), lock_path.read_text()
+    lock_path.unlink()
     for folder in (*(f"{name}/simulated" for name in ("models", "reports")), ".dvc/cache"):
         shutil.rmtree(project.root / folder)
     for name in ("raw", "truth", "staging", "tables", "quarantine", "features"):
         shutil.rmtree(project.root / "data" / name)
     assert "acquire@simulated" in stages_run(project.succeed("dvc", "repro"))
-    assert (project.root / "dvc.lock").read_bytes() == lock
+    assert lock_file.in_order(lock_path.read_text()) == lock
     after = contents(project)
     assert {name for name in before if before[name] != after.get(name)} == set()
     assert set(after) == set(before)
@@ -50,6 +55,58 @@ def test_a_second_run_does_nothing(project: Project) -> None:
     printed = project.succeed("dvc", "repro")
     assert stages_run(printed) == set()
     assert "Data and pipelines are up to date" in printed
+
+
+def test_a_second_make_does_nothing_and_leaves_the_lock_as_it_is(project: Project) -> None:
+    lock_path = project.root / "dvc.lock"
+    entries = lock_path.read_text().split("\nstages:\n")
+    unsorted = yaml.safe_load(lock_path.read_text())
+    unsorted["stages"] = dict(reversed(unsorted["stages"].items()))
+    for lock in ("\nstages:\n".join(entries), yaml.safe_dump(unsorted, sort_keys=False)):
+        lock_path.write_text(lock)
+        printed = project.succeed(sys.executable, "-m", "pipeline.chain", "--workers", "2")
+        assert stages_run(printed) == set()
+        assert "Data and pipelines are up to date" in printed
+        assert lock_path.read_text() == lock
+
+
+def test_the_lock_stays_as_it_is_where_another_processor_made_its_digests(project: Project) -> None:
+    lock_path = project.root / "dvc.lock"
+    lock = yaml.safe_load(lock_path.read_text())
+    elsewhere = {
+        out["path"]: hashlib.md5(out["path"].encode()).hexdigest()
+        for name, entry in lock["stages"].items()
+        if name.startswith(("train", "evaluate", "export", "report"))
+        for out in entry["outs"]
+    }
+    for entry in lock["stages"].values():
+        for part in (*entry["deps"], *entry["outs"]):
+            part["md5"] = elsewhere.get(part["path"], part["md5"])
+    before = yaml.safe_dump(lock, sort_keys=False)
+    made = contents(project)
+    lock_path.write_text(before)
+    for _ in range(2):
+        printed = project.succeed(sys.executable, "-m", "pipeline.chain", "--workers", "2")
+        assert stages_run(printed) == set()
+        assert "dvc.lock is as it was" in printed
+        assert lock_path.read_text() == before
+        assert contents(project) == made
+
+
+def test_a_model_that_fails_ends_the_others_with_its_message_and_its_mending_brings_all_back(project: Project) -> None:
+    before, lock = contents(project), (project.root / "dvc.lock").read_text()
+    command = project.root / "pipeline/train/__main__.py"
+    text = command.read_text()
+    command.write_text(f'import sys\n\nif "area_risk_28d" in sys.argv:\n    sys.exit("no fit today")\n{text}')
+    done = project.run(sys.executable, "-m", "pipeline.chain", "--workers", "2")
+    assert done.returncode == 255  # DVC's own status of a stage that failed
+    assert "area_risk_28d | no fit today\n" in done.stdout
+    assert "area_risk_28d | failed with status 255; the others are stopped\n" in done.stdout
+    assert "area_risk_7d  | done" not in done.stdout
+    command.write_text(text)
+    assert stages_run(project.succeed(sys.executable, "-m", "pipeline.chain", "--workers", "2")) == set()
+    assert contents(project) == before
+    assert (project.root / "dvc.lock").read_text() == lock
 
 
 def test_a_changed_parameter_reruns_that_model_only(project: Project) -> None:

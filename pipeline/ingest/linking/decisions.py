@@ -8,7 +8,9 @@ from annotated_types import Len
 from pydantic.dataclasses import dataclass
 
 from pipeline.ingest.linking.linkage import Mark, may_share
-from pipeline.params.declarations import STRICT, nearest, read_declaration
+from pipeline.params.declarations import read_declaration
+from pipeline.params.names import nearest
+from pipeline.params.strict import STRICT
 from pipeline.runtime.errors import DeclarationError
 
 FOLDER = "links"

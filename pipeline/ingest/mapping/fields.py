@@ -13,7 +13,8 @@ from annotated_types import Ge, Gt, MinLen
 from pydantic import AfterValidator, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from pipeline.params.declarations import STRICT, nearest
+from pipeline.params.names import nearest
+from pipeline.params.strict import STRICT
 
 Precision = Literal["minute", "day", "week", "month", "year"]
 NAMED_FORMATS = ("iso8601", "excel_serial", "unix_s", "unix_ms")

@@ -23,7 +23,9 @@ from pipeline.ingest.mapping.fields import (
     Position,
     Timestamp,
 )
-from pipeline.params.declarations import STRICT, nearest, read_declaration
+from pipeline.params.declarations import read_declaration
+from pipeline.params.names import nearest
+from pipeline.params.strict import STRICT
 from pipeline.runtime.errors import DeclarationError
 from pipeline.storage.marking import ALL
 from pipeline.storage.schemas import OCCURRED_PRECISIONS, TableName, Tlp, tables

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.ingest.mapping.mapping import Mapping, read_mapping
-from pipeline.params.declarations import nearest
+from pipeline.params.names import nearest
 from pipeline.runtime.errors import DeclarationError
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.ingest.reading.chunk import SourceError
-from pipeline.params.declarations import nearest
+from pipeline.params.names import nearest
 
 MOST_COLUMNS = 4096
 
