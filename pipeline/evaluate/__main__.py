@@ -17,6 +17,7 @@ from pipeline.evaluate import area_risk, sensor_threat
 from pipeline.evaluate.plots import gallery
 from pipeline.evaluate.surface import risk_surface
 from pipeline.model.catalogue import Catalogue
+from pipeline.model.fit_record import AreaFitRecord, read_fit
 from pipeline.model.skill_records import write_metrics
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
@@ -36,10 +37,11 @@ def main() -> None:
 def _evaluate() -> None:
     given = cli.parser("pipeline.evaluate", "Held-out predictions in, skill out.", model=True).parse_args()
     paths, declared = DatasetPaths(given.dataset), params.load()
-    kind, folder = declared.kind(given.dataset, given.model), paths.model(given.model)
+    declared.kind(given.dataset, given.model)
+    folder = paths.model(given.model)
     table, held_out = (_table(path) for path in (paths.features(given.model), folder / "heldout.parquet"))
-    fit = store.read_json(folder / "fit.json")
-    if kind == "area_risk":
+    fit = read_fit(folder / "fit.json", given.model)
+    if isinstance(fit, AreaFitRecord):
         evaluation = area_risk.evaluate(
             table,
             held_out,
@@ -96,7 +98,8 @@ def _surface(words: list[str]) -> None:
     declared.area_task(dataset, model)
     features, folder = paths.features(model), paths.model(model)
     calibration, held_out = (_table(folder / name) for name in ("calibration.parquet", "heldout.parquet"))
-    fit = store.read_json(folder / "fit.json")
+    fit = read_fit(folder / "fit.json", model)
+    assert isinstance(fit, AreaFitRecord)  # area_task has refused every other kind
     cutoffs = _table(features, columns=["cutoff"])
     zone = zone_of(cutoffs.schema)
     valid = risk_surface.validity(given.date, pc.unique(cutoffs["cutoff"]).to_pylist(), fit, zone=zone)
@@ -105,7 +108,7 @@ def _surface(words: list[str]) -> None:
     )
     found = risk_surface.build(
         rows,
-        risk_surface.known_by(valid.cutoff, calibration, held_out, horizon_days=int(fit["horizon_days"]), zone=zone),
+        risk_surface.known_by(valid.cutoff, calibration, held_out, horizon_days=fit.horizon_days, zone=zone),
         lightgbm.Booster(model_file=folder / "model.txt"),
         fit,
         valid,

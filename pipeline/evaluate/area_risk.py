@@ -1,9 +1,8 @@
 """Held-out log-odds of cells and cutoffs -> metrics against baselines, whole theatre and subgroup by subgroup."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from pipeline.evaluate.plots import curve_points
 from pipeline.evaluate.subgroups import masks, measurable
 from pipeline.model import cells as h3cells
 from pipeline.model.catalogue import Feature
+from pipeline.model.fit_record import AreaFitRecord, OriginFit
 from pipeline.model.skill_records import ORACLE, SHIPPED, Comparison, Metrics, Skill, SubgroupSkill
 from pipeline.params.datasets import AreaTask
 from pipeline.params.stages import Evaluate
@@ -37,7 +37,7 @@ NEAR_MISS_STEPS = 2
 def evaluate(
     table: pa.Table,
     held_out: pa.Table,
-    fit: Mapping[str, Any],
+    fit: AreaFitRecord,
     task: AreaTask,
     settings: Evaluate,
     *,
@@ -71,11 +71,11 @@ def evaluate(
     horizon = task.horizon_days
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
-    origins = rolling_origins(cutoffs, task, calibration_blocks=int(fit["params"]["calibration_blocks"]))
+    origins = rolling_origins(cutoffs, task, calibration_blocks=fit.params.calibration_blocks)
     in_test = np.any([origin.block for origin in origins if origin.tested], axis=0)
     tested = table.filter(pa.array(in_test))
     _refuse_other_rows(held_out, tested)
-    _refuse_leaks(held_out, cutoffs[in_test], fit["origins"])
+    _refuse_leaks(held_out, cutoffs[in_test], fit.origins)
 
     probability = {
         SHIPPED: expit(held_out["log_odds"].to_numpy()),
@@ -86,7 +86,7 @@ def evaluate(
             origins,
             features=features,
             ridge=settings.logistic_ridge,
-            fitted=fit["params"],
+            fitted=fit.params,
         ),
     }
     if truth is not None:
@@ -111,7 +111,7 @@ def evaluate(
             fold,
             blocks(when, horizon_days=horizon),
             settings,
-            rounds={origin["day"]: origin["rounds"] for origin in fit["origins"] if "rounds" in origin},
+            rounds={origin.day: origin.rounds for origin in fit.origins},
         ),
         subgroups={name: part for (name, _), part in zip(measured[1:], parts, strict=True)},
         subgroups_too_small=sorted(subgroups.keys() - {name for name, _ in measured}),
@@ -158,12 +158,12 @@ def _refuse_other_rows(held_out: pa.Table, tested: pa.Table) -> None:
             )
 
 
-def _refuse_leaks(held_out: pa.Table, cutoffs: Instants, origins: list[Mapping[str, Any]]) -> None:
+def _refuse_leaks(held_out: pa.Table, cutoffs: Instants, origins: list[OriginFit]) -> None:
     """Refuse held-out rows that stand before the end of the labels from which their origin's model learned."""
     fold = np.asarray(held_out["fold"].to_pylist())
     for origin in origins:
-        predicted = cutoffs[fold == origin["day"]]
-        refuse_overlap(predicted, labels_until=_instant(origin["labels_until"]), where="evaluate")
+        predicted = cutoffs[fold == origin.day]
+        refuse_overlap(predicted, labels_until=_instant(origin.labels_until), where="evaluate")
 
 
 def _instant(text: str) -> np.datetime64:

@@ -4,8 +4,7 @@ Every baseline goes through `rolling`, as the shipped model does: fitted anew at
 and calibrated by the blocks before it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from scipy.special import expit
 from pipeline.model import loglinear
 from pipeline.model.catalogue import Feature
 from pipeline.model.log_odds import LogLinear
+from pipeline.params.stages import AreaBoosting
 from pipeline.validation import rolling
 from pipeline.validation.metrics import Floats, Mask
 from pipeline.validation.origins import Instants, Origin
@@ -30,7 +30,7 @@ def probabilities(
     *,
     features: Sequence[Feature],
     ridge: float,
-    fitted: Mapping[str, Any],
+    fitted: AreaBoosting,
 ) -> dict[str, Floats]:
     """Return each baseline's probabilities of the tested rows, by the baseline's name.
 
@@ -75,7 +75,7 @@ def probabilities(
             origin: Origin, columns: list[Floats] = columns, penalty: float = penalty
         ) -> tuple[Floats, list[LogLinear]]:
             rows, stands_for = rolling.thinned(
-                origin.train, outcome, most_negatives=fitted["most_negatives"], seed=fitted["seed"]
+                origin.train, outcome, most_negatives=fitted.most_negatives, seed=fitted.seed
             )
             lines = []
             for candidate in columns:
@@ -89,7 +89,7 @@ def probabilities(
             labels_until,
             origins,
             fit_and_predict,
-            calibration_blocks=fitted["calibration_blocks"],
+            calibration_blocks=fitted.calibration_blocks,
             name=name,
         )
         found[name] = np.asarray(expit(forecast.log_odds[tested]))

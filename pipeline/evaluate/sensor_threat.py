@@ -16,6 +16,7 @@ from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.folds import by_fold
 from pipeline.evaluate.grouped import group_skill
 from pipeline.evaluate.plots import curve_points
+from pipeline.model.fit_record import SensorFitRecord
 from pipeline.model.skill_records import (
     ORACLE,
     SHIPPED,
@@ -45,7 +46,7 @@ _LOG_ODDS, _WITHOUT, _REPEAT, _RANDOM = "log_odds", "log_odds_without_", "log_od
 def evaluate(
     table: pa.Table,
     held_out: pa.Table,
-    fit: Mapping[str, Any],
+    fit: SensorFitRecord,
     settings: Evaluate,
     *,
     measured: Mapping[str, Measured],
@@ -116,7 +117,7 @@ def evaluate(
             log_odds,
             draws,
             bins=settings.calibration_bins,
-            level=fit["interval"]["level"],
+            level=fit.interval.level,
             truth=None if truth is None else np.asarray(logit(probability[ORACLE])),
         ),
         novelty=_novelty(inputs, measured, fold, group, draws, fit, optional=optional, seed=settings.seed),
@@ -191,7 +192,7 @@ def _novelty(
     fold: Names,
     group: Names,
     draws: BlockDraws,
-    fit: Mapping[str, Any],
+    fit: SensorFitRecord,
     *,
     optional: Sequence[Sequence[str]],
     seed: int,
@@ -203,8 +204,8 @@ def _novelty(
         group,
         draws,
         optional=optional,
-        false_flags=fit["novelty"]["false_flags"],
-        folds=fit["params"]["tuning_folds"],
+        false_flags=fit.novelty.false_flags,
+        folds=fit.params.tuning_folds,
         seed=seed,
     )
 

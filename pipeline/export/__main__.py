@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -17,9 +16,8 @@ from pipeline.export.gate.rows import RealColumns
 from pipeline.export.graph_builder import VARIANTS
 from pipeline.export.trees import ModelNotExportable, parse
 from pipeline.model.catalogue import Catalogue
-from pipeline.model.intervals import IntervalTable
-from pipeline.model.log_odds import CalibratedLogOdds, clipped
-from pipeline.model.novelty import Novelty
+from pipeline.model.fit_record import AnyFitRecord, SensorFitRecord, read_fit
+from pipeline.model.log_odds import clipped
 from pipeline.model.parity_report import OperatingPoints, ParityReport
 from pipeline.model.skill_records import read_metrics
 from pipeline.params import load
@@ -29,7 +27,6 @@ from pipeline.runtime.errors import StageError
 from pipeline.runtime.progress import Progress
 from pipeline.storage import records, store
 from pipeline.storage.paths import DatasetPaths
-from threat_scorer.scoring.kinds import kind_of
 
 
 def main() -> None:
@@ -91,7 +88,7 @@ class _Fitted:
     """What the stages before export left of one model."""
 
     reference: Reference
-    fit: dict[str, Any]
+    fit: AnyFitRecord
     catalogue: Catalogue
     rows: rows.Rows
     operating_points: dict[str, float]
@@ -100,16 +97,15 @@ class _Fitted:
 
 def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
     folder = paths.model(model)
-    fit, text = store.read_json(folder / "fit.json"), (folder / "model.txt").read_text(encoding="utf-8")
+    fit, text = read_fit(folder / "fit.json", model), (folder / "model.txt").read_text(encoding="utf-8")
     catalogue = Catalogue.read(paths.catalogue(model))
     names = list(catalogue.names)
     try:
         forest = parse(text)
         # the area model is the prior: it takes none
-        base_rate = float(fit["base_rate"]) if kind_of(model) == "sensor_threat" else None
-        formula = CalibratedLogOdds.of_fit(fit).in_the_field(names, limit=limit, base_rate=base_rate)
-        interval = IntervalTable.of_json(fit["interval"]) if "interval" in fit else None
-        novelty = Novelty.of_json(fit["novelty"]) if "novelty" in fit else None
+        sensor = fit if isinstance(fit, SensorFitRecord) else None
+        base_rate, interval, novelty = (sensor.base_rate, sensor.interval, sensor.novelty) if sensor else (None,) * 3
+        formula = fit.formula.in_the_field(names, limit=limit, base_rate=base_rate)
         if novelty and novelty.inputs != tuple(names[: len(novelty.inputs)]):
             raise ValueError(f"novelty.inputs: got {list(novelty.inputs)}; expected the first of {names}")
     except (ModelNotExportable, ValueError) as error:
@@ -117,7 +113,7 @@ def _read(paths: DatasetPaths, model: str, *, limit: float) -> _Fitted:
     metadata.agree_on_features(
         {
             str(paths.catalogue(model)): names,
-            str(folder / "fit.json"): fit["features"],
+            str(folder / "fit.json"): fit.features,
             str(folder / "model.txt"): forest.feature_names,
         }
     )

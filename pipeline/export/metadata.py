@@ -13,6 +13,7 @@ from pipeline.export.gate.outputs import as_read
 from pipeline.export.gate.parity import run, session
 from pipeline.export.gate.rows import Rows
 from pipeline.model.catalogue import Catalogue
+from pipeline.model.fit_record import AnyFitRecord, SensorFitRecord
 from pipeline.params import Params
 from pipeline.runtime.errors import StageError
 from threat_scorer.marking import Marking
@@ -29,7 +30,7 @@ def contract(
     *,
     dataset: str,
     model: str,
-    fit: Mapping[str, Any],
+    fit: AnyFitRecord,
     catalogue: Catalogue,
     rows: Rows,
     operating_points: Mapping[str, float],
@@ -40,7 +41,7 @@ def contract(
     Parameters
     ----------
     fit
-        The record of the fit: `base_rate`, `features_digest`, `marking`, `params`, and `horizon_days` if it has one.
+        The record of the fit.
     catalogue
         What each feature is, in the model's order.
     rows
@@ -57,17 +58,17 @@ def contract(
         features=catalogue.names,
         groups=catalogue.groups,
         operating_points=dict(operating_points),
-        base_rate=float(fit["base_rate"]),
+        base_rate=fit.base_rate,
         takes_prior=kind_of(model) == "sensor_threat",
         uncertainty=_uncertainty(params, fit),
-        horizon_days=fit.get("horizon_days"),
-        training_data_digest=fit["features_digest"],
+        horizon_days=fit.horizon_days,
+        training_data_digest=fit.features_digest,
         booster_digest=booster_digest,
-        params_digest=_digest([dataclasses.asdict(entry), fit["params"]]),
+        params_digest=_digest([dataclasses.asdict(entry), dataclasses.asdict(fit.params)]),
         marking=Marking(
-            originator=fit["marking"]["originator"],
-            releasable_to=tuple(fit["marking"]["releasable_to"]),
-            tlp=fit["marking"]["tlp"],
+            originator=fit.marking.originator,
+            releasable_to=fit.marking.releasable_to,
+            tlp=fit.marking.tlp,
         ),
     )
 
@@ -114,12 +115,12 @@ def agree_on_features(named: Mapping[str, Sequence[str]]) -> None:
             raise StageError(f"{where}: {difference}, as in {first}; run features and train again")
 
 
-def _uncertainty(params: Params, fit: Mapping[str, Any]) -> UncertaintyPolicy | None:
-    if "interval" not in fit or "novelty" not in fit:
+def _uncertainty(params: Params, fit: AnyFitRecord) -> UncertaintyPolicy | None:
+    if not isinstance(fit, SensorFitRecord):
         return None
     return UncertaintyPolicy(
-        interval_level=fit["interval"]["level"],
-        false_flags=fit["novelty"]["false_flags"],
+        interval_level=fit.interval.level,
+        false_flags=fit.novelty.false_flags,
         abstains=params.export.on_novel == "abstain",
     )
 

@@ -1,8 +1,7 @@
 """The files of a fitted model and rows of features -> log-odds, and what each group of features adds to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import lightgbm
 import numpy as np
@@ -10,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.model.feature_groups import by_group
+from pipeline.model.fit_record import FitRecord
 from pipeline.model.fitted import ONE_THREAD
-from pipeline.model.log_odds import CalibratedLogOdds, LogLinear
 from pipeline.validation.metrics import Floats
 
 
@@ -29,7 +28,7 @@ class Scores:
     """
 
 
-def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any], groups: Sequence[str]) -> Scores:
+def score(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord, groups: Sequence[str]) -> Scores:
     """Score rows, and part their log-odds among the groups of features.
 
     The baseline's part is exact: weight times feature. The trees' is TreeSHAP (Lundberg et al., Nature Machine
@@ -42,33 +41,32 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any], gro
     booster
         The model's trees.
     fit
-        Record of the fit: ``features``, ``baseline`` and ``calibration``.
+        Record of the fit: its `features`, `baseline` and `calibration` are read.
     groups
         Of the features, in the model's order, as the catalogue says.
     """
     return Scores(log_odds(rows, booster, fit), *by_group(groups, contributions(rows, booster, fit)))
 
 
-def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:
+def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord) -> Floats:
     """Return what each feature adds to the log-odds over the mean of these rows, shape (n, features); as `score`."""
-    names: list[str] = fit["features"]
+    names, baseline = fit.features, fit.baseline
     matrix = _matrix(rows, names)
-    baseline = LogLinear(**fit["baseline"])
     linear = [names.index(name) for name in baseline.weights]
     # the last column is the trees' own mean: the same for all rows
     trees = booster.predict(matrix, pred_contrib=True, num_iteration=-1, **ONE_THREAD)
     added = np.asarray(trees, dtype=np.float64)[:, :-1]
     added[:, linear] += matrix[:, linear].astype(np.float64) * baseline.vector
-    return np.asarray(fit["calibration"]["slope"] * (added - added.mean(axis=0)))
+    return np.asarray(fit.calibration.slope * (added - added.mean(axis=0)))
 
 
-def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> Floats:
+def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord) -> Floats:
     """Return the model's calibrated log-odds of rows, shape (n,); the arguments are those of `score`."""
-    names: list[str] = fit["features"]
+    names = fit.features
     matrix = _matrix(rows, names)
     trees = np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1, **ONE_THREAD))
-    columns = matrix[:, [names.index(name) for name in fit["baseline"]["weights"]]]
-    return CalibratedLogOdds.of_fit(fit).own_log_odds(trees, columns)
+    columns = matrix[:, [names.index(name) for name in fit.baseline.weights]]
+    return fit.formula.own_log_odds(trees, columns)
 
 
 def _matrix(rows: pa.Table, names: list[str]) -> npt.NDArray[np.float32]:

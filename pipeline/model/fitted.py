@@ -1,4 +1,4 @@
-"""Rows of features -> the log-odds of a fitted model; a fit -> its record as JSON data."""
+"""Rows of features -> the log-odds of a fitted model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.model import loglinear
 from pipeline.model.log_odds import UNCALIBRATED, CalibratedLogOdds, Calibration, LogLinear
-from pipeline.params.stages import Boosting
+from pipeline.storage.marking import Marking
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -91,29 +91,34 @@ class Model:
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model and how it came about."""
+    """A fitted model and the rows that it learned from; each kind of model adds its own."""
 
     model: Model
     best_iteration: int
+    """Number of trees."""
     rows: int
+    """Training rows, before any was left out at random."""
     positives: int
-    details: dict[str, Any]
-    """Particular to one kind of model, such as the period that it learned from."""
 
+    def common_fields(self, *, features_digest: str, marking: Marking) -> dict[str, Any]:
+        """Return the fields that the records of all kinds of fit have, but for `params`.
 
-def record(fit: Fit, *, settings: Boosting, features_digest: str, marking: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of a fit as JSON data: with the booster's file, all that export and evaluate need."""
-    model = fit.model
-    return {
-        "features": list(model.columns.names),
-        "baseline": dataclasses.asdict(model.baseline),
-        "calibration": dataclasses.asdict(model.calibration),
-        "best_iteration": fit.best_iteration,
-        "base_rate": fit.positives / fit.rows,
-        "rows": fit.rows,
-        "positives": fit.positives,
-        "params": dataclasses.asdict(settings),
-        "features_digest": features_digest,
-        "marking": marking,
-        **fit.details,
-    }
+        Parameters
+        ----------
+        features_digest
+            ``sha256:<hex>`` of the file that `features` wrote.
+        marking
+            Of the rows, and so of the model.
+        """
+        model = self.model
+        return {
+            "features": list(model.columns.names),
+            "baseline": model.baseline,
+            "calibration": model.calibration,
+            "best_iteration": self.best_iteration,
+            "base_rate": self.positives / self.rows,
+            "rows": self.rows,
+            "positives": self.positives,
+            "features_digest": features_digest,
+            "marking": marking,
+        }

@@ -6,16 +6,18 @@ is how far a soil or lane never seen may lie off all others. It is a random shif
 prediction interval (Higgins, Thompson and Spiegelhalter, JRSS A 172, 2009).
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic.dataclasses import dataclass
 from scipy import stats
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, logsumexp
 from sklearn.isotonic import isotonic_regression
+
+from pipeline.storage.records import RECORD, FloatArray
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -29,34 +31,23 @@ LARGEST_SPREAD = 4.0
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class IntervalTable:
     """Lower and upper log-odds for each step of log-odds; arrays of shape (steps,), `edges` one shorter."""
 
     level: float
     """Share of new groups that the interval is meant for."""
     group_spread: float
-    """Standard deviation of the groups' log-odds around those predicted."""
-    edges: Floats
+    """Standard deviation of the groups' log-odds around the log-odds that the model gave."""
+    edges: FloatArray
     """Log-odds above which the next step begins, rising."""
-    low: Floats
-    high: Floats
+    low: FloatArray
+    high: FloatArray
 
     def of(self, log_odds: Floats) -> tuple[Floats, Floats]:
         """Return lower and upper log-odds, shape (n,) each; the model's own lie between them."""
         step = np.searchsorted(self.edges, log_odds)
         return np.minimum(self.low[step], log_odds), np.maximum(self.high[step], log_odds)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the table as JSON data, for `of_json`."""
-        arrays = {name: getattr(self, name).tolist() for name in ("edges", "low", "high")}
-        return {"level": self.level, "group_spread": self.group_spread, **arrays}
-
-    @classmethod
-    def of_json(cls, data: dict[str, Any]) -> "IntervalTable":
-        """Read what `to_json` gave."""
-        arrays = {name: np.array(data[name], np.float64) for name in ("edges", "low", "high")}
-        return cls(level=data["level"], group_spread=data["group_spread"], **arrays)
 
 
 def fit(log_odds: Floats, outcome: Mask, groups: npt.NDArray[Any], *, level: float) -> IntervalTable:

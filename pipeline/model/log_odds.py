@@ -5,13 +5,15 @@ the formula. Training, evaluation, the exported graph and its parity gate all ta
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
 
+from pipeline.storage.records import RECORD
 from threat_scorer.scoring.float32 import LARGEST_INTEGER
 
 Floats = NDArray[np.float64]
@@ -26,7 +28,7 @@ def clipped(features: Columns) -> Floats:
     return values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class LogLinear:
     """log-odds = intercept + sum of weight * feature; the trees are boosted from it."""
 
@@ -62,7 +64,7 @@ class LogLinear:
         return replace(self, weights={name: self.weights.get(name, 0.0) for name in features})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class Calibration:
     """Straight line from a model's own log-odds to calibrated ones (Platt 1999)."""
 
@@ -77,7 +79,7 @@ class Calibration:
 UNCALIBRATED = Calibration(slope=1.0, intercept=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class CalibratedLogOdds:
     """The log-odds of rows: ``slope * (baseline + trees) + intercept``, moved by a prior, clipped at ± `limit`."""
 
@@ -87,15 +89,6 @@ class CalibratedLogOdds:
     """Log-odds, of either sign, that the model never exceeds."""
     base_log_odds: float | None = None
     """Log-odds of the share of positives that the model learnt from; None where it takes no prior."""
-
-    @classmethod
-    def of_fit(cls, fit: Mapping[str, Any]) -> "CalibratedLogOdds":
-        """Read baseline and calibration from the record of a fit; where it has none, the trees stand alone."""
-        baseline, calibration = fit.get("baseline"), fit.get("calibration")
-        return cls(
-            baseline=LogLinear(**baseline) if baseline else None,
-            calibration=Calibration(**calibration) if calibration else UNCALIBRATED,
-        )
 
     def in_the_field(
         self, features: Sequence[str], *, limit: float, base_rate: float | None = None

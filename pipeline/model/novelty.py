@@ -8,13 +8,15 @@ from groups held out whole (conformal anomaly detection: Laxhammar and Falkman, 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic.dataclasses import dataclass
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
+
+from pipeline.storage.records import RECORD, FloatArray
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -24,7 +26,7 @@ LEAST_ROWS = 30
 _SMALLEST_VARIANCE = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class Novelty:
     """Mean, and for each set of optional modalities the matrix of the distance over its limit."""
 
@@ -34,9 +36,9 @@ class Novelty:
     """Columns of each modality that a record may lack; it counts as there when all of them are."""
     false_flags: float
     """Share of alarms from groups held out that are over the limit."""
-    mean: Floats
+    mean: FloatArray
     """(inputs,)"""
-    whitening: Floats
+    whitening: FloatArray
     """(2^modalities, inputs, inputs): bit k of the first index says that optional modality k is there."""
 
     def of(self, inputs: Floats) -> Floats:
@@ -55,27 +57,6 @@ class Novelty:
         """Return which matrix each row is measured with, shape (n,)."""
         there = [~missing[:, list(modality)].any(axis=1) for modality in self.optional]
         return np.asarray(sum((bit.astype(np.int64) << k for k, bit in enumerate(there)), np.zeros(len(missing), int)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all of it as JSON data, for `of_json`."""
-        return {
-            "inputs": list(self.inputs),
-            "optional": [list(modality) for modality in self.optional],
-            "false_flags": self.false_flags,
-            "mean": self.mean.tolist(),
-            "whitening": self.whitening.tolist(),
-        }
-
-    @classmethod
-    def of_json(cls, data: dict[str, Any]) -> "Novelty":
-        """Read what `to_json` gave."""
-        return cls(
-            inputs=tuple(data["inputs"]),
-            optional=tuple(tuple(modality) for modality in data["optional"]),
-            false_flags=data["false_flags"],
-            mean=np.array(data["mean"], np.float64),
-            whitening=np.array(data["whitening"], np.float64),
-        )
 
 
 def fit(

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from pipeline import params
+from pipeline.model.fit_record import FitRecord
 from pipeline.model.skill_records import Metrics
 from pipeline.storage import records, store
 from pipeline.storage.ingest_report import IngestReport
@@ -55,10 +56,20 @@ def evidence(paths: DatasetPaths, model: str) -> dict[str, list[Path]]:
     }
 
 
-def inputs(paths: DatasetPaths, model: str, fit: Mapping[str, Any]) -> list[Input]:
-    """Return the model's own rows, and the canonical tables behind them with their rows by source."""
-    rows = {"rows": fit["rows"], "positives": fit["positives"], "features": len(fit["features"])}
-    found = [Input(f"{paths.dataset}/{model}", paths.features(model), fit["features_digest"], "training", rows)]
+def inputs(paths: DatasetPaths, model: str, fit: FitRecord) -> list[Input]:
+    """Return the model's own rows, and the canonical tables behind them with their rows by source.
+
+    Parameters
+    ----------
+    paths
+        Of the dataset.
+    model
+        The model's name.
+    fit
+        Record of its fit.
+    """
+    rows = {"rows": fit.rows, "positives": fit.positives, "features": len(fit.features)}
+    found = [Input(f"{paths.dataset}/{model}", paths.features(model), fit.features_digest, "training", rows)]
     sources = records.read(paths.ingested, IngestReport).sources if paths.ingested.exists() else {}
     for name, table in table_files(paths.dataset).items():
         counted = {

@@ -155,7 +155,7 @@ def _moment(cutoff: np.datetime64, zone: str | None) -> str:
 def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> ModelFacts:
     paths = DatasetPaths(dataset)
     found = evidence.of_files(dataset, model)
-    rows = store.read_table(paths.features(model), columns=[*ROW_KEYS[kind_of(model)], *found.fit["features"]])
+    rows = store.read_table(paths.features(model), columns=[*ROW_KEYS[kind_of(model)], *found.fit.features])
     held_out = _held_out_features(rows, found, paths)
     features = Catalogue.read(paths.catalogue(model)).features
     explained = reasons(paths.onnx(model), held_out, features)
@@ -176,8 +176,10 @@ def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> Model
     )
 
 
-def _map(found: Evidence, explained: Reasons | None, zone: str) -> dict[str, Any]:
-    return risk_map(found.held_out, explained, horizon_days=int(found.fit["horizon_days"]), zone=zone)
+def _map(found: Evidence, explained: Reasons | None, zone: str) -> dict[str, Any] | None:
+    if found.fit.horizon_days is None:
+        return None
+    return risk_map(found.held_out, explained, horizon_days=found.fit.horizon_days, zone=zone)
 
 
 def _part(name: str, compared: SubgroupSkill) -> Part:
@@ -203,8 +205,7 @@ def _part(name: str, compared: SubgroupSkill) -> Part:
 
 def _drift(rows: pa.Table, held_out: pa.Table, features: Sequence[Feature], found: Evidence) -> list[Drift]:
     """Return the shift of the features: after the last origin, or of any group that was held out."""
-    if kind_of(found.model) == "area_risk":
-        horizon = int(found.fit["horizon_days"])
+    if (horizon := found.fit.horizon_days) is not None:
         zone = zone_of(rows.schema)
         last = after_the_last_origin(rows["cutoff"].to_numpy(), found.held_out, horizon_days=horizon, zone=zone)
         return drift(rows, features, last)

@@ -1,5 +1,6 @@
 """`Facts` -> the reviewers' page and the model cards; the same facts give the same bytes."""
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ from markupsafe import Markup
 from pipeline.model.provenance import EFFORT_ELSEWHERE
 from pipeline.report.facts import Facts, ModelFacts, Part
 from pipeline.report.sensor_results import DETECTION, rates_of
-from pipeline.storage.marking import Marking, combined
+from pipeline.storage.marking import combined
 from threat_scorer.scoring.kinds import kind_of
 
 COLUMNS = {
@@ -69,7 +70,7 @@ def page(facts: Facts) -> str:
     results = _HTML.get_template("results.html")
     return _HTML.get_template("page.html").render(
         facts=facts,
-        marked=combined(Marking.of(model.evidence.fit["marking"]) for model in facts.models),
+        marked=combined(model.evidence.fit.marking for model in facts.models),
         mapped=mapped,
         map_data=Markup(_json(mapped.risk_map)) if mapped else "",
         css=Markup(_source("page.css")),
@@ -90,7 +91,7 @@ def card(facts: Facts, model: ModelFacts) -> str:
         facts=facts,
         model=model,
         evidence=model.evidence,
-        says=SAYS[kind].format(horizon=model.evidence.fit.get("horizon_days")),
+        says=SAYS[kind].format(horizon=model.evidence.fit.horizon_days),
         limits=LIMITS[kind],
         effort=EFFORT_ELSEWHERE,
     )
@@ -128,7 +129,7 @@ def _environment(*, autoescape: bool) -> jinja2.Environment:
         undefined=jinja2.ChainableUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters["marking"] = Marking.of
+    environment.filters["settings"] = lambda params: sorted(dataclasses.asdict(params).items())
     environment.filters["commas"] = lambda number: f"{number:,}"
     return environment
 

@@ -48,6 +48,6 @@ def rival(challenger: Evidence, champion: Evidence, settings: Evaluate) -> Rival
 
 def _blocks(challenger: Evidence, shared: pd.DataFrame) -> npt.NDArray[Any]:
     """Return what hangs together and is drawn as a whole by the bootstrap: a horizon's cutoffs, or a group's alarms."""
-    if "cutoff" not in shared:
+    if (horizon := challenger.fit.horizon_days) is None:
         return shared["group_id"].to_numpy()
-    return origins.blocks(shared["cutoff"].to_numpy("datetime64[us]"), horizon_days=int(challenger.fit["horizon_days"]))
+    return origins.blocks(shared["cutoff"].to_numpy("datetime64[us]"), horizon_days=horizon)

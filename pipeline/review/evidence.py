@@ -4,11 +4,12 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from pipeline.model import provenance
+from pipeline.model.fit_record import AnyFitRecord, read_fit
 from pipeline.model.parity_report import ParityReport
 from pipeline.model.skill_records import Metrics, read_metrics
 from pipeline.runtime.errors import StageError
@@ -43,7 +44,7 @@ class Evidence:
     files: Mapping[str, str]
     """Digest of each file of `ARTIFACTS`."""
     onnx_bytes: int
-    fit: Mapping[str, Any]
+    fit: AnyFitRecord
     metrics: Metrics
     parity: ParityReport
     held_out: pa.Table
@@ -107,7 +108,7 @@ def _read(files: Mapping[str, Path], dataset: str, model: str, digest: str) -> E
         digest=digest,
         files={name: store.digest(file) for name, file in files.items()},
         onnx_bytes=files["onnx"].stat().st_size,
-        fit=store.read_json(files["fit"]),
+        fit=read_fit(files["fit"], model),
         metrics=read_metrics(files["evaluation"]),
         parity=records.read(files["parity"], ParityReport),
         held_out=store.read_table(files["held_out"]),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pipeline.model.skill_records import Comparison, Estimate, Skill
 from pipeline.params import Review
 from pipeline.review.evidence import Evidence
-from pipeline.storage.marking import Marking
 from pipeline.storage.schemas import TLP
 
 
@@ -153,7 +152,7 @@ def _fit_for_the_field(challenger: Evidence, rules: Review) -> Iterator[Finding]
     yield Finding(
         "fits the device", mib <= rules.onnx_mib_at_most, f"{mib:.2f} MiB", f"at most {rules.onnx_mib_at_most:g} MiB"
     )
-    marking = Marking.of(challenger.fit["marking"])
+    marking = challenger.fit.marking
     yield Finding(
         "TLP allows the field",
         TLP.index(marking.tlp) <= TLP.index(rules.tlp_at_most),

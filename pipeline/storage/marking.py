@@ -11,7 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import with_config
 
+from pipeline.storage.records import RECORD
 from pipeline.storage.schemas import TLP
 
 ALL = "ALL"
@@ -46,6 +48,7 @@ def audience(originator: str, releasable_to: tuple[str, ...]) -> frozenset[str]:
     return frozenset(releasable_to) | (own - {ALL} if len(own) == 1 else frozenset())
 
 
+@with_config(RECORD)
 @dataclass(frozen=True)
 class Marking:
     """Who owns it and who may have it."""

@@ -6,9 +6,11 @@ whole numbers from fractions. What is equal to its field's default is not writte
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+import numpy as np
+import numpy.typing as npt
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
@@ -16,6 +18,19 @@ from pipeline.storage import store
 T = TypeVar("T")
 
 RECORD = ConfigDict(extra="forbid", strict=True)
+
+
+def _numbers(value: Any) -> npt.NDArray[np.float64]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise ValueError("expected numbers, in lists of one length each")
+    return array.astype(np.float64)
+
+
+FloatArray: TypeAlias = Annotated[
+    npt.NDArray[np.float64], PlainValidator(_numbers), PlainSerializer(np.ndarray.tolist, return_type=list[Any])
+]
+"""An array in a record, in JSON nested lists."""
 
 
 def to_json(record: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.model import provenance
+from pipeline.model.fit_record import AnyFitRecord, AreaFitRecord, read_fit
 from pipeline.model.skill_records import FoldSkill, Metrics, read_metrics
 from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
@@ -52,7 +53,7 @@ def log_folds(client: "MlflowClient", run: "Run", paths: DatasetPaths, model: st
         return
     if run.data.tags.get("folds_digest") == (digest := store.digest(*files)):
         return
-    fit, metrics = store.read_json(files[0]), read_metrics(files[1])
+    fit, metrics = read_fit(files[0], model), read_metrics(files[1])
     inherited = {key: value for key, value in run.data.tags.items() if key.startswith(INHERITED)}
     del inherited["model_digest"]  # by which the model's own run is found
     shown = {
@@ -74,7 +75,7 @@ def log_folds(client: "MlflowClient", run: "Run", paths: DatasetPaths, model: st
     client.set_tag(run.info.run_id, "folds_digest", digest)
 
 
-def folds(model: str, fit: Mapping[str, Any], metrics: Metrics) -> Iterator[Fold]:
+def folds(model: str, fit: AnyFitRecord, metrics: Metrics) -> Iterator[Fold]:
     """Yield the run of each fold, in the order of the folds' names.
 
     Parameters
@@ -82,16 +83,16 @@ def folds(model: str, fit: Mapping[str, Any], metrics: Metrics) -> Iterator[Fold
     model
         As in params.yaml.
     fit
-        Its ``origins``, where it has some, say how each origin's model was fitted.
+        Of area risk, its `origins` say how each origin's model was fitted.
     metrics
         What `evaluate` measured.
     """
-    origins = {origin["day"]: origin for origin in fit.get("origins", [])}
+    origins = {origin.day: origin for origin in fit.origins} if isinstance(fit, AreaFitRecord) else {}
     for comparison in metrics.comparisons.values():
         for skill in comparison.folds:
             origin = origins.get(skill.fold)
             params: dict[str, Any] = {"held_out": skill.fold, "best_baseline": skill.best_baseline}
-            params |= provenance.flat({"fit": origin}) if origin else {}
+            params |= provenance.flat({"fit": dataclasses.asdict(origin)}) if origin else {}
             about = f"origin {skill.fold}" if origin else f"without {_named(skill.fold)}"
             name = f"{model} {about}: log-loss {skill.log_loss:.4f} on {skill.rows:,} rows"
             yield Fold(skill.fold, name, _numbers(skill), params)

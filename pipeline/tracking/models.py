@@ -1,5 +1,6 @@
 """One fitted model's files -> its MLflow run: the fit, and what later stages found out of it."""
 
+import dataclasses
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.model import provenance
+from pipeline.model.fit_record import read_fit
 from pipeline.model.skill_records import read_metrics
 from pipeline.runtime.resource_use import Effort
-from pipeline.storage import store
+from pipeline.storage import records, store
 from pipeline.storage.paths import DatasetPaths
 from pipeline.tracking.connection import batched, experiment_of
 
@@ -26,22 +28,22 @@ def log_fit(client: "MlflowClient", paths: DatasetPaths, model: str, digest: str
     import pandas as pd
     from mlflow.models import infer_signature
 
-    fit = store.read_json(paths.model(model) / "fit.json")
+    fit = read_fit(paths.model(model) / "fit.json", model)
     tags = {
         "kind": "model",
         "model": model,
         "model_digest": digest,
-        **{f"marking.{key}": str(value) for key, value in fit["marking"].items()},
+        **{f"marking.{key}": str(value) for key, value in records.to_json(fit.marking).items()},
         **provenance.origin(paths.dataset),
     }
     name = provenance.model_name(model, digest)
     with mlflow.start_run(experiment_id=experiment_of(client, paths.dataset), run_name=name, tags=tags) as run:
-        mlflow.log_params(provenance.flat({"train": fit["params"]}))
-        mlflow.log_params({"best_iteration": fit["best_iteration"], "features": len(fit["features"])})
-        mlflow.log_metrics({"train.rows": fit["rows"], "train.positives": fit["positives"]})
+        mlflow.log_params(provenance.flat({"train": dataclasses.asdict(fit.params)}))
+        mlflow.log_params({"best_iteration": fit.best_iteration, "features": len(fit.features)})
+        mlflow.log_metrics({"train.rows": fit.rows, "train.positives": fit.positives})
         _log_inputs(client, run.info.run_id, provenance.inputs(paths, model, fit))
         booster = lightgbm.Booster(model_file=paths.model(model) / "model.txt")
-        example = pd.DataFrame(_medians(paths, model, fit["features"]), columns=fit["features"])
+        example = pd.DataFrame(_medians(paths, model, fit.features), columns=fit.features)
         mlflow.lightgbm.log_model(
             booster,
             name="booster",
@@ -102,7 +104,7 @@ def _log_onnx(client: "MlflowClient", run_id: str, file: Path, paths: DatasetPat
 
     onnxruntime.set_default_logger_severity(3)  # mlflow loads the file once more to try it: its advice is not news
     graph = onnx.load(file)
-    features = store.read_json(paths.model(model) / "fit.json")["features"]
+    features = read_fit(paths.model(model) / "fit.json", model).features
     outputs: list[ColSpec | TensorSpec] = [
         TensorSpec(
             np.dtype("float32"), (-1, *(d.dim_value or -1 for d in output.type.tensor_type.shape.dim[1:])), output.name

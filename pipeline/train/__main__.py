@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from pipeline import params
 from pipeline.model.catalogue import Catalogue
-from pipeline.model.fitted import Columns, Fit, record
+from pipeline.model.fit_record import write_fit
+from pipeline.model.fitted import Columns
 from pipeline.runtime import cli
 from pipeline.runtime.errors import StageError
 from pipeline.runtime.resource_use import Stopwatch
@@ -15,6 +16,8 @@ from pipeline.storage import store
 from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.schemas import ROW_KEYS
 from pipeline.train import area_risk, sensor_threat
+from pipeline.train.area_risk import AreaFit
+from pipeline.train.sensor_threat import SensorFit
 
 
 def main() -> None:
@@ -28,13 +31,12 @@ def main() -> None:
     columns = Columns(catalogue.names, linear=catalogue.linear, only_linear=catalogue.only_linear)
     train = {"area_risk": _area_risk, "sensor_threat": _sensor_threat}[kind]
     watch = Stopwatch()
-    fit, settings, predicted = train(declared, given.dataset, given.model, table, columns)
+    fit, predicted = train(declared, given.dataset, given.model, table, columns)
     effort = watch.read()  # for MLflow alone: a time in a file would make every run another file
     folder, digest = paths.model(given.model), store.digest(paths.features(given.model))
     with store.replacing(folder / "model.txt") as new:
         fit.model.booster.save_model(str(new))
-    fitted = record(fit, settings=settings, features_digest=digest, marking=dataclasses.asdict(catalogue.marking))
-    store.write_json(fitted, folder / "fit.json")
+    write_fit(fit.record(features_digest=digest, marking=catalogue.marking), folder / "fit.json")
     for name, rows in predicted.items():
         store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=ROW_KEYS[kind])
     print(
@@ -47,14 +49,14 @@ def main() -> None:
     tracking.record(given.dataset, given.model, effort=effort)
 
 
-Trained: TypeAlias = tuple[Fit, params.Boosting, dict[str, pa.Table]]
-"""The fit, its settings, and the predictions of rows that no fit had seen, by the file's name."""
+Trained: TypeAlias = tuple[AreaFit | SensorFit, dict[str, pa.Table]]
+"""The fit, and the predictions of rows that no fit had seen, by the file's name."""
 
 
 def _area_risk(declared: params.Params, dataset: str, model: str, table: pa.Table, columns: Columns) -> Trained:
     task, settings = declared.area_task(dataset, model), declared.train.area_risk[model]
     fit, held_out, calibration = area_risk.train(table, columns, task, settings)
-    return fit, settings, {"heldout": held_out, "calibration": calibration}
+    return fit, {"heldout": held_out, "calibration": calibration}
 
 
 def _sensor_threat(declared: params.Params, dataset: str, _: str, table: pa.Table, columns: Columns) -> Trained:
@@ -69,7 +71,7 @@ def _sensor_threat(declared: params.Params, dataset: str, _: str, table: pa.Tabl
         optional=declared.optional_modalities(dataset),
         task=task,
     )
-    return fit, settings, {"heldout": held_out}
+    return fit, {"heldout": held_out}
 
 
 if __name__ == "__main__":

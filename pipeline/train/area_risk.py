@@ -1,16 +1,18 @@
 """Rows of cells and cutoffs -> the area model, fitted anew at rolling origins: the last one's is shipped."""
 
 import dataclasses
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.model.fit_record import AreaFitRecord, OriginFit
 from pipeline.model.fitted import Columns, Fit, Floats, Mask, Model
 from pipeline.params.datasets import AreaTask
 from pipeline.params.stages import AreaBoosting
 from pipeline.runtime.local_days import day_of
+from pipeline.storage.marking import Marking
 from pipeline.storage.schemas import UTC
 from pipeline.train import boosting
 from pipeline.validation import rolling
@@ -30,7 +32,31 @@ HELD_OUT = pa.schema(
 )
 
 
-def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoosting) -> tuple[Fit, pa.Table, pa.Table]:
+@dataclass(frozen=True)
+class AreaFit(Fit):
+    """The model of area risk that is shipped, and the origins of the test."""
+
+    settings: AreaBoosting
+    horizon_days: int
+    train_from: str
+    labels_until: str
+    origins: list[OriginFit]
+
+    def record(self, *, features_digest: str, marking: Marking) -> AreaFitRecord:
+        """Return the record of the fit; the arguments are those of `common_fields`."""
+        return AreaFitRecord(
+            **self.common_fields(features_digest=features_digest, marking=marking),
+            params=self.settings,
+            horizon_days=self.horizon_days,
+            train_from=self.train_from,
+            labels_until=self.labels_until,
+            origins=self.origins,
+        )
+
+
+def train(
+    table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoosting
+) -> tuple[AreaFit, pa.Table, pa.Table]:
     """Fit the model at each origin on what was known then, and predict the rows until the next.
 
     At each origin of the test, the blocks before it choose the number of trees and calibrate: models fitted earlier
@@ -49,7 +75,7 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
 
     Returns
     -------
-    fit : Fit
+    fit : AreaFit
         The model of the last origin.
     held_out : Table
         `HELD_OUT`, every row of the test: the fold is the day of the origin whose model predicts it.
@@ -88,17 +114,16 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
     )
     last = forecast.choices[-1]
     rounds, learned = settings.rounds[last.candidate], last.origin.train
-    fit = Fit(
+    fit = AreaFit(
         model=dataclasses.replace(forecast.model.of_first(rounds), calibration=last.calibration),
         best_iteration=rounds,
         rows=int(learned.sum()),
         positives=int(outcome[learned].sum()),
-        details={
-            "horizon_days": task.horizon_days,
-            "train_from": f"{cutoffs[learned].min()}Z",
-            "labels_until": f"{until[learned].max()}Z",
-            "origins": [_origin_record(choice, until, outcome, settings, task) for choice in forecast.choices],
-        },
+        settings=settings,
+        horizon_days=task.horizon_days,
+        train_from=f"{cutoffs[learned].min()}Z",
+        labels_until=f"{until[learned].max()}Z",
+        origins=[_origin_fit(choice, until, outcome, settings, task) for choice in forecast.choices],
     )
     fold = np.full(len(cutoffs), "", dtype="U11")
     for choice in forecast.choices:
@@ -112,20 +137,18 @@ def train(table: pa.Table, columns: Columns, task: AreaTask, settings: AreaBoost
     )
 
 
-def _origin_record(
-    choice: Choice, until: Instants, outcome: Mask, settings: AreaBoosting, task: AreaTask
-) -> dict[str, Any]:
+def _origin_fit(choice: Choice, until: Instants, outcome: Mask, settings: AreaBoosting, task: AreaTask) -> OriginFit:
     learned = choice.origin.train
-    return {
-        "at": f"{choice.origin.at}Z",
-        "day": _day(choice, task),
-        "labels_until": f"{until[learned].max()}Z",
-        "rows": int(learned.sum()),
-        "positives": int(outcome[learned].sum()),
-        "rounds": settings.rounds[choice.candidate],
-        "calibration": dataclasses.asdict(choice.calibration),
-        "calibration_rows": int(choice.calibration_rows.sum()),
-    }
+    return OriginFit(
+        at=f"{choice.origin.at}Z",
+        day=_day(choice, task),
+        labels_until=f"{until[learned].max()}Z",
+        rows=int(learned.sum()),
+        positives=int(outcome[learned].sum()),
+        rounds=settings.rounds[choice.candidate],
+        calibration=choice.calibration,
+        calibration_rows=int(choice.calibration_rows.sum()),
+    )
 
 
 def _day(choice: Choice, task: AreaTask) -> str:

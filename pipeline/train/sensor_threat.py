@@ -10,10 +10,14 @@ import pyarrow as pa
 from sklearn.model_selection import GroupKFold
 
 from pipeline.model import intervals, novelty
-from pipeline.model.fitted import Columns, Fit, Floats, Mask, Matrix
+from pipeline.model.fit_record import SensorFitRecord
+from pipeline.model.fitted import Columns, Fit, Floats, Mask, Matrix, Model
 from pipeline.model.intervals import IntervalTable
-from pipeline.params import SensorBoosting, SensorTask
+from pipeline.model.novelty import Novelty
+from pipeline.params.datasets import SensorTask
+from pipeline.params.stages import SensorBoosting
 from pipeline.runtime.errors import StageError
+from pipeline.storage.marking import Marking
 from pipeline.train import boosting
 from threat_scorer.scoring.features import assemble
 
@@ -42,10 +46,34 @@ REPEATS, REPEAT_FOLDS = 10, 5
 
 
 @dataclass(frozen=True)
-class SensorFit(Fit):
-    """A fitted sensor model, and the interval around its log-odds."""
+class GroupFit:
+    """A model that groups held out have calibrated."""
 
+    model: Model
+    rounds: int
+    """Number of trees."""
     interval: IntervalTable
+    """Around the model's log-odds."""
+
+
+@dataclass(frozen=True)
+class SensorFit(Fit):
+    """The model of sensor threat that is shipped, the interval around its log-odds, and its novelty."""
+
+    settings: SensorBoosting
+    groups: list[str]
+    interval: IntervalTable
+    novelty: Novelty
+
+    def record(self, *, features_digest: str, marking: Marking) -> SensorFitRecord:
+        """Return the record of the fit; the arguments are those of `common_fields`."""
+        return SensorFitRecord(
+            **self.common_fields(features_digest=features_digest, marking=marking),
+            params=self.settings,
+            groups=self.groups,
+            interval=self.interval,
+            novelty=self.novelty,
+        )
 
 
 def train(
@@ -56,13 +84,15 @@ def train(
     measured: Sequence[str],
     optional: Mapping[str, Sequence[str]],
     task: SensorTask | None = None,
-) -> tuple[Fit, pa.Table]:
+) -> tuple[SensorFit, pa.Table]:
     """Fit the model on all rows of known outcome, and score each by a model that never saw its group.
 
     Parameters
     ----------
     table
-        What `features` wrote.
+        The rows that `features` wrote.
+    columns, settings
+        The model's features, and how it is fitted.
     measured
         The inputs, in order.
     optional
@@ -72,7 +102,7 @@ def train(
 
     Returns
     -------
-    fit : Fit
+    fit : SensorFit
     held_out : Table
         `HELD_OUT`; the fold names the groups that were held out together. Without a modality is how the same model
         scores the row with its inputs missing. The random split is by models that saw other rows of the row's group,
@@ -114,9 +144,18 @@ def train(
     schema = HELD_OUT
     for name in (*(f"log_odds_without_{modality}" for modality in optional), *repeats):
         schema = schema.append(pa.field(name, pa.float64(), nullable=False))
-    details = {**final.details, "interval": final.interval.to_json(), "novelty": usual.to_json()}
     scored = {name: scored[name] for name in schema.names if name not in rows}
-    return dataclasses.replace(final, details=details), pa.table({**rows, **scored}, schema=schema)
+    result = SensorFit(
+        model=final.model,
+        best_iteration=final.rounds,
+        rows=len(outcome),
+        positives=int(outcome.sum()),
+        settings=settings,
+        groups=sorted(set(groups.tolist())),
+        interval=final.interval,
+        novelty=usual,
+    )
+    return result, pa.table({**rows, **scored}, schema=schema)
 
 
 def fit(
@@ -127,7 +166,7 @@ def fit(
     settings: SensorBoosting,
     *,
     rounds: int | None = None,
-) -> SensorFit:
+) -> GroupFit:
     """Fit the sensor model on all rows.
 
     A few folds of whole groups each choose a number of trees for a model of the others; the model has their median, and
@@ -142,6 +181,8 @@ def fit(
         Whether there was a hazard, shape (n,).
     groups
         Soil, lane or site of each row, shape (n,).
+    columns, settings
+        The model's features, and how it is fitted.
     rounds
         Number of trees; None to choose it.
 
@@ -167,15 +208,8 @@ def fit(
         unseen[held] = model.log_odds(matrix[held], rounds=rounds)
     final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds)
     model = final.calibrated(unseen, outcome)
-    calibrated = model.calibration.slope * unseen + model.calibration.intercept
-    return SensorFit(
-        model=model,
-        best_iteration=rounds,
-        rows=len(outcome),
-        positives=int(outcome.sum()),
-        details={"groups": sorted(set(groups.tolist()))},
-        interval=intervals.fit(calibrated, outcome, groups, level=settings.interval_level),
-    )
+    calibrated = model.calibration.of(unseen)
+    return GroupFit(model, rounds, intervals.fit(calibrated, outcome, groups, level=settings.interval_level))
 
 
 def held_out(
@@ -194,6 +228,8 @@ def held_out(
     ----------
     matrix
         Features that the models learn from, shape (n, f).
+    outcome, groups, columns, settings, rounds
+        As of `fit`.
     as_seen
         By name, the features of the same rows as they are scored: `matrix` itself, or with something missing.
 

@@ -1,5 +1,6 @@
 """Evaluation of the area model: leaks are caught, baselines learn from the same rows, the oracle is read."""
 
+from dataclasses import replace
 from typing import Any
 
 import h3
@@ -8,11 +9,13 @@ import pyarrow as pa
 import pytest
 from h3 import grid_disk
 from scipy.special import expit, logit
+from support import fit_records
 from support.area_case import CENTRE, ROLLING, day, incident, incidents, rows_of
 
 from pipeline.evaluate import area_risk, baselines, oracle
 from pipeline.evaluate.hot_spots import near_misses
 from pipeline.model.cells import ring_matrices
+from pipeline.model.fit_record import AreaFitRecord
 from pipeline.params import Evaluate
 from pipeline.runtime.errors import StageError
 from pipeline.validation import origins
@@ -48,16 +51,9 @@ def table() -> pa.Table:
     ).table
 
 
-def fitted(**changes: Any) -> dict[str, Any]:
+def fitted() -> AreaFitRecord:
     """Return the record of a fit as `train` writes it."""
-    weights = {"label_log1p_decay14d_ring0": 0.5, "label_log1p_decay365d_ring0": 0.5}
-    return {
-        "horizon_days": 28,
-        "origins": [{"day": day, "labels_until": f"{day}T00:00:00.000000Z"} for day in ORIGINS],
-        "baseline": {"intercept": -2.0, "weights": weights},
-        "params": {"baseline_ridge": 1.0, "calibration_blocks": 2, "most_negatives": 10_000, "seed": 7},
-        **changes,
-    }
+    return fit_records.area_fit(origins=[fit_records.origin_fit(day) for day in ORIGINS])
 
 
 def held_out(table: pa.Table, log_odds: float = -2.0) -> pa.Table:
@@ -76,15 +72,16 @@ def origins_of(cutoffs: Instants) -> list[Origin]:
     return origins.rolling_origins(cutoffs, ROLLING, calibration_blocks=2)
 
 
-def evaluate(table: pa.Table, held: pa.Table, fit: dict[str, Any], truth: pa.Table | None = None) -> dict[str, Any]:
+def evaluate(table: pa.Table, held: pa.Table, fit: AreaFitRecord, truth: pa.Table | None = None) -> dict[str, Any]:
     evaluation = area_risk.evaluate(table, held, fit, ROLLING, SETTINGS, features=FEATURES, truth=truth)
     return evaluation.metrics.to_json()
 
 
 def test_a_label_past_the_embargo_is_caught(table: pa.Table) -> None:
     for n in range(len(ORIGINS)):
-        leaking = fitted()
-        leaking["origins"][n]["labels_until"] = f"{np.datetime64(ORIGINS[n]) + 20}T00:00:00.000000Z"
+        leaks = fit_records.origin_fit(ORIGINS[n], labels_until=f"{np.datetime64(ORIGINS[n]) + 20}T00:00:00.000000Z")
+        origins = fitted().origins
+        leaking = replace(fitted(), origins=[*origins[:n], leaks, *origins[n + 1 :]])
         with pytest.raises(LeakError, match="expected an embargo"):
             evaluate(table, held_out(table), leaking)
 
@@ -147,7 +144,7 @@ def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
     rolling, ends = origins_of(cutoffs), origins.labels_until(cutoffs, ROLLING)
-    arguments = {"ridge": 1.0, "features": FEATURES, "fitted": fitted()["params"]}
+    arguments = {"ridge": 1.0, "features": FEATURES, "fitted": fitted().params}
     before = baselines.probabilities(table, outcome, ends, rolling, **arguments)
     tested = [origin for origin in rolling if origin.tested]
     spoken_of = np.concatenate([np.full(int(origin.block.sum()), n) for n, origin in enumerate(tested)])

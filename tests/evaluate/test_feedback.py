@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.special import expit
+from support import fit_records
 from support.area_case import (
     ADMIRALTY,
     CENTRE,
@@ -25,7 +26,8 @@ from support.made_features import feature
 from pipeline.evaluate.surface import risk_surface
 from pipeline.features import area_risk
 from pipeline.model import explain
-from pipeline.model.fitted import Columns, Fit, Model, record
+from pipeline.model.fit_record import AreaFitRecord
+from pipeline.model.fitted import Columns, Model
 from pipeline.params import AreaBoosting, AreaFeatures, AreaTask, Label
 from pipeline.train import boosting
 
@@ -122,9 +124,7 @@ def fed_back(seed: int, choose: str) -> tuple[np.ndarray, pa.Table, Row, Model]:
     known = rows.table.filter(pa.compute.less(rows.table["cutoff"], now["cutoff"][0]))
     outcome = known["label"].to_numpy() == 1
     model = boosting.fit(columns.of(known), outcome, columns, SETTINGS, rounds=60)
-    fit = record(
-        Fit(model, 60, len(outcome), int(outcome.sum()), {}), settings=SETTINGS, features_digest="", marking={}
-    )
+    fit = fit_records.area_fit(features=list(names), baseline=model.baseline, calibration=model.calibration)
     went = []
     for period in range(LEARNING, LEARNING + ACTING):
         score = RISKS[choose](now, model, fit)
@@ -136,12 +136,12 @@ def fed_back(seed: int, choose: str) -> tuple[np.ndarray, pa.Table, Row, Model]:
     return np.array(went), now, fit, model
 
 
-def counted(now: pa.Table, _model: Model, _fit: Row) -> np.ndarray:
+def counted(now: pa.Table, _model: Model, _fit: AreaFitRecord) -> np.ndarray:
     """Return what the plain map of known events says."""
     return now["label_log1p_decay365d_ring0"].to_numpy()
 
 
-def at_even_exposure(now: pa.Table, model: Model, fit: Row) -> np.ndarray:
+def at_even_exposure(now: pa.Table, model: Model, fit: AreaFitRecord) -> np.ndarray:
     patrols = [feature(name, group="patrol") for name in now.column_names if name.startswith("patrol_")]
     return explain.log_odds(risk_surface.even_exposure(now, patrols), model.booster, fit)
 

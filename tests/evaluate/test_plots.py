@@ -14,16 +14,20 @@ import pyarrow.csv
 import pytest
 from PIL import Image
 from scipy.special import expit, logit
+from support import fit_records
 from support.chromium import PICTURES
 from support.project import Project
 
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.plots import curve_points, driver_points, figure, gallery, map_points
 from pipeline.model import explain
+from pipeline.model.fit_record import SensorFitRecord
+from pipeline.model.log_odds import Calibration, LogLinear
+from pipeline.storage.marking import Marking
 
 ROWS = 1500
 NAMES = ["smooth", "stepped", "always_the_same"]
-MARKING = {"originator": "COMMAND", "releasable_to": ["SURVEY"], "tlp": "AMBER"}
+MARKING = Marking("COMMAND", ("SURVEY",), "AMBER")
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +47,14 @@ def outcome(rows: pa.Table) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def fitted(rows: pa.Table, outcome: np.ndarray) -> tuple[lightgbm.Booster, dict]:
+def fitted(rows: pa.Table, outcome: np.ndarray) -> tuple[lightgbm.Booster, SensorFitRecord]:
     matrix = np.column_stack([rows[name].to_numpy() for name in NAMES])
     quick = {"objective": "binary", "num_leaves": 4, "num_threads": 1, "verbose": -1, "seed": 1}
     # the log-linear part speaks for the first feature, the trees for the others
     alone = {**quick, "interaction_constraints": [[1], [2]]}
     booster = lightgbm.train(alone, lightgbm.Dataset(matrix, outcome, feature_name=NAMES), 20)
-    fit = {
-        "features": NAMES,
-        "baseline": {"weights": {"smooth": 3.0}, "intercept": -0.5},
-        "calibration": {"slope": 0.5, "intercept": 0.1},
-        "marking": MARKING,
-    }
-    return booster, fit
+    line = {"baseline": LogLinear(-0.5, {"smooth": 3.0}), "calibration": Calibration(0.5, 0.1)}
+    return booster, fit_records.sensor_fit(features=NAMES, marking=MARKING, **line)
 
 
 def test_what_each_feature_adds_sums_to_the_log_odds(rows, fitted) -> None:

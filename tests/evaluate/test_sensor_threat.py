@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
+from support import fit_records
 
 from pipeline.evaluate import oracle, sensor_baselines, sensor_threat, uncertainty
 from pipeline.evaluate.grouped import group_skill
@@ -27,7 +28,7 @@ SETTINGS = Evaluate(
     seed=7,
 )
 ROWS = 360
-FIT = {"interval": {"level": 0.9}, "novelty": {"false_flags": 0.02}, "params": {"tuning_folds": 3}}
+FIT = fit_records.sensor_fit()
 MEASURED = {
     name: Measured(unit="1", low=-4.0, high=4.0, required=name == "voltage", meaning=name)
     for name in ("voltage", "emi")

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
+from support import fit_records
 from support.area_case import CENTRE, ROLLING, day
 from support.made_features import feature
 
@@ -20,14 +21,16 @@ from pipeline.evaluate import __main__ as command
 from pipeline.evaluate.surface import risk_interval, risk_surface
 from pipeline.model import explain
 from pipeline.model.catalogue import Catalogue
-from pipeline.model.fitted import Columns, Fit, record
+from pipeline.model.fit_record import AreaFitRecord, write_fit
+from pipeline.model.fitted import Columns
 from pipeline.params import AreaBoosting
 from pipeline.runtime import local_days
 from pipeline.runtime.errors import StageError
-from pipeline.storage import store
+from pipeline.storage import records, store
 from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
 from pipeline.train import area_risk
+from pipeline.train.area_risk import AreaFit
 from pipeline.validation import origins
 
 ROOT = Path(__file__).parents[2]
@@ -45,13 +48,13 @@ SETTINGS = AreaBoosting(
     most_negatives=10_000,
     seed=7,
 )
-MARKING = {"originator": "COMMAND", "releasable_to": ["COMMAND"], "tlp": "AMBER"}
-FIT = {"horizon_days": 28, "labels_until": "2020-12-30T00:00:00.000000Z"}
+MARKING = Marking("COMMAND", ("COMMAND",), "AMBER")
+FIT = fit_records.area_fit(labels_until="2020-12-30T00:00:00.000000Z")
 CUTOFFS = [day("2020-12-02"), day("2020-12-30"), day("2021-01-13")]
 
 
 @pytest.fixture(scope="module")
-def theatre() -> tuple[pa.Table, Columns, Fit, pa.Table, pa.Table]:
+def theatre() -> tuple[pa.Table, Columns, AreaFit, pa.Table, pa.Table]:
     """Return rows of a theatre of 37 cells, and a model fitted to them."""
     random = np.random.default_rng(3)
     cells = sorted(h3.grid_disk(CENTRE, 3))
@@ -70,8 +73,8 @@ def theatre() -> tuple[pa.Table, Columns, Fit, pa.Table, pa.Table]:
     return table, features, *area_risk.train(table, features, ROLLING, SETTINGS)
 
 
-def fit_record(fit: Fit) -> dict[str, Any]:
-    return record(fit, settings=SETTINGS, features_digest="sha256:0", marking=MARKING)
+def fit_record(fit: AreaFit) -> AreaFitRecord:
+    return fit.record(features_digest="sha256:0", marking=MARKING)
 
 
 def test_the_surface_says_what_the_held_out_predictions_say_and_its_reasons_add_up(theatre) -> None:
@@ -146,7 +149,7 @@ def test_the_last_cutoff_before_the_day_speaks_until_its_horizon_ends() -> None:
 def test_a_surface_holds_for_the_theatres_own_days_though_its_clocks_change() -> None:
     zone = "Asia/Beirut"  # forward on 28 March 2021: its midnights move from 22:00 to 21:00 UTC
     cutoffs = [local_days.midnight(date(2021, 3, 8), zone), local_days.midnight(date(2021, 3, 15), zone)]
-    fit = {"horizon_days": 28, "labels_until": "2021-03-07T22:00:00.000000Z"}
+    fit = fit_records.area_fit(labels_until="2021-03-07T22:00:00.000000Z")
     valid = risk_surface.validity(date(2021, 3, 20), cutoffs, fit, zone=zone)
     assert (valid.cutoff.isoformat(), valid.days_older) == ("2021-03-14T22:00:00+00:00", 5)
     assert valid.expires_at.isoformat() == "2021-04-11T21:00:00+00:00"
@@ -190,8 +193,8 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
         command._surface(["--dataset", "simulated", "--date", "2021-04-01"])
     for name, rows in (("heldout", held_out), ("calibration", calibration)):
         store.write_table(rows, folder / f"{name}.parquet", schema=rows.schema, sort_by=("cutoff", "cell"))
-    store.write_json(fit_record(fit), folder / "fit.json")
-    catalogue = Catalogue(features=FEATURES, marking=Marking.of(MARKING), rows={})
+    write_fit(fit_record(fit), folder / "fit.json")
+    catalogue = Catalogue(features=FEATURES, marking=MARKING, rows={})
     catalogue.write(paths.catalogue("area_risk_28d"))
     fit.model.booster.save_model(folder / "model.txt")
 
@@ -205,7 +208,8 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
     predicted = held_out.filter(pa.compute.equal(held_out["cutoff"], day("2021-05-05")))
     assert written["cell"].to_pylist() == predicted["cell"].to_pylist()
     np.testing.assert_allclose(written["probability"].to_numpy(), expit(predicted["log_odds"].to_numpy()), rtol=1e-9)
-    assert (collection["simulated"], collection["marking"], collection["date"]) == (True, MARKING, "2021-05-13")
+    expected = (True, records.to_json(MARKING), "2021-05-13")
+    assert (collection["simulated"], collection["marking"], collection["date"]) == expected
     for row, outlined in zip(written.to_pylist(), collection["features"], strict=True):
         said = outlined["properties"]
         assert said["probability_low"] <= said["probability"] <= said["probability_high"]

@@ -4,8 +4,8 @@ import dataclasses
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -13,11 +13,15 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import fit_records
 from support.made_features import feature
 
 from pipeline import params
 from pipeline.export.__main__ import main
 from pipeline.model.catalogue import Catalogue
+from pipeline.model.fit_record import AnyFitRecord, write_fit
+from pipeline.model.log_odds import Calibration, LogLinear
+from pipeline.model.novelty import Novelty
 from pipeline.runtime.errors import StageError
 from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
@@ -46,19 +50,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     columns = {name: rng.uniform(entry.low, entry.high, 300) for name, entry in measured.items()}
     columns["emi_in_phase"][::3] = np.nan
     names, matrix = assemble("sensor_threat", columns)
-    write_model(root, "sensor_threat", names, matrix, matrix[:, 0] > 0.5)
+    usual = Novelty(tuple(measured), (), 0.02, np.zeros(len(measured)), np.eye(len(measured))[None])
+    write_model(root, "sensor_threat", names, matrix, matrix[:, 0] > 0.5, fit_records.sensor_fit(novelty=usual))
     area = np.stack([rng.gamma(1.0, 2.0, 400), rng.integers(0, 5, 400)], axis=1).astype(np.float32)
     area[::7, 1] = np.nan
-    extra = {
-        "baseline": {"intercept": -1.0, "weights": {"count_decay30d": 0.3}},
-        "calibration": {"slope": 1.1, "intercept": 0.2},
-        "horizon_days": 28,
-    }
-    write_model(root, "area_risk_28d", ("count_decay30d", "count_ring1"), area, area[:, 0] > 3, **extra)
+    line = {"baseline": LogLinear(-1.0, {"count_decay30d": 0.3}), "calibration": Calibration(1.1, 0.2)}
+    fit = fit_records.area_fit(**line)
+    write_model(root, "area_risk_28d", ("count_decay30d", "count_ring1"), area, area[:, 0] > 3, fit)
     return root
 
 
-def write_model(root: Path, model: str, names: tuple[str, ...], rows: np.ndarray, y: np.ndarray, **extra: Any) -> None:
+def write_model(
+    root: Path, model: str, names: tuple[str, ...], rows: np.ndarray, y: np.ndarray, fit: AnyFitRecord
+) -> None:
     for folder in (PATHS.model(model), PATHS.evaluation(model), PATHS.features(model).parent):
         (root / folder).mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(dict(zip(names, rows.T, strict=True))), root / PATHS.features(model))
@@ -67,15 +71,9 @@ def write_model(root: Path, model: str, names: tuple[str, ...], rows: np.ndarray
     options = {"objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": 5}
     booster = lgb.train(options, lgb.Dataset(rows, y.astype(int), feature_name=list(names)), 8)
     booster.save_model(root / PATHS.model(model) / "model.txt")
-    fit = {
-        "features": names,
-        "base_rate": float(y.mean()),
-        "features_digest": "sha256:" + "0" * 64,
-        "marking": {"originator": "TEST", "releasable_to": ["ALL"], "tlp": "GREEN"},
-        "params": {"num_leaves": 5},
-        **extra,
-    }
-    (root / PATHS.model(model) / "fit.json").write_text(json.dumps(fit))
+    marking = Marking("TEST", ("ALL",), "GREEN")
+    fit = replace(fit, features=list(names), base_rate=float(y.mean()), marking=marking)
+    write_fit(fit, root / PATHS.model(model) / "fit.json")
     (root / PATHS.evaluation(model) / "metrics.json").write_text(json.dumps({"operating_points": {"alarm": 0.5}}))
 
 

@@ -17,12 +17,14 @@ from support.project import Project
 
 from pipeline import params
 from pipeline.model.catalogue import Catalogue
+from pipeline.model.fit_record import read_fit
 from pipeline.model.skill_records import Estimate
 from pipeline.report import drivers, facts, render
 from pipeline.report.drivers import Reasons
 from pipeline.report.risk_map import REASON_STEP, risk_map
 from pipeline.runtime.errors import DeclarationError, StageError
 from pipeline.storage import store
+from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
 
 PATHS = DatasetPaths("simulated")
@@ -104,8 +106,7 @@ def test_what_a_partner_writes_stays_text(declared) -> None:
 
 def test_a_page_of_several_models_carries_the_strictest_marking(declared) -> None:
     (model,) = (found := facts.gather("simulated", declared)).models
-    other = {"originator": "SURVEY", "releasable_to": ["MINE_ACTION", "SURVEY"], "tlp": "RED"}
-    fit = {**model.evidence.fit, "marking": other}
+    fit = dataclasses.replace(model.evidence.fit, marking=Marking("SURVEY", ("MINE_ACTION", "SURVEY"), "RED"))
     red = dataclasses.replace(model, evidence=dataclasses.replace(model.evidence, fit=fit))
     page = render.page(dataclasses.replace(found, models=(model, red)))
     assert page.count("TLP:RED <span>· releasable to MINE_ACTION · from COMMAND+SURVEY · SIMULATED DATA") == 2
@@ -176,12 +177,12 @@ def test_the_map_holds_risk_events_and_the_strongest_reasons() -> None:
 
 def test_the_reasons_add_up_to_the_log_odds_that_ship(small_chain: Project, monkeypatch) -> None:
     monkeypatch.chdir(small_chain.root)
-    fit = store.read_json(PATHS.model(MODEL) / "fit.json")
-    rows = store.read_table(PATHS.features(MODEL), columns=fit["features"]).slice(0, 500)
+    fit = read_fit(PATHS.model(MODEL) / "fit.json", MODEL)
+    rows = store.read_table(PATHS.features(MODEL), columns=fit.features).slice(0, 500)
     found = drivers.reasons(PATHS.onnx(MODEL), rows, Catalogue.read(PATHS.catalogue(MODEL)).features)
     assert found is not None
     session = onnxruntime.InferenceSession(PATHS.onnx(MODEL))
-    matrix = np.column_stack([rows[name].to_numpy() for name in fit["features"]])
+    matrix = np.column_stack([rows[name].to_numpy() for name in fit.features])
     (log_odds,) = session.run(["log_odds"], {"features": matrix})
     base = log_odds[:, 0] - found.added.sum(axis=1)
     assert np.ptp(base) < 1e-4

@@ -20,6 +20,7 @@ from pipeline.review import __main__ as command
 from pipeline.review import budget, champion, decide, evidence, gate, ledger, registry, reviewers
 from pipeline.runtime.errors import StageError
 from pipeline.storage import store
+from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
 from pipeline.validation.bootstrap import mean_difference
 from pipeline.validation.metrics import row_log_loss
@@ -107,8 +108,8 @@ def test_each_rule_is_broken_by_what_it_is_there_for(found) -> None:
     ],
 )
 def test_the_gate_asks_who_may_have_every_row(found, originator, releasable_to, kept) -> None:
-    marking = {"originator": originator, "releasable_to": releasable_to, "tlp": "AMBER"}
-    marked = dataclasses.replace(found, fit={**found.fit, "marking": marking})
+    marking = Marking(originator, tuple(releasable_to), "AMBER")
+    marked = dataclasses.replace(found, fit=dataclasses.replace(found.fit, marking=marking))
     rules = broken(marked, ece_at_most=0.1, release_to={"simulated": ["COMMAND"]})
     assert rules == ([] if kept else ["releasable to the field's partners"])
 

@@ -1,17 +1,20 @@
 """What the stages would have left of one small sensor model, written in a second, for tests of what reviewers see."""
 
+import dataclasses
+
 import lightgbm
 import numpy as np
 import onnx
 import pyarrow as pa
 from scipy.special import expit
-from support import tiny_bundle
+from support import fit_records, tiny_bundle
 from support.made_features import feature
 
 from pipeline import params
 from pipeline.evaluate.comparison import compare
 from pipeline.evaluate.folds import by_fold
 from pipeline.model.catalogue import Catalogue
+from pipeline.model.fit_record import write_fit
 from pipeline.model.parity_report import ComparedRows, OperatingPoints, ParityReport
 from pipeline.model.skill_records import Comparison, Metrics, write_metrics
 from pipeline.storage import records, store
@@ -134,14 +137,12 @@ def _fit(paths: DatasetPaths, features: dict, label: np.ndarray, seed: int, mark
     folder = paths.model(MODEL)
     folder.mkdir(parents=True, exist_ok=True)
     booster.save_model(folder / "model.txt")
-    fit = {
-        "params": {"seed": seed},
-        "best_iteration": 3,
-        "features": list(features),
-        "rows": ROWS,
-        "positives": int(label.sum()),
-        "base_rate": float(label.mean()),
-        "features_digest": store.digest(paths.features(MODEL)),
-        "marking": marking,
-    }
-    store.write_json(fit, folder / "fit.json")
+    fit = fit_records.sensor_fit(
+        features=list(features),
+        rows=ROWS,
+        positives=int(label.sum()),
+        base_rate=float(label.mean()),
+        features_digest=store.digest(paths.features(MODEL)),
+        marking=Marking.of(marking),
+    )
+    write_fit(dataclasses.replace(fit, params=dataclasses.replace(fit.params, seed=seed)), folder / "fit.json")

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import finished_stages
+from support import finished_stages, fit_records
 from support.finished_stages import MODEL, PART
 
 from pipeline import tracking
 from pipeline.model import provenance
+from pipeline.model.log_odds import Calibration
 from pipeline.model.skill_records import Comparison, Estimate, FoldSkill, Metrics
 from pipeline.runtime.resource_use import Effort
 from pipeline.storage import store
@@ -84,13 +85,8 @@ def test_a_fold_that_was_measured_anew_keeps_its_run(workspace: Path) -> None:
 
 
 def test_an_origins_run_says_how_its_model_was_fitted_and_by_how_much_it_is_better() -> None:
-    calibration = {"slope": 0.9, "intercept": -0.1}
-    fit = {
-        "origins": [
-            {"at": f"{day}T00:00:00.000000Z", "day": day, "rounds": 40, "calibration": calibration}
-            for day in ("2022-04-02", "2022-07-02")
-        ]
-    }
+    days, calibration = ("2022-04-02", "2022-07-02"), Calibration(slope=0.9, intercept=-0.1)
+    fit = fit_records.area_fit(origins=[fit_records.origin_fit(day, calibration=calibration) for day in days])
     first, second = folds.folds("area_risk_28d", fit, two_origins())
     assert first.name == "area_risk_28d origin 2022-04-02: log-loss 0.3133 on 50 rows"
     assert "roc_auc" not in first.metrics  # nothing happened

@@ -12,9 +12,11 @@ from sklearn.metrics import roc_auc_score
 from support.area_case import ROLLING, TASK
 
 from pipeline.model import loglinear
-from pipeline.model.fitted import Columns, record
+from pipeline.model.fitted import Columns
 from pipeline.params import AreaBoosting, SensorBoosting
 from pipeline.runtime.errors import StageError
+from pipeline.storage import records
+from pipeline.storage.marking import Marking
 from pipeline.train import area_risk, boosting, sensor_threat
 from pipeline.validation import origins, rolling
 from threat_scorer.scoring.features import assemble
@@ -170,7 +172,7 @@ def test_the_same_rows_give_the_same_bytes() -> None:
 def test_log_odds_are_the_parts_that_the_record_names() -> None:
     table = area_table()
     fit, held_out, _ = area_risk.train(table, COLUMNS, ROLLING, AREA)
-    found = record(fit, settings=AREA, features_digest="sha256:0", marking={})
+    found = records.to_json(fit.record(features_digest="sha256:0", marking=Marking("TEST", ("ALL",), "CLEAR")))
     tested = table.filter(pa.array(origins_of(table)[-1].block))
     held_out = held_out.filter(pa.compute.equal(held_out["fold"], "2021-04-23"))
     x = COLUMNS.of(tested).astype(np.float64)

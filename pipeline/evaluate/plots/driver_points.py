@@ -1,6 +1,5 @@
 """Held-out rows and the shipped model's files -> what moves its log-odds, feature by feature, as points of plots."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import lightgbm
@@ -9,6 +8,7 @@ import pyarrow as pa
 from scipy.stats import rankdata
 
 from pipeline.model import explain
+from pipeline.model.fit_record import FitRecord
 from pipeline.validation.metrics import Floats
 
 ROWS = 1000
@@ -23,7 +23,7 @@ def drawn(held_out: pa.Table, *, seed: int) -> pa.Table:
     return held_out.take(np.sort(np.random.default_rng(seed).choice(held_out.num_rows, count, replace=False)))
 
 
-def plots(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> dict[str, pa.Table]:
+def plots(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord) -> dict[str, pa.Table]:
     """Return the points of both plots, by the plot's name.
 
     Parameters
@@ -40,7 +40,7 @@ def plots(rows: pa.Table, booster: lightgbm.Booster, fit: Mapping[str, Any]) -> 
         and each of the first `SHOWN` features: ``value``, ``value_rank`` (0 to 1 among the rows; NaN where missing)
         and ``added_log_odds``.
     """
-    names: list[str] = fit["features"]
+    names = fit.features
     added = explain.contributions(rows, booster, fit)
     ranks = np.column_stack([_ranks(rows[name].to_numpy()) for name in names])
     size = np.abs(added).mean(axis=0)

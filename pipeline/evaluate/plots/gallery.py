@@ -1,8 +1,6 @@
 """What was measured of a model, its files and its held-out rows -> every plot, as points and as a picture."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import lightgbm
 import pyarrow as pa
@@ -10,9 +8,9 @@ import pyarrow.compute as pc
 
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.plots import driver_points, figure, map_points
+from pipeline.model.fit_record import AnyFitRecord
 from pipeline.runtime.local_days import zone_of
 from pipeline.storage import store
-from pipeline.storage.marking import Marking
 
 
 def write(
@@ -21,7 +19,7 @@ def write(
     table: pa.Table,
     held_out: pa.Table,
     booster: lightgbm.Booster,
-    fit: Mapping[str, Any],
+    fit: AnyFitRecord,
     *,
     named: str,
     simulated: bool,
@@ -46,10 +44,10 @@ def write(
     plots = {name: (points, found.measured_on) for name, points in found.plots.items()}
     rows = f"what moves the shipped model; n = {some.num_rows:,} of the {spoken_of.num_rows:,} rows held out"
     plots |= {name: (points, rows) for name, points in driver_points.plots(some, booster, fit).items()}
-    if "horizon_days" in fit:
-        maps = map_points.points(held_out, horizon_days=int(fit["horizon_days"]), zone=zone_of(table.schema))
+    if fit.horizon_days is not None:
+        maps = map_points.points(held_out, horizon_days=fit.horizon_days, zone=zone_of(table.schema))
         plots["risk_maps"] = (maps, "risk at three cutoffs, by the model that knew no more, and what followed")
-    marked = Marking.of(fit["marking"]).written + ("; SIMULATED DATA" if simulated else "")
+    marked = fit.marking.written + ("; SIMULATED DATA" if simulated else "")
     for name, (points, of) in plots.items():
         store.write_csv(points, folder / f"{name}.csv")
         store.write_bytes(figure.draw(name, points, title=f"{named}: {of}", marked=marked), folder / f"{name}.png")

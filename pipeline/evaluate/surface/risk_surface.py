@@ -1,6 +1,6 @@
 """The area model at one cutoff -> the risk of every cell for planners: a table, and the same as GeoJSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from pipeline.evaluate.surface import risk_interval
 from pipeline.model import cells as h3cells
 from pipeline.model.catalogue import EXPOSURE, Feature
 from pipeline.model.explain import Scores, log_odds, score
+from pipeline.model.fit_record import AreaFitRecord
 from pipeline.params import Evaluate
 from pipeline.runtime.errors import StageError
 from pipeline.runtime.local_days import day_of, later, midnight
@@ -76,7 +77,7 @@ class Surface:
     simulated: bool
 
 
-def validity(day: date, cutoffs: list[datetime], fit: Mapping[str, Any], *, zone: str) -> Validity:
+def validity(day: date, cutoffs: list[datetime], fit: AreaFitRecord, *, zone: str) -> Validity:
     """Find the cutoff that speaks for a day.
 
     Parameters
@@ -93,7 +94,7 @@ def validity(day: date, cutoffs: list[datetime], fit: Mapping[str, Any], *, zone
     StageError
         The day lies before the first cutoff, or no surface is valid any more.
     """
-    horizon, start = int(fit["horizon_days"]), midnight(day, zone)
+    horizon, start = fit.horizon_days, midnight(day, zone)
     earlier = [cutoff for cutoff in cutoffs if cutoff <= start]
     if not earlier or start >= horizon_after(max(earlier), horizon, zone=zone):
         last = _day(max(cutoffs), zone) + horizon
@@ -102,7 +103,7 @@ def validity(day: date, cutoffs: list[datetime], fit: Mapping[str, Any], *, zone
             f"{_day(min(cutoffs), zone)}, the first cutoff, until before {last}, when the last one expires ({zone})"
         )
     cutoff = max(earlier)
-    labels_until = datetime.fromisoformat(fit["labels_until"]).astimezone(UTC)
+    labels_until = datetime.fromisoformat(fit.labels_until).astimezone(UTC)
     expires = horizon_after(cutoff, horizon, zone=zone)
     return Validity(day, cutoff, expires, seen_in_training=cutoff < labels_until, zone=zone)
 
@@ -135,7 +136,7 @@ def build(
     rows: pa.Table,
     known: pa.Table,
     booster: lightgbm.Booster,
-    fit: Mapping[str, Any],
+    fit: AreaFitRecord,
     valid: Validity,
     settings: Evaluate,
     *,
@@ -168,11 +169,11 @@ def build(
         scores.log_odds,
         known_log_odds=known["log_odds"].to_numpy(),
         known_outcome=known["label"].to_numpy() == 1,
-        blocks=origins.blocks(known["cutoff"].to_numpy(), horizon_days=int(fit["horizon_days"])),
+        blocks=origins.blocks(known["cutoff"].to_numpy(), horizon_days=fit.horizon_days),
         samples=settings.bootstrap_samples,
         seed=settings.seed,
     )
-    marking = Marking.of(fit["marking"])
+    marking = fit.marking
     columns = {
         "cell": rows["cell"],
         "probability": expit(scores.log_odds),
@@ -191,7 +192,7 @@ def build(
     }
     everywhere = {name: pa.array([value] * rows.num_rows, SCHEMA.field(name).type) for name, value in same.items()}
     table = pa.table({**columns, **everywhere}).select(SCHEMA.names).cast(SCHEMA)
-    return Surface(table, valid, int(fit["horizon_days"]), marking, simulated)
+    return Surface(table, valid, fit.horizon_days, marking, simulated)
 
 
 def even_exposure(rows: pa.Table, features: Sequence[Feature]) -> pa.Table:
