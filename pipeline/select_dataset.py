@@ -21,6 +21,22 @@ PARAMS = Path("params.yaml")
 def choose(text: str, *, dataset: str, models: list[str], cut: str) -> str:
     r"""Return the text of params.yaml with the three values of `run` replaced, every other character as it was.
 
+    Parameters
+    ----------
+    text
+        Of params.yaml.
+    dataset
+        An entry of `datasets`.
+    models
+        Names of its models, in order.
+    cut
+        Digest of its list of files, or ``none``.
+
+    Raises
+    ------
+    StageError
+        One of the three lines is missing.
+
     Examples
     --------
     >>> text = "run:\n  dataset: simulated   # which\n  models: [sensor_threat]\n  cut: none\n"

@@ -49,7 +49,22 @@ def read_declaration(path: Path, kind: type[T]) -> T:
 
 
 def declare(value: Any, kind: type[T], *, where: str) -> T:
-    """Validate plain YAML or JSON data as `kind`; `where` opens every line of the message."""
+    """Validate plain YAML or JSON data as `kind`.
+
+    Parameters
+    ----------
+    value
+        What was read.
+    kind
+        The dataclass.
+    where
+        Opens every line of a message.
+
+    Raises
+    ------
+    DeclarationError
+        The data does not fit; every fault is named at once.
+    """
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

@@ -29,7 +29,17 @@ def run(main: Callable[[], None]) -> None:
 
 
 def parser(package: str, purpose: str, *, model: bool) -> argparse.ArgumentParser:
-    """Return the argument parser that every stage shares: ``--dataset``, and ``--model`` for a stage of one model."""
+    """Return the argument parser that every stage shares: ``--dataset``, and ``--model`` for a stage of one model.
+
+    Parameters
+    ----------
+    package
+        As it is started: ``pipeline.train``.
+    purpose
+        One line for ``--help``.
+    model
+        Whether the stage is of one model.
+    """
     arguments = argparse.ArgumentParser(prog=f"python -m {package}", description=purpose)
     arguments.add_argument("--dataset", required=True, help="an entry of `datasets` in params.yaml")
     if model:
