@@ -39,7 +39,7 @@ def _run(workers: int) -> int:
     dataset, models = declared.run.dataset, declared.dataset(declared.run.dataset).models
     changed = _changed() if workers > 1 and len(models) > 1 else []
     commands = {
-        model: [*DVC, "--wait-for-lock", "repro", f"export@{dataset}-{model}"]
+        model: [*DVC, "--wait-for-lock", "repro", "--single-item", *plan.stages_of(dataset, model)]
         for model in plan.models_to_run(changed, dataset, models)
     }
     if len(commands) > 1:

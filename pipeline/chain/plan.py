@@ -7,6 +7,19 @@ from pipeline.params.datasets import AreaModel, DeclaredModel
 
 SHARED = ("acquire", "ingest")
 """Stages of the whole dataset, which every model needs."""
+OF_A_MODEL = ("features", "train", "evaluate", "export")
+"""Stages of one model, in order."""
+
+
+def stages_of(dataset: str, model: str) -> list[str]:
+    """Return the stages of a model, in order: none that it shares, for which two models would wait or fail.
+
+    Examples
+    --------
+    >>> stages_of("sonar", "sensor_threat")[:2]
+    ['features@sonar-sensor_threat', 'train@sonar-sensor_threat']
+    """
+    return [f"{stage}@{dataset}-{model}" for stage in OF_A_MODEL]
 
 
 def needs_shared(changed: Iterable[str]) -> bool:
