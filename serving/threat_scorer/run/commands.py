@@ -6,7 +6,7 @@ from pathlib import Path
 from threat_scorer.errors import ConfigError
 from threat_scorer.run.config.reading import read_config
 from threat_scorer.run.monitoring.health import read_status
-from threat_scorer.run.outbox.outbox import OutboxError
+from threat_scorer.run.outbox.entries import OutboxError
 from threat_scorer.run.process import run as run_process
 
 GOOD, DEGRADED, UNUSABLE = 0, 1, 2

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from threat_scorer.run.outbox.outbox import Entry
+from threat_scorer.run.outbox.entries import Entry
 from threat_scorer.scoring.lines import TooLong
 
 

@@ -13,7 +13,7 @@ from threat_scorer.bundle.prior import Prior
 from threat_scorer.errors import ConfigError, RecordError, ScoringError
 from threat_scorer.run.clock import Moment, iso, parse_iso
 from threat_scorer.run.config.position import Position
-from threat_scorer.run.outbox.outbox import Entry
+from threat_scorer.run.outbox.entries import Entry
 from threat_scorer.run.record_fields import LONGEST_ID, likelihood, observed_at, position_fields, safe_id, time_doubt
 from threat_scorer.run.sensor_monitor import SensorMonitor
 from threat_scorer.scoring.contract import Contract

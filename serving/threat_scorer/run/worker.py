@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from threat_scorer.run.clock import Clock, boottime
 from threat_scorer.run.monitoring.counters import Counters
 from threat_scorer.run.monitoring.log import Log
-from threat_scorer.run.outbox.outbox import Entry, Outbox, OutboxError
+from threat_scorer.run.outbox.entries import Entry, OutboxError
+from threat_scorer.run.outbox.outbox import Outbox
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
 from threat_scorer.run.record_scorer import RecordScorer
 

@@ -21,7 +21,8 @@ from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.settings import HTTP, Http
 from threat_scorer.run.inputs.listener import to_answer
-from threat_scorer.run.outbox.outbox import Row, to_line
+from threat_scorer.run.outbox.entries import Row
+from threat_scorer.run.outbox.outbox import to_line
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
 
 MOST_CONNECTIONS = 8

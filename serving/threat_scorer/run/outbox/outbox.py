@@ -9,11 +9,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from threat_scorer.run.outbox.database import open_file, put_aside
+from threat_scorer.run.outbox.entries import Entry, OutboxError, OutboxFull, Row
 
 WhenFull = Literal["oldest", "lowest", "refuse"]
 
@@ -21,35 +21,6 @@ LATEST_EVERY_S = 10.0
 """The latest believed time is written again when it is newer by so much."""
 ROW_BYTES = 96
 """Approximate size of a row on disk besides its key and body."""
-
-
-class OutboxError(Exception):
-    """The disk did not take the records; none of them was stored."""
-
-
-class OutboxFull(OutboxError):
-    """The limit is reached, and the policy is to refuse."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A record to deliver."""
-
-    key: str
-    """Same record, same key: a receiver knows a repeated record by it."""
-    body: bytes
-    """JSON object."""
-    probability: float | None
-    """None for a rejection."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A record that waits to be delivered."""
-
-    seq: int
-    key: str
-    body: bytes
 
 
 class Outbox:

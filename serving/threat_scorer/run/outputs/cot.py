@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from threat_scorer.run.clock import iso, parse_iso
 from threat_scorer.run.config.peers import CotOutput
 from threat_scorer.run.connections.tcp import client_tls, connect_tcp
-from threat_scorer.run.outbox.outbox import Row
+from threat_scorer.run.outbox.entries import Row
 from threat_scorer.run.outputs.delivery import DeliveryError, Sink
 
 UNKNOWN_M = "9999999.0"

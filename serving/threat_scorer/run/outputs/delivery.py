@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.position import Position
 from threat_scorer.run.monitoring.log import Log
-from threat_scorer.run.outbox.outbox import Outbox, OutboxError, Row
+from threat_scorer.run.outbox.entries import OutboxError, Row
+from threat_scorer.run.outbox.outbox import Outbox
 
 BATCH = 256
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0

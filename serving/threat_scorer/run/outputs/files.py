@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from threat_scorer.run.outbox.outbox import Row, to_lines
+from threat_scorer.run.outbox.entries import Row
+from threat_scorer.run.outbox.outbox import to_lines
 from threat_scorer.run.outputs.delivery import Sink
 
 TAIL_BYTES = 2**16

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.peers import MqttOutput
 from threat_scorer.run.connections.mqtt import Availability
-from threat_scorer.run.outbox.outbox import Row, to_line
+from threat_scorer.run.outbox.entries import Row
+from threat_scorer.run.outbox.outbox import to_line
 from threat_scorer.run.outputs.broker import ACKNOWLEDGED_WITHIN_S, BrokerSink, wait_connected
 from threat_scorer.run.outputs.delivery import DeliveryError, Device
 

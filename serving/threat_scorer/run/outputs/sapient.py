@@ -15,7 +15,7 @@ from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.identities import sapient_node_id
 from threat_scorer.run.config.peers import SapientOutput
 from threat_scorer.run.connections.tcp import client_tls, connect_tcp
-from threat_scorer.run.outbox.outbox import Row
+from threat_scorer.run.outbox.entries import Row
 from threat_scorer.run.outputs.delivery import DeliveryError, Device, Sink
 
 try:

@@ -7,7 +7,8 @@ from threat_scorer.parsing import strict_json
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.peers import SocketOutput, TcpOutput, UnixOutput
 from threat_scorer.run.connections.tcp import client_tls, connect_tcp
-from threat_scorer.run.outbox.outbox import Row, to_lines
+from threat_scorer.run.outbox.entries import Row
+from threat_scorer.run.outbox.outbox import to_lines
 from threat_scorer.run.outputs.delivery import DeliveryError, Sink
 
 LONGEST_ANSWER_BYTES = 4096

@@ -13,7 +13,8 @@ from threat_scorer.parsing import strict_json
 from threat_scorer.run.clock import boottime, now_ms
 from threat_scorer.run.config.peers import SparkplugOutput
 from threat_scorer.run.connections.mqtt import SubscribeOptions, Will, paho
-from threat_scorer.run.outbox.outbox import Row, to_line
+from threat_scorer.run.outbox.entries import Row
+from threat_scorer.run.outbox.outbox import to_line
 from threat_scorer.run.outputs.broker import ACKNOWLEDGED_WITHIN_S, CONNECTED_WITHIN_S, BrokerSink, wait_connected
 from threat_scorer.run.outputs.delivery import DeliveryError, Device
 from threat_scorer.run.outputs.sparkplug_payload import (

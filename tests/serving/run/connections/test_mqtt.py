@@ -20,7 +20,7 @@ from threat_scorer.run.config.reading import read_config
 from threat_scorer.run.connections.mqtt import LARGEST_PACKET_BYTES, Connection
 from threat_scorer.run.inputs.mqtt import MqttReader
 from threat_scorer.run.monitoring.log import Log
-from threat_scorer.run.outbox.outbox import Entry
+from threat_scorer.run.outbox.entries import Entry
 from threat_scorer.run.queue import IntakeQueue, Outcome
 
 COMMAND = [sys.executable, "-m", "threat_scorer.cli"]

@@ -15,7 +15,7 @@ from support.waiting import until
 
 from threat_scorer.run.config.certificates import Tls
 from threat_scorer.run.config.peers import TcpOutput
-from threat_scorer.run.outbox.outbox import Row
+from threat_scorer.run.outbox.entries import Row
 from threat_scorer.run.outputs.sockets import SocketSink
 
 GOOD = b'{"id": "d1", "voltage": 0.4, "height": 0.3}'

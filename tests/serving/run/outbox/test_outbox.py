@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from threat_scorer.run.outbox.outbox import ROW_BYTES, Entry, Outbox, OutboxError, OutboxFull, Row, to_line
+from threat_scorer.run.outbox.entries import Entry, OutboxError, OutboxFull, Row
+from threat_scorer.run.outbox.outbox import ROW_BYTES, Outbox, to_line
 
 SIZE = 2 + 2 + ROW_BYTES  # of an entry with a key and a body of two bytes
 

@@ -17,7 +17,7 @@ from support.score_record import RECORD
 
 from threat_scorer.run.config.certificates import Tls
 from threat_scorer.run.config.peers import CotOutput
-from threat_scorer.run.outbox.outbox import Row
+from threat_scorer.run.outbox.entries import Row
 from threat_scorer.run.outputs.cot import LONGEST_REMARKS, CotSink, to_event
 from threat_scorer.run.outputs.delivery import DeliveryError
 

@@ -10,7 +10,8 @@ import pytest
 
 from threat_scorer.run.config.peers import UnixOutput
 from threat_scorer.run.monitoring.log import Log
-from threat_scorer.run.outbox.outbox import Entry, Outbox, Row
+from threat_scorer.run.outbox.entries import Entry, Row
+from threat_scorer.run.outbox.outbox import Outbox
 from threat_scorer.run.outputs.delivery import Delivery, DeliveryError
 from threat_scorer.run.outputs.files import FileSink
 from threat_scorer.run.outputs.sockets import SocketSink

@@ -21,7 +21,7 @@ from support.waiting import until
 from threat_scorer.run.config.peers import SapientOutput
 from threat_scorer.run.config.position import Position
 from threat_scorer.run.monitoring.log import Log
-from threat_scorer.run.outbox.outbox import Row
+from threat_scorer.run.outbox.entries import Row
 from threat_scorer.run.outputs.delivery import DeliveryError, Device
 from threat_scorer.run.outputs.sapient import LARGEST_FRAME_BYTES, SapientSink
 
