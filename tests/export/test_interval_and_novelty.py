@@ -343,7 +343,7 @@ def explaining(reference, tmp_path) -> Scorer:
     held_to, rows = reference
     model = built(held_to, typical=np.nanmean(rows.astype(np.float64), axis=0))
     of = replace(contract(abstains=False), operating_points={"always": 0.0})
-    content = metadata.described(model, of, metadata.golden(model, of, rows[:40]))
+    content = metadata.with_metadata(model, of, metadata.golden(model, of, rows[:40]))
     (tmp_path / "sensor_threat.onnx").write_bytes(content)
     return Scorer.load(tmp_path)
 
