@@ -57,15 +57,9 @@ def _changed() -> list[str]:
 
 
 def _settle(before: str) -> None:
-    """Sort dvc.lock, but put back the one of before where nothing or the processor alone made a difference."""
+    """Sort dvc.lock, but put back the one of before where it says the same in another order."""
     after = LOCK.read_text(encoding="utf-8")
     text = before if lock_file.same(before, after) else lock_file.in_order(after)
-    if lock_file.differ_in_bytes_only(before, after):
-        text = before
-        print(
-            f"{LOCK} is as it was: the same code, params and inputs gave other bytes than those that it names, "
-            "as they may on another kind of processor. See docs/decisions/0010."
-        )
     if text != after:
         beside = LOCK.with_suffix(".tmp")
         beside.write_text(text, encoding="utf-8")
