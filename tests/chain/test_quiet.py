@@ -13,8 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.fit_records import sensor_fit
 from support.project import copy_of_the_project
 from support.tiny_bundle import AREA, CONTRACT, write_bundle
+
+from pipeline.model.fit_record import write_fit
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"pandas", "lightgbm", "sklearn", "mlflow", "pipeline", "onnx", "pyarrow", "scipy", "dvc"}
@@ -129,8 +132,9 @@ for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
     if not module.name.endswith("__main__"):  # these are programs: what they call is imported all the same
         importlib.import_module(module.name)
 import lightgbm, numpy as np, onnxruntime, pyarrow as pa
-from pipeline import store, tracking
-from pipeline.paths import DatasetPaths
+from pipeline import tracking
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 paths = DatasetPaths("simulated")
 x = np.arange(40, dtype=np.float32)
 table = pa.table({"x": x})
@@ -138,13 +142,8 @@ store.write_table(table, paths.features("sensor_threat"), schema=table.schema, s
 quick = {"objective": "binary", "num_threads": 1, "min_data_in_leaf": 2, "verbose": -1}
 booster = lightgbm.train(quick, lightgbm.Dataset(x[:, None], label=x > 9), 2)
 folder = paths.model("sensor_threat")
-folder.mkdir(parents=True)
+folder.mkdir(parents=True, exist_ok=True)
 booster.save_model(folder / "model.txt")
-store.write_json({
-    "params": {}, "best_iteration": 2, "features": ["x"], "rows": 40, "positives": 30,
-    "features_digest": "sha256:" + "0" * 64,
-    "marking": {"originator": "TEST", "releasable_to": ["ALL"], "tlp": "CLEAR"},
-}, folder / "fit.json")
 assert tracking.record("simulated", "sensor_threat")
 """
 
@@ -153,6 +152,7 @@ def test_the_pipeline_is_quiet_while_it_logs_a_fit(tmp_path):
     project = tmp_path / "project"
     project.mkdir()
     shutil.copy(ROOT / "params.yaml", project)
+    write_fit(sensor_fit(features=["x"]), project / "models/simulated/sensor_threat/fit.json")
     seen = observe(PIPELINE, tmp_path / "home", isolated=CAN_UNSHARE, cwd=project)
     assert {"pipeline", "mlflow", "lightgbm", "onnxruntime"} <= set(seen["modules"])
     assert len(seen["opened"]) <= 1, "urllib3 opens one when it is imported, to learn whether IPv6 is there"

@@ -123,9 +123,10 @@ REVIEW = """
 from support import finished_stages
 from support.finished_stages import MODEL
 from pyarrow import csv
-from pipeline import store, tracking
-from pipeline.evaluate import figures
-from pipeline.paths import DatasetPaths
+from pipeline import tracking
+from pipeline.evaluate.plots import figure
+from pipeline.storage import store
+from pipeline.storage.paths import DatasetPaths
 from pipeline.review import budget, decide, gate, ledger, registry, reviewers
 budget.measure = lambda onnx: gate.Used(row_ms=0.02, session_mib=20.0)
 reviewers.make_key("reviewer-1")
@@ -133,7 +134,7 @@ placed = []
 for seed in (1, 2):
     dataset = finished_stages.write(seed=seed, noise=1.0)
     folder = DatasetPaths(dataset).evaluation(MODEL)
-    plot = figures.draw("reliability", csv.read_csv(folder / "reliability.csv"), title="a test", marked="TLP:AMBER")
+    plot = figure.draw("reliability", csv.read_csv(folder / "reliability.csv"), title="a test", marked="TLP:AMBER")
     store.write_bytes(plot, folder / "reliability.png")
     assert tracking.record_pipeline(dataset) == tracking.record_pipeline(dataset)
     compared = decide.compare(dataset, MODEL)
