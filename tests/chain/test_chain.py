@@ -69,22 +69,6 @@ def test_a_second_make_does_nothing_and_leaves_the_lock_as_it_is(project: Projec
         assert lock_path.read_text() == lock
 
 
-def test_a_model_that_fails_ends_the_others_with_its_message_and_its_mending_brings_all_back(project: Project) -> None:
-    before, lock = contents(project), (project.root / "dvc.lock").read_text()
-    command = project.root / "pipeline/train/__main__.py"
-    text = command.read_text()
-    command.write_text(f'import sys\n\nif "area_risk_28d" in sys.argv:\n    sys.exit("no fit today")\n{text}')
-    done = project.run(sys.executable, "-m", "pipeline.chain", "--workers", "2")
-    assert done.returncode == 255  # DVC's own status of a stage that failed
-    assert "area_risk_28d | no fit today\n" in done.stdout
-    assert "area_risk_28d | failed with status 255; the others are stopped\n" in done.stdout
-    assert "area_risk_7d  | done" not in done.stdout
-    command.write_text(text)
-    assert stages_run(project.succeed(sys.executable, "-m", "pipeline.chain", "--workers", "2")) == set()
-    assert contents(project) == before
-    assert (project.root / "dvc.lock").read_text() == lock
-
-
 def test_a_changed_parameter_reruns_that_model_only(project: Project) -> None:
     project.edit("params.yaml", "area_risk_7d: {<<: *area_risk,", "area_risk_7d: {<<: *area_risk, num_leaves: 6,")
     ran = stages_run(project.succeed("dvc", "repro"))
