@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from support.project import ROOT, Project, copy_of_the_project
 
+from pipeline.runtime import code_closure
 from pipeline.storage import store
 
 PROCESSORS = {
@@ -125,21 +125,16 @@ NUMERIC = {"np", "numpy", "math", "scipy", "random", "sparse", "pc"}
 WHY_NOT = {
     ("pipeline/simulate/oracle.py", "@"): (1, "sparse matrices: scipy sums row by row, the same on every x86-64"),
     ("pipeline/simulate/process.py", "@"): (4, "as in the oracle"),
-    ("pipeline/features/groups.py", "@"): (3, "as in the oracle; the rings' weights are 1, so nothing is rounded"),
+    ("pipeline/features/history_features.py", "@"): (3, "as in the oracle; the rings' weights are 1: nothing is rounded"),
     ("pipeline/features/hawkes.py", "@"): (1, "as in the oracle"),
 }
 """What stands in the code nevertheless: how often, and why it does no harm."""
 
 
 def guarded() -> list[Path]:
-    """Return the modules that stages up to the features run, and the formulas that the device shares with them."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    listed = {path for stage in STAGES for path in stages[stage]["deps"] if path.startswith(("pipeline", "serving"))}
-    return sorted(
-        file.relative_to(ROOT)
-        for path in listed
-        for file in ([ROOT / path] if (ROOT / path).is_file() else (ROOT / path).rglob("*.py"))
-    )
+    """Return every module of ours that the stages up to the features may run."""
+    modules = code_closure.closure(*(f"pipeline.{stage}.__main__" for stage in STAGES))
+    return [file.relative_to(ROOT) for file in modules.values()]
 
 
 def processor_dependent(source: str) -> Iterator[str]:

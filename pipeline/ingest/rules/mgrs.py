@@ -14,6 +14,8 @@ from mgrs.core import MGRSError
 _SHAPE = re.compile(r"([0-9]{0,2})[A-Z]{3}([0-9]{0,10})")
 _SCALE = {True: 0.994, False: 0.9996}
 """Least scale of the grid, metres of grid for each metre of ground: polar zones, other zones."""
+_SIDES_M = (100_000.0, 10_000.0, 1_000.0, 100.0, 10.0, 1.0)
+"""Side of a square, by the number of digits of each of its coordinates."""
 
 
 def to_degrees(texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,6 +46,6 @@ def _square(text: str, converter: mgrs.MGRS) -> tuple[float, float, float]:
         latitude, longitude = converter.toLatLon(compact)
     except MGRSError:
         return nan, nan, nan
-    side_m = 10.0 ** (5 - len(shape[2]) // 2)
+    side_m = _SIDES_M[len(shape[2]) // 2]
     # to 0.1 mm: the C library's last digits differ between processors
     return round(latitude, 9), round(longitude, 9), side_m / sqrt(2) / _SCALE[shape[1] == ""]

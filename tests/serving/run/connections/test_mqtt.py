@@ -142,6 +142,10 @@ def test_a_message_is_acknowledged_when_it_is_kept_and_not_before(broker, client
     until(lambda: not peer.say(SENSOR, record(2)).rc)
     (other,) = queue.take(1, 20)
     other.reply(Outcome(4, seq=2, entry=Entry("l", b"{}", 0.5)))
+    answered = []
+    reader.connection.on_acknowledged = lambda mid, reason: answered.append(mid)
+    _, mid = reader.connection.client.subscribe(SENSOR, qos=1)
+    until(lambda: mid in answered)  # the broker reads in order: it has the acknowledgements before this too
     reader.connection.drop()
     until(reader.connection.up.is_set)
     assert queue.take(1, 0.5) == [], "what was acknowledged does not come again"
