@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
+from pipeline.runtime import fast_yaml
 
 _ENTRY = re.compile(r"(?m)^(?=  \S)")
 
@@ -30,6 +30,6 @@ def same(before: str, after: str) -> bool:
 
 
 def _stages(text: str) -> Mapping[str, Any]:
-    loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    loaded = fast_yaml.load(text) or {}
     stages: Mapping[str, Any] = loaded.get("stages", {})
     return stages

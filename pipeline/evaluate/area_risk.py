@@ -18,6 +18,7 @@ from pipeline.evaluate.plots import curve_points
 from pipeline.evaluate.subgroups import masks, measurable
 from pipeline.model import cells as h3cells
 from pipeline.model.catalogue import Feature
+from pipeline.model.cutoffs import Instants, labels_until
 from pipeline.model.fit_record import AreaFitRecord, OriginFit
 from pipeline.model.skill_records import ORACLE, SHIPPED, Comparison, Metrics, Skill, SubgroupSkill
 from pipeline.params.datasets import AreaTask
@@ -26,7 +27,7 @@ from pipeline.runtime import workers
 from pipeline.runtime.errors import StageError
 from pipeline.validation.bootstrap import BlockDraws
 from pipeline.validation.metrics import Floats, Mask, skill
-from pipeline.validation.origins import Instants, blocks, labels_until, refuse_overlap, rolling_origins
+from pipeline.validation.origins import blocks, refuse_overlap, rolling_origins
 
 FLAGGED_SHARE = 0.01
 """Share of the cells that the operating point flags."""

@@ -12,11 +12,12 @@ from scipy.special import expit
 
 from pipeline.model import loglinear
 from pipeline.model.catalogue import Feature
+from pipeline.model.cutoffs import Instants
 from pipeline.model.log_odds import LogLinear
 from pipeline.params.stages import AreaBoosting
 from pipeline.validation import rolling
 from pipeline.validation.metrics import Floats, Mask
-from pipeline.validation.origins import Instants, Origin
+from pipeline.validation.origins import Origin
 
 # the level of the whole theatre is left out: a line would carry it on beyond what was seen
 _HISTORY = ("decayed", "per_year", "last_period", "days_since_last")

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from pipeline.model.cutoffs import Instants
 from pipeline.validation.metrics import Floats, Mask, UndefinedMetricError
-from pipeline.validation.origins import Instants
 
 
 def hot_spot_skill(outcome: Mask, score: Floats, cutoffs: Instants, *, shares: list[float]) -> dict[str, float]:

@@ -32,11 +32,11 @@ from pipeline.features.theatre import cells_of, refuse_days_without_zone
 from pipeline.model import cells as h3cells
 from pipeline.model.catalogue import Feature
 from pipeline.model.cells import Cells
+from pipeline.model.cutoffs import Instants, cutoffs_of, instant, labels_until
 from pipeline.params.datasets import Admiralty, AreaTask, Theatre
 from pipeline.params.stages import AreaFeatures
 from pipeline.runtime.local_days import NO_ZONE, in_zone, later, midnight
 from pipeline.storage.schemas import UTC
-from pipeline.validation.origins import Instants, cutoffs_of, instant, labels_until
 
 Floats = npt.NDArray[np.float64]
 Sparse: TypeAlias = sparse.csr_array[Any, Any]

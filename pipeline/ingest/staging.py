@@ -182,6 +182,7 @@ def finish(staged: Staged, source: Source, *, rows_in: int, input_digest: str) -
         rules.update(rejected["rule"].to_pylist())
     counts = SourceCounts(
         table=source.mapping.table,
+        about=" ".join(source.mapping.about.split()),
         rows_in=rows_in,
         kept=store.count_rows(staged.rows),
         merged=repeats + withdrawals.num_rows,

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline import params
 from pipeline.model.fit_record import FitRecord
 from pipeline.model.skill_records import Metrics
+from pipeline.runtime import fast_yaml
 from pipeline.storage import records, store
 from pipeline.storage.ingest_report import IngestReport
 from pipeline.storage.paths import DatasetPaths
@@ -139,9 +137,9 @@ def effort(metrics: Mapping[str, float], machine: str | None) -> str:
     return took + f"{metrics['train.joules']:,.0f} J, by the processors' own counters: of all that they did meanwhile."
 
 
-def origin(dataset: str) -> dict[str, str]:
+def origin(dataset: str, *, simulated: bool) -> dict[str, str]:
     """Return tags that say where a run comes from: dataset, simulated or real, commit, DVC experiment."""
-    tags = {"dataset": dataset, "simulated": str(params.load().dataset(dataset).simulated).lower()}
+    tags = {"dataset": dataset, "simulated": str(simulated).lower()}
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc_experiment"] = experiment
     here = commit()
@@ -158,7 +156,7 @@ def commit() -> str | None:
 
 def stage_digests(dataset: str, model: str, lock: Path = Path("dvc.lock")) -> dict[str, str]:
     """Return, as tags, the digest of what DVC's lock says of each stage that made a model and its evidence."""
-    locked = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {}) if lock.exists() else {}
+    locked = fast_yaml.load(lock.read_text(encoding="utf-8")).get("stages", {}) if lock.exists() else {}
     stages = {name: f"{name}@{dataset}-{model}" for name in ("features", "train", "evaluate", "export")}
     return {
         f"dvc_stage.{name}": f"sha256:{hashlib.sha256(json.dumps(locked[key], sort_keys=True).encode()).hexdigest()}"

@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from pipeline.model.catalogue import Feature
 from pipeline.model.feature_groups import by_group
+from pipeline.runtime import workers
 
 Matrix = npt.NDArray[np.float32]
 
-ROWS_AT_ONCE = 256
-"""The graph holds a number for each row, tree and feature: 256 rows of 900 trees and 150 features take some 300 MiB."""
+ROWS_AT_ONCE = 4
+"""The graph holds a number for each row, tree and feature: those of few rows stay in a processor's own caches."""
+ROWS_OF_A_WORKER = 4096
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,22 @@ def reasons(onnx: Path, rows: pa.Table, features: Sequence[Feature]) -> Reasons 
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     if "contributions" not in [output.name for output in session.get_outputs()]:
         return None
-    parts = []
     names, groups = [feature.name for feature in features], [feature.group for feature in features]
-    for batch in rows.select(names).to_batches(max_chunksize=ROWS_AT_ONCE):
-        matrix = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in names])
-        (added,) = session.run(["contributions"], {"features": matrix, "explain": np.array([True])})
-        grouped, sums = by_group(groups, added)
-        parts.append(sums)
-    return Reasons(grouped, np.concatenate(parts))
+    explain = np.array([True])
+
+    def reasons_of(part: pa.RecordBatch) -> tuple[tuple[str, ...], Matrix]:
+        matrix = np.column_stack([part.column(name).to_numpy(zero_copy_only=False) for name in names])
+        added = [
+            session.run(["contributions"], {"features": matrix[start : start + ROWS_AT_ONCE], "explain": explain})[0]
+            for start in range(0, len(matrix), ROWS_AT_ONCE)
+        ]
+        return by_group(groups, np.concatenate(added))
+
+    parts = rows.select(names).to_batches(max_chunksize=ROWS_OF_A_WORKER)
+    by_part = list(workers.map_in_order(reasons_of, parts))
+    return Reasons(by_part[0][0], np.concatenate([sums for _, sums in by_part]))

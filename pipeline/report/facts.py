@@ -20,11 +20,11 @@ from pipeline.report.risk_map import risk_map
 from pipeline.review import evidence, gate
 from pipeline.review.evidence import Evidence
 from pipeline.review.gate import Verdict
-from pipeline.runtime.errors import DeclarationError, StageError
+from pipeline.runtime.errors import StageError
 from pipeline.runtime.local_days import NO_ZONE, day_of, zone_of
 from pipeline.storage import records, store
 from pipeline.storage.ingest_report import IngestReport
-from pipeline.storage.paths import SOURCES, DatasetPaths
+from pipeline.storage.paths import DatasetPaths
 from pipeline.storage.schemas import ROW_KEYS
 from threat_scorer.scoring.kinds import kind_of
 
@@ -107,8 +107,6 @@ class Facts:
     simulated: bool
     models: tuple[ModelFacts, ...]
     ingested: IngestReport
-    sources: Mapping[str, str]
-    """What each source is, in the words of its mapping."""
     cutoff: np.datetime64
     """The last one that the models were asked at; of sensors alone, when the last row became known."""
     known_by: str
@@ -134,7 +132,6 @@ def gather(dataset: str, declared: Params) -> Facts:
         simulated=entry.simulated,
         models=models,
         ingested=records.read(DatasetPaths(dataset).ingested, IngestReport),
-        sources={name: _about(SOURCES / f"{name}.yaml") for name in entry.sources},
         cutoff=cutoff,
         known_by=_moment(cutoff, None if last is None else (entry.theatre and entry.theatre.zone) or NO_ZONE),
         freshness=tuple(freshness(dataset, cutoff)),
@@ -233,13 +230,3 @@ def _plots(folder: Path, titles: Mapping[str, str]) -> tuple[Plot, ...]:
         for name, title in titles.items()
         if (file := folder / f"{name}.png").exists()
     )
-
-
-def _about(mapping: Path) -> str:
-    import yaml
-
-    try:
-        about = yaml.safe_load(mapping.read_text(encoding="utf-8"))["about"]
-    except (FileNotFoundError, KeyError):
-        raise DeclarationError(f"{mapping}: says nothing under `about`; expected what the source is") from None
-    return " ".join(str(about).split())

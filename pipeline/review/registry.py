@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import tracking
 from pipeline.review.ledger import Anchor, Entry
 from pipeline.runtime.errors import StageError
+from pipeline.tracking.connection import find_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,7 +54,7 @@ def version_of(client: "MlflowClient", dataset: str, model: str, digest: str) ->
     name = registered_name(dataset, model)
     if _registered(client, name) is None:
         client.create_registered_model(name, tags={"dataset": dataset, "model": model})
-    run = tracking.find_model(client, dataset, model, digest)
+    run = find_model(client, dataset, model, digest)
     if run is None or "onnx_model_id" not in run.data.tags:
         raise StageError(
             f"MLflow: holds no run of {model} {digest[7:15]} with its ONNX form; expected one: restore the model's "
@@ -99,7 +99,7 @@ def reconcile(client: "MlflowClient", in_field: Iterable[Entry]) -> list[str]:
     for entry in in_field:
         decision = entry.decision
         name = registered_name(decision.dataset, decision.model)
-        if tracking.find_model(client, decision.dataset, decision.model, decision.model_digest) is None:
+        if find_model(client, decision.dataset, decision.model, decision.model_digest) is None:
             lines.append(f"{name}: MLflow holds no run of the champion {decision.model_digest[7:15]}")
             continue
         registered = _registered(client, name)

@@ -4,6 +4,7 @@ The oracle knows the laws, every hazard placed so far and the campaigns under wa
 nor which hazards still lie there: it is the process's own forecast, not hindsight.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,35 +42,43 @@ class Oracle:
         self._own = np.asarray(laws.kernel.diagonal())
         self._fates: _Fates | None = None
 
-    def outlook(self, day: Day) -> dict[int, Floats]:
-        """Return, for each horizon in days, the probability of a reported event from the start of `day` on.
+    def outlook(self, days: Sequence[Day]) -> dict[int, Floats]:
+        """Return, for each horizon in days, the probability of a reported event from the start of each day on.
 
-        The days must be given in order, from the first of the process on: the expected number of hazards that lie
-        about is carried from one to the next.
+        The days must come in order, from the first of the process on: the expected number of hazards that lie about
+        is carried from one to the next.
+
+        Parameters
+        ----------
+        days
+            Following one another, under the same planned patrols.
 
         Returns
         -------
         dict
-            Horizon -> float64 of shape (cells,).
+            Horizon -> float64 of shape (cells, days).
         """
-        laws, seen = self._laws, self._visibility
-        fates = self._fates_of(day.patrol_hours)
-        reported = fates.reported
-        expected = {h: self._lying * fates.ended[h] for h in self._horizons_days}
-        excitation = day.excitation
-        for ahead in range(max(self._horizons_days)):
-            number = day.number + ahead
-            placed = laws.background * laws.rhythm(number) + excitation
-            placed += laws.campaign_intensity(number, known_on=day.number)
+        laws, seen, longest = self._laws, self._visibility, max(self._horizons_days)
+        fates = self._fates_of(days[0].patrol_hours)
+        lying = np.empty((len(laws.background), len(days)))
+        for k, day in enumerate(days):
+            lying[:, k] = self._lying
+            self.pass_over(day)
+        expected = {horizon: lying * fates.ended[horizon][:, None] for horizon in self._horizons_days}
+        excitation = np.column_stack([day.excitation for day in days])
+        numbers = np.array([day.number for day in days])
+        background, own = laws.background[:, None], ((1 - FADING) * self._own * fates.reported)[:, None]
+        for ahead, campaigns in enumerate(laws.campaign_outlook(numbers, longest)):
+            placed = background * np.array([laws.rhythm(number + ahead) for number in numbers.tolist()]) + excitation
+            placed += campaigns
             for horizon, total in expected.items():
                 if ahead < horizon:  # placed in the middle of its day
-                    total += placed * fates.ended_midday[horizon - ahead - 1]
+                    total += placed * fates.ended_midday[horizon - ahead - 1][:, None]
             # a hazard that an already counted one brings to the same cell changes nothing there
-            bringing = next_excitation(laws, excitation, placed)
-            excitation = bringing - (1 - FADING) * self._own * reported * placed
-        self._lying = (self._lying + day.intensity) * fates.lie_on
+            excitation = next_excitation(laws, excitation, placed) - own * placed
+        reported, invented = fates.reported[:, None], seen.invented_per_day[:, None]
         return {
-            horizon: -portable_math.expm1(-(seen.displaced @ (reported * total) + seen.invented_per_day * horizon))
+            horizon: -portable_math.expm1(-(seen.displaced @ (reported * total) + invented * horizon))
             for horizon, total in expected.items()
         }
 

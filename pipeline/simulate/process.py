@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import cKDTree
 
@@ -108,17 +109,40 @@ class Laws:
         """Return the traffic of a day, by cell: more where hazards are out of season, less on the day of rest."""
         return VEHICLES_PER_DAY * self.traffic * (2 - self.season(day)) * WEEKDAYS[day % 7]
 
-    def campaign_intensity(self, day: int, *, known_on: int | None = None) -> Floats:
-        """Return what the campaigns under way add to the intensity of a day.
+    def campaign_intensity(self, day: int) -> Floats:
+        """Return what the campaigns under way add to the intensity of a day."""
+        return np.asarray(CAMPAIGN_PER_DAY * (_campaign_shapes(self, day // 7) @ self._under_way(day)))
 
-        With `known_on`, an earlier day, return what can be expected on that day: those under way then stop at their
-        mean rate, and others have started anywhere on the roads.
+    def campaign_outlook(self, days: Integers, longest: int) -> Iterator[Floats]:
+        """Yield what campaigns can be expected to add to the intensity of each day, and of the days after each.
+
+        Those under way on the day stop at their mean rate; others start anywhere on the roads.
+
+        Parameters
+        ----------
+        days
+            Shape (d,).
+        longest
+            Number of days ahead that are foretold; at most `LONGEST_HORIZON_DAYS`.
+
+        Yields
+        ------
+        ndarray
+            Of the days themselves, then of each a day later, and so on; float64 of shape (cells, d).
         """
-        now = day if known_on is None else known_on
-        under_way = (self.campaigns.starts <= now) & (now < self.campaigns.stops)
-        lasting = _LASTING[day - now]
-        others = (1 - lasting) * len(self.background) / CAMPAIGN_CELLS * self.road_share
-        return np.asarray(CAMPAIGN_PER_DAY * (lasting * (_campaign_shapes(self, day // 7) @ under_way) + others))
+        under_way = np.column_stack([self._under_way(day) for day in days.tolist()]).astype(np.float64)
+        by_week: dict[int, Floats] = {}
+        for ahead in range(longest):
+            weeks = ((days + ahead) // 7).tolist()
+            for week in set(weeks) - set(by_week):
+                by_week[week] = _campaign_shapes(self, week) @ under_way
+            lasting = _LASTING[ahead]
+            going_on = np.column_stack([by_week[week][:, k] for k, week in enumerate(weeks)])
+            others = (1 - lasting) * len(self.background) / CAMPAIGN_CELLS * self.road_share
+            yield CAMPAIGN_PER_DAY * (lasting * going_on + others[:, None])
+
+    def _under_way(self, day: int) -> npt.NDArray[np.bool_]:
+        return (self.campaigns.starts <= day) & (day < self.campaigns.stops)
 
     def explodes_per_day(self) -> Floats:
         """Return the chance a day that a hazard explodes, by cell."""

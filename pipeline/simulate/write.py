@@ -1,5 +1,6 @@
 """A scenario -> the partners' files and, apart from them, the truth: all of a simulated theatre."""
 
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -47,23 +48,26 @@ def _run(
     """Run the process once: note what happened, write each day's truth, keep the lanes' prior by week."""
     recorder = Recorder(scenario, ground, laws)
     oracle = Oracle(laws, make_visibility(scenario, ground), scenario.horizons_days)
-    weekly_prior = []
+    weekly_prior, cells = [], pa.array(ground.cells)
     columns = [f"probability_{horizon}d" for horizon in scenario.horizons_days]
     schema = pa.schema(
         [("cell", pa.string()), ("day", _UTC), *((name, pa.float32()) for name in ["intensity", *columns])]
     )
     with store.writing_table(truth / "intensity.parquet", schema=schema) as append:
-        for day in process.run(scenario, laws):
-            recorder.add(day)
-            if day.number < 0:
-                oracle.pass_over(day)
+        for _, days in groupby(process.run(scenario, laws), lambda day: day.number // 7):
+            week = list(days)
+            for day in week:
+                recorder.add(day)
+                if day.number < 0:
+                    oracle.pass_over(day)
+            if week[0].number < 0:
                 continue
-            outlook = oracle.outlook(day)
-            if day.number % 7 == 0:
-                weekly_prior.append(outlook[scenario.horizons_days[0]][lane_cell])
-            instant = scenario.instants(np.full(len(ground.cells), float(day.number)))
-            values = [ground.cells, instant, day.intensity, *outlook.values()]
-            append(pa.table([pa.array(v).cast(f.type) for v, f in zip(values, schema, strict=True)], schema=schema))
+            outlook = oracle.outlook(week)
+            weekly_prior.append(outlook[scenario.horizons_days[0]][lane_cell, 0])
+            for k, day in enumerate(week):
+                instant = scenario.instants(np.full(len(ground.cells), float(day.number)))
+                values = [cells, instant, day.intensity, *(probability[:, k] for probability in outlook.values())]
+                append(pa.table([pa.array(v).cast(f.type) for v, f in zip(values, schema, strict=True)], schema=schema))
     return recorder.happenings(), np.array(weekly_prior)
 
 

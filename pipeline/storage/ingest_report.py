@@ -30,6 +30,8 @@ class SourceCounts:
 
     table: str
     """The canonical table that its rows go to."""
+    about: str
+    """What its mapping says that it is, and what to beware of."""
     rows_in: int
     """Records that the file holds."""
     kept: int

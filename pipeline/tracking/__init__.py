@@ -9,7 +9,7 @@ Read `runs` first, then `models` (what a model's run holds) and `folds` (the run
 were held out); `connection` knows which store it all goes to.
 """
 
-from pipeline.tracking.connection import DATABASE, connect
-from pipeline.tracking.runs import find_model, record, record_pipeline
+from pipeline.tracking.connection import DATABASE, connect, find_model
+from pipeline.tracking.runs import record, record_pipeline
 
 __all__ = ["DATABASE", "connect", "find_model", "record", "record_pipeline"]

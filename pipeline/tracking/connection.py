@@ -72,6 +72,11 @@ def batched(client: "MlflowClient", run_id: str, *, metrics: Mapping[str, float]
         client.log_batch(run_id, metrics=values[some], params=texts[some])
 
 
+def find_model(client: "MlflowClient", dataset: str, model: str, digest: str) -> "Run | None":
+    """Return the run of a fitted model, by the digest that it is known by; None where there is none."""
+    return find_run(client, dataset, kind="model", model=model, model_digest=digest)
+
+
 @contextmanager
 def only_our_warnings() -> Iterator[None]:
     """Keep mlflow's own deprecation warnings, which nobody here can act on, out of a stage's output."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline import params
 from pipeline.model import provenance
 from pipeline.model.fit_record import read_fit
 from pipeline.model.skill_records import read_metrics
@@ -34,7 +35,7 @@ def log_fit(client: "MlflowClient", paths: DatasetPaths, model: str, digest: str
         "model": model,
         "model_digest": digest,
         **{f"marking.{key}": str(value) for key, value in records.to_json(fit.marking).items()},
-        **provenance.origin(paths.dataset),
+        **provenance.origin(paths.dataset, simulated=params.load().dataset(paths.dataset).simulated),
     }
     name = provenance.model_name(model, digest)
     with mlflow.start_run(experiment_id=experiment_of(client, paths.dataset), run_name=name, tags=tags) as run:

@@ -7,11 +7,10 @@ from pipeline.model import provenance
 from pipeline.runtime.resource_use import Effort
 from pipeline.storage.paths import DatasetPaths
 from pipeline.tracking import folds, models
-from pipeline.tracking.connection import connect, experiment_of, find_run, only_our_warnings
+from pipeline.tracking.connection import connect, experiment_of, find_model, find_run, only_our_warnings
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
+    pass
 
 
 def record(dataset: str, model: str, *, effort: Effort | None = None) -> str | None:
@@ -54,7 +53,8 @@ def record_pipeline(dataset: str) -> str | None:
     str or None
         The id of the parent run; None where no model has been fitted.
     """
-    runs = {model: run for model in params.load().dataset(dataset).models if (run := record(dataset, model))}
+    declared = params.load().dataset(dataset)
+    runs = {model: run for model in declared.models if (run := record(dataset, model))}
     if not runs:
         return None
     client = connect()
@@ -63,7 +63,7 @@ def record_pipeline(dataset: str) -> str | None:
     with only_our_warnings():
         parent = find_run(client, dataset, kind="pipeline", **digests)
         if parent is None:
-            tags = {"kind": "pipeline", **digests, **provenance.origin(dataset)}
+            tags = {"kind": "pipeline", **digests, **provenance.origin(dataset, simulated=declared.simulated)}
             parent = client.create_run(experiment_of(client, dataset), tags=tags)
             client.set_terminated(parent.info.run_id)
     parent_id = str(parent.info.run_id)
@@ -77,8 +77,3 @@ def record_pipeline(dataset: str) -> str | None:
         for key, value in tags.items() - child.data.tags.items():
             client.set_tag(child.info.run_id, key, value)
     return parent_id
-
-
-def find_model(client: "MlflowClient", dataset: str, model: str, digest: str) -> "Run | None":
-    """Return the run of a fitted model, by the digest that it is known by; None where there is none."""
-    return find_run(client, dataset, kind="model", model=model, model_digest=digest)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.model.cutoffs import Instants, labels_until
 from pipeline.model.fit_record import AreaFitRecord, OriginFit
 from pipeline.model.fitted import Columns, Fit, Floats, Mask, Model
 from pipeline.params.datasets import AreaTask
@@ -16,7 +17,7 @@ from pipeline.storage.marking import Marking
 from pipeline.storage.schemas import UTC
 from pipeline.train import boosting
 from pipeline.validation import rolling
-from pipeline.validation.origins import Instants, Origin, labels_until, rolling_origins
+from pipeline.validation.origins import Origin, rolling_origins
 from pipeline.validation.rolling import Choice
 
 Strings = npt.NDArray[np.str_]

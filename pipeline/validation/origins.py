@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.model.cutoffs import Instants, instant, labels_until
 from pipeline.params import AreaTask
 from pipeline.runtime.errors import StageError
-from pipeline.runtime.local_days import days_of, later, midnight, midnights
+from pipeline.runtime.local_days import days_of, midnight, midnights
 
-Instants: TypeAlias = npt.NDArray[np.datetime64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
@@ -31,22 +31,6 @@ class Origin:
     """Rows from then until the next origin, whose labels are known: the model has not seen them."""
     tested: bool
     """Whether it stands in the test. The blocks of the others, in the training period, calibrate."""
-
-
-def cutoffs_of(task: AreaTask) -> Instants:
-    """Return every cutoff of a task, datetime64[us], from the start of training to the end of the data.
-
-    Each is the instant at which a day of the theatre begins, so many calendar days after the one before.
-    The labels of the last ones are not known yet. No fit and no metric reads them; planners ask for them.
-    """
-    first, last = np.datetime64(task.train_from, "D"), np.datetime64(task.test_until, "D")
-    # each once: a day that a calendar skipped, as Samoa's did, begins when the next one does
-    return np.unique(midnights(np.arange(first, last + 1, task.cutoff_every_days), task.zone))
-
-
-def labels_until(cutoffs: Instants, task: AreaTask) -> Instants:
-    """Return when the label of each cutoff ends, shape (n,): a horizon of calendar days later, itself not counted."""
-    return later(cutoffs, task.horizon_days, task.zone)
 
 
 def rolling_origins(cutoffs: Instants, task: AreaTask, *, calibration_blocks: int) -> list[Origin]:
@@ -157,8 +141,3 @@ def refuse_overlap(tested: Instants, *, labels_until: Any, where: str) -> None:
             f"{where}: test cutoff {tested.min()} stands before {labels_until}, until when training labels reach; "
             "expected an embargo of at least a horizon between them"
         )
-
-
-def instant(moment: Any) -> np.datetime64:
-    """Return an aware datetime as numpy's UTC instant, in microseconds."""
-    return np.datetime64(moment.replace(tzinfo=None), "us")

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from pipeline.model import loglinear
+from pipeline.model.cutoffs import Instants
 from pipeline.model.log_odds import Calibration
 from pipeline.runtime import workers
 from pipeline.runtime.errors import StageError
 from pipeline.runtime.progress import shown
 from pipeline.validation.metrics import row_log_loss
-from pipeline.validation.origins import Instants, Mask, Origin, calibration_rows
+from pipeline.validation.origins import Mask, Origin, calibration_rows
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.int64]

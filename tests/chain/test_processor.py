@@ -125,7 +125,10 @@ NUMERIC = {"np", "numpy", "math", "scipy", "random", "sparse", "pc"}
 WHY_NOT = {
     ("pipeline/simulate/oracle.py", "@"): (1, "sparse matrices: scipy sums row by row, the same on every x86-64"),
     ("pipeline/simulate/process.py", "@"): (4, "as in the oracle"),
-    ("pipeline/features/history_features.py", "@"): (3, "as in the oracle; the rings' weights are 1: nothing is rounded"),
+    ("pipeline/features/history_features.py", "@"): (
+        3,
+        "as in the oracle; a ring's weights are 1: nothing is rounded",
+    ),
     ("pipeline/features/hawkes.py", "@"): (1, "as in the oracle"),
 }
 """What stands in the code nevertheless: how often, and why it does no harm."""

@@ -89,7 +89,7 @@ def test_an_interruption_ends_all_with_those_that_they_started() -> None:
         seen.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         side_by_side.run({"one": shell, "two": shell}, workers=2, show=show)
     assert children() == []

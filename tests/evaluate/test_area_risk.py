@@ -15,6 +15,7 @@ from support.area_case import CENTRE, ROLLING, day, incident, incidents, rows_of
 from pipeline.evaluate import area_risk, baselines, oracle
 from pipeline.evaluate.hot_spots import near_misses
 from pipeline.model.cells import ring_matrices
+from pipeline.model.cutoffs import labels_until
 from pipeline.model.fit_record import AreaFitRecord
 from pipeline.params import Evaluate
 from pipeline.runtime.errors import StageError
@@ -143,7 +144,7 @@ def test_every_subgroup_that_holds_enough_is_measured_and_the_others_are_named(t
 def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table) -> None:
     cutoffs = table["cutoff"].to_numpy().astype("datetime64[us]")
     outcome = table["label"].to_numpy(zero_copy_only=False) == 1
-    rolling, ends = origins_of(cutoffs), origins.labels_until(cutoffs, ROLLING)
+    rolling, ends = origins_of(cutoffs), labels_until(cutoffs, ROLLING)
     arguments = {"ridge": 1.0, "features": FEATURES, "fitted": fitted().params}
     before = baselines.probabilities(table, outcome, ends, rolling, **arguments)
     tested = [origin for origin in rolling if origin.tested]

@@ -21,6 +21,7 @@ from pipeline.evaluate import __main__ as command
 from pipeline.evaluate.surface import risk_interval, risk_surface
 from pipeline.model import explain
 from pipeline.model.catalogue import Catalogue
+from pipeline.model.cutoffs import cutoffs_of
 from pipeline.model.fit_record import AreaFitRecord, write_fit
 from pipeline.model.fitted import Columns
 from pipeline.params import AreaBoosting
@@ -31,7 +32,6 @@ from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
 from pipeline.train import area_risk
 from pipeline.train.area_risk import AreaFit
-from pipeline.validation import origins
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("label_log1p_decay14d_ring0", "label_log1p_decay365d_ring0", "town_distance_m")
@@ -58,7 +58,7 @@ def theatre() -> tuple[pa.Table, Columns, AreaFit, pa.Table, pa.Table]:
     """Return rows of a theatre of 37 cells, and a model fitted to them."""
     random = np.random.default_rng(3)
     cells = sorted(h3.grid_disk(CENTRE, 3))
-    cutoffs = np.repeat(origins.cutoffs_of(ROLLING), len(cells))
+    cutoffs = np.repeat(cutoffs_of(ROLLING), len(cells))
     x = random.normal(size=(len(cutoffs), 3)).astype(np.float32)
     happened = random.random(len(cutoffs)) < expit(x[:, 0] - 1 + 2 * (x[:, 2] > 0.5))
     x[random.random(len(cutoffs)) < 0.2, 2] = np.nan

@@ -19,10 +19,10 @@ FOLDERS = sorted(
     {file.parent for top in ("pipeline", "serving", "tests") for file in (ROOT / top).rglob("*.py")},
 )
 
-LONGEST_CHAIN = 11
+LONGEST_CHAIN = 10
 MOST_FILES = 15
 MOST_LINES = 300
-MOST_DEPENDENCIES = 62
+MOST_DEPENDENCIES = 60
 MOST_LOCK_LINES = 5000
 
 

@@ -17,6 +17,7 @@ from scipy.special import expit
 from pipeline import params
 from pipeline.acquire import mirror
 from pipeline.model import cells
+from pipeline.model.cutoffs import cutoffs_of
 from pipeline.simulate import detections, process, scenario, sensors
 from pipeline.simulate.events import Recorder
 from pipeline.simulate.faults import FAULTS, Columns, add_faulty
@@ -25,7 +26,6 @@ from pipeline.simulate.oracle import Oracle, make_visibility
 from pipeline.simulate.partners import PARTNERS, report
 from pipeline.simulate.write import write_theatre
 from pipeline.storage import store
-from pipeline.validation import origins
 
 ROOT = Path(__file__).parents[2]
 DECLARED = params.load(ROOT / "params.yaml")
@@ -104,7 +104,7 @@ def test_the_truth_is_told_for_the_day_that_begins_at_each_cutoff(theatre: Path)
     declared = params.load(ROOT / "params.yaml")
     days = pq.read_table(theatre / "truth/intensity.parquet", columns=["day"])["day"].unique().to_numpy()
     for horizon in (7, 28, 84):
-        cutoffs = origins.cutoffs_of(declared.area_task("simulated", f"area_risk_{horizon}d"))
+        cutoffs = cutoffs_of(declared.area_task("simulated", f"area_risk_{horizon}d"))
         assert np.isin(cutoffs[:-1], days).all()  # nothing is told of what follows the last
 
 
@@ -197,7 +197,7 @@ def test_the_area_oracle_is_calibrated_and_better_than_the_base_rate() -> None:
     for day in process.run(known, laws):
         recorder.add(day)
         if day.number >= 0 and day.number % 28 == 0:
-            forecasts[day.number] = oracle.outlook(day)[28]
+            forecasts[day.number] = oracle.outlook([day])[28][:, 0]
         else:
             oracle.pass_over(day)
     label = reported_events(recorder.happenings().events, known, ground)

@@ -70,7 +70,7 @@ def soak(bundle: Path, model: str, *, cycles: int, seed: int, folder: Path, say:
     sender = Sender(folder / "in.sock", lines, next=1)
     in_file = folder / "in.jsonl"
     stop = threading.Event()
-    threads = [threading.Thread(target=work, args=(stop,)) for work in (receiver.serve, sender.send)]
+    threads = [threading.Thread(target=work, args=(stop,), daemon=True) for work in (receiver.serve, sender.send)]
     for thread in threads:
         thread.start()
     in_file_next = 2

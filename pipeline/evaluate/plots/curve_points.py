@@ -9,9 +9,9 @@ import pyarrow as pa
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipeline.evaluate import hot_spots
+from pipeline.model.cutoffs import Instants
 from pipeline.model.skill_records import ORACLE, SHIPPED, SubgroupSkill
 from pipeline.validation.metrics import Floats, Mask, calibration_bins
-from pipeline.validation.origins import Instants
 
 POINTS = 200
 SHARES = np.round(np.concatenate([np.arange(0.002, 0.02, 0.002), np.arange(0.02, 1.0001, 0.02)]), 3)

@@ -7,14 +7,13 @@ one of those five, in a ufunc of its own, so that no compiler can fuse a product
 Arguments of functions may be numbers or arrays; results are float64. None of them warns: a logarithm of 0 is minus
 infinity, that of a negative number NaN.
 
-Read in this order: `blocks` (how arrays are walked), `exponential`, `logarithm`, `angles`, `odds`, `matrices`.
+Read in this order: `blocks` (how arrays are walked), `exponential`, `logarithm`, `angles`, `matrices`.
 """
 
 from pipeline.runtime.portable_math.angles import arcsin, arctan2, cos, direction, hypot, sin
-from pipeline.runtime.portable_math.exponential import exp, expm1, halved
-from pipeline.runtime.portable_math.logarithm import log, log1p
+from pipeline.runtime.portable_math.exponential import exp, expit, expm1, halved
+from pipeline.runtime.portable_math.logarithm import log, log1p, logit
 from pipeline.runtime.portable_math.matrices import cholesky, cross_product, solve, solve_lower, weighted_sum
-from pipeline.runtime.portable_math.odds import expit, logit
 
 __all__ = [
     "arcsin",

@@ -57,6 +57,17 @@ def expm1(x: npt.ArrayLike) -> Any:
     return in_blocks(_expm1, x)
 
 
+def expit(x: npt.ArrayLike) -> Any:
+    """Return the probability whose log-odds are x.
+
+    Examples
+    --------
+    >>> expit([-np.inf, 0.0, 1000.0]).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return 1.0 / (1.0 + exp(np.negative(x)))
+
+
 def _exp(x: Floats) -> Floats:
     ordinary, inside = ordinary_of(x, _EXP_VANISHES, _EXP_OVERFLOWS)
     k = np.rint(ordinary * _PER_LN2)

@@ -43,6 +43,12 @@ def log1p(x: npt.ArrayLike) -> Any:
     return in_blocks(_log1p, x)
 
 
+def logit(probability: npt.ArrayLike) -> Any:
+    """Return the log-odds of a probability, which lies between 0 and 1, both excluded."""
+    p = np.asarray(probability, dtype=np.float64)
+    return log(p / (1.0 - p))
+
+
 def _log(x: Floats) -> Floats:
     ordinary, inside = ordinary_of(x, _SMALLEST_NORMAL, _LARGEST, otherwise=1.0)
     mantissa, k = _parts(ordinary)

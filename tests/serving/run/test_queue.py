@@ -27,7 +27,8 @@ def test_a_full_queue_refuses_by_the_policy_tells_the_sender_and_counts(overload
 def test_an_input_that_can_wait_waits_for_room(overload, replies):
     outcomes: list[Outcome] = []
     queue = IntakeQueue(2, overload)
-    put = threading.Thread(target=lambda: [queue.put(item) for item in items(6, outcomes, replies=replies)])
+    sent = items(6, outcomes, replies=replies)
+    put = threading.Thread(target=lambda: [queue.put(item) for item in sent], daemon=True)
     put.start()
     taken = []
     while len(taken) < 6:

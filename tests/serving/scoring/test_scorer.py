@@ -93,7 +93,7 @@ def test_threads_that_score_records_at_once_do_not_mix_them(scorer):
         into.extend(scorer.score_record("sensor_threat", record).log_odds for _ in range(2000))
 
     low, high = [], []
-    threads = [threading.Thread(target=score, args=arguments) for arguments in ((0.1, low), (0.9, high))]
+    threads = [threading.Thread(target=score, args=arguments, daemon=True) for arguments in ((0.1, low), (0.9, high))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -126,7 +126,7 @@ def test_a_message_is_acknowledged_when_it_is_kept_and_not_before(broker, client
     entry = MqttInput(model="m", port=broker.port, tls=tls, topic=SENSOR)
     reader = MqttReader(entry, queue, Log("warning", 9, to=io.StringIO()), device="mast")
     stop = threading.Event()
-    thread = threading.Thread(target=reader.read, args=(stop,))
+    thread = threading.Thread(target=reader.read, args=(stop,), daemon=True)
     thread.start()
     until(reader.connection.up.is_set)
     peer = client("peer")

@@ -107,7 +107,7 @@ def peer(authority, tmp_path):
         except OSError:
             pass
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     yield server.getsockname()[1], taken
     thread.join()

@@ -54,7 +54,7 @@ def test_a_file_is_followed_across_rotation(tmp_path):
         seen.set()
         return line != b"end"
 
-    thread = threading.Thread(target=FollowedFile(path, None).follow, args=(put, stop))
+    thread = threading.Thread(target=FollowedFile(path, None).follow, args=(put, stop), daemon=True)
     thread.start()
     assert seen.wait(10)
     with path.open("ab") as file:

@@ -129,7 +129,7 @@ class Server:
         self._server.settimeout(0.2)
         self.port = self._server.getsockname()[1]
         self.hang_up = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:

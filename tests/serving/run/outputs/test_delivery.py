@@ -56,7 +56,7 @@ def answer(server, *answers, hang_up=True):
             if not hang_up:
                 time.sleep(1)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return got, thread
 
