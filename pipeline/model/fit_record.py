@@ -1,4 +1,4 @@
-"""How a model was fitted, and all of it but the trees <-> fit.json: strict records, one for each kind of model."""
+"""How a model was fitted, and all its parts but the trees <-> fit.json: a strict record by kind of model."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from threat_scorer.scoring.kinds import kind_of
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
 class FitRecord:
-    """What the records of all kinds of model hold."""
+    """What the records of all kinds of model contain."""
 
     features: list[str]
     """Names, in the model's order."""
