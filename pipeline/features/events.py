@@ -60,8 +60,8 @@ class LabelEvents:
     occurred: Floats
     """As `clocks.counted_at` says: days since 1970 UTC, ascending, shape (n,)."""
     trust: Floats
-    """How far the report of each is trusted, NaN where nothing says, shape (n,)."""
+    """How far the report of each is trusted, NaN where not known, shape (n,)."""
     reported_by: npt.NDArray[np.str_]
     """The sources that have reported each, sorted and joined by ``+``, shape (n,)."""
     left_out: dict[str, int]
-    """Events that no cell and horizon can hold, by reason."""
+    """Number of events that belong to no cell and horizon, by reason."""

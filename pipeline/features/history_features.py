@@ -1,6 +1,6 @@
 """Events as they became known -> sets of history features: what each column is, and its values at each cutoff.
 
-Counts are stored as log1p: trees see the same order, and a logistic regression a scale on which risk is additive.
+Counts are stored as log1p. Trees see the same order; a logistic regression sees a scale on which risk is additive.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
