@@ -31,14 +31,14 @@ class SourceCounts:
     table: str
     """The canonical table that its rows go to."""
     rows_in: int
-    """Records that the file holds."""
+    """Records in the file."""
     kept: int
     """Rows in the table."""
     merged: int
     """Repeats and withdrawals."""
     quarantined: int
     repeats: int
-    """Records that say again what the open version of their record says."""
+    """Records that repeat the open version of their record."""
     withdrawals: int
     corrections: int
     """Rows that are a version after the first of their record."""
