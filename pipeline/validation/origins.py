@@ -37,7 +37,7 @@ def cutoffs_of(task: AreaTask) -> Instants:
     """Return every cutoff of a task, datetime64[us], from the start of training to the end of the data.
 
     Each is the instant at which a day of the theatre begins, so many calendar days after the one before.
-    The labels of the last ones are not known yet. No fit and no metric reads them; planners ask for them.
+    The labels of the last ones are not known yet. No fit and no metric reads them; planners use them.
     """
     first, last = np.datetime64(task.train_from, "D"), np.datetime64(task.test_until, "D")
     # each once: a day that a calendar skipped, as Samoa's did, begins when the next one does
@@ -61,7 +61,7 @@ def rolling_origins(cutoffs: Instants, task: AreaTask, *, calibration_blocks: in
     cutoffs
         Of all rows, datetime64[us], shape (n,).
     task
-        Says where training and test begin and end, and how often the model is fitted anew.
+        Where training and test begin and end, and how often the model is fitted anew.
     calibration_blocks
         Number of origins before the test.
 
