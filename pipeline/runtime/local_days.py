@@ -1,7 +1,7 @@
 """Calendar days of a time zone <-> the UTC instants at which they begin.
 
-A day begins at its first instant: at the change where the clocks skip midnight, at the first of two where they repeat
-it. So every instant lies in exactly one day, and a horizon of so many days ends at a midnight, whatever the clocks do.
+A day begins at its first instant. Where the clocks skip midnight, that is the change. Where they repeat midnight, it is
+the first of two. So every instant lies in exactly one day, and a horizon of days always ends at a midnight.
 """
 
 from datetime import UTC, date, datetime
@@ -78,9 +78,18 @@ def day_of(instant: np.datetime64, zone: str) -> np.datetime64:
 
 
 def later(instants: Instants, days: int, zone: str) -> Instants:
-    """Return for each instant the midnight that is so many calendar days after the one of its day, of any shape.
+    """Return for each instant the midnight that begins its day, moved by a number of calendar days.
 
     Each distinct instant is looked up once: rows of a table repeat few cutoffs.
+
+    Parameters
+    ----------
+    instants
+        Of any shape.
+    days
+        Calendar days to move; negative for earlier.
+    zone
+        In which the days begin.
     """
     distinct, place = np.unique(instants, return_inverse=True)
     return midnights(days_of(distinct, zone) + days, zone)[place].reshape(np.shape(instants))
