@@ -1,4 +1,4 @@
-"""Rows of a table -> when each counts as having occurred, and from when on it is a label event; in days."""
+"""Rows of a table -> the day at which each occurred, and the day from which it is a label event."""
 
 from collections.abc import Sequence
 
@@ -41,8 +41,8 @@ def are_dated(rows: pa.Table) -> Mask:
 def label_known_from(incidents: pa.Table, label: Label) -> Floats:
     """Return from when on each version of an incident is a label event, days, shape (n,); infinite: never.
 
-    The label may name sources. Then a version of another partner is a label event once it is linked with a report of a
-    named source, and not before that report was known. Linking must neither remove a label nor bring it forward.
+    The label may name sources. A version of another partner becomes a label event when it is linked with a report of a
+    named source. It is none before that report was known. Linking must neither remove a label nor bring it forward.
     """
     known = days(incidents["available_at"])
     if label.sources:

@@ -1,6 +1,6 @@
 """Label events as they became known -> the rate that their history predicts: a self-exciting point process.
 
-In each cell, at each cutoff,
+At each cell and cutoff,
 
     rate = sum over spreads s and half-lives h of  weight[s, h] * past[s, h].
 

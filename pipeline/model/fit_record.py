@@ -1,4 +1,4 @@
-"""How a model was fitted, and all its parts but the trees <-> fit.json: a strict record by kind of model."""
+"""How a model was fitted, and all its parts but the trees <-> fit.json, a strict record."""
 
 from pathlib import Path
 from typing import TypeAlias

@@ -1,7 +1,7 @@
 """Held-out log-odds, outcomes and groups -> an interval for the probability of any log-odds, as a small table.
 
 Two uncertainties give its width. The first is that the held-out rows are few. Venn-Abers predictors (Vovk and Petej,
-UAI 2014) calibrate twice, with the row in question as a miss and as a hit. That gives two probabilities. The second is
+UAI 2014) calibrate twice: with the row as a miss, and as a hit. That gives two probabilities. The second is
 how far a soil or lane never seen may lie off all others. It is a random shift of the log-odds by group. The shift has a
 prediction interval (Higgins, Thompson and Spiegelhalter, JRSS A 172, 2009).
 """

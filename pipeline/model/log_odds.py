@@ -1,7 +1,7 @@
 """What the trees of a model give, and the columns that its baseline reads -> the model's log-odds.
 
 ``log-odds = slope * (baseline + trees) + intercept``, moved by a prior, clipped at a limit. This is the one place of
-the formula: training, evaluation, the exported graph and its parity gate all take it from here.
+the formula. Training, evaluation, the exported graph and its parity gate take it from here.
 """
 
 import math

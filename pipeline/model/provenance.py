@@ -1,4 +1,4 @@
-"""The stages' files, DVC's lock and the git checkout -> names and tags of an MLflow run; no MLflow in here."""
+"""The stages' files, DVC's lock and the git checkout -> names and tags of an MLflow run, without MLflow."""
 
 import hashlib
 import json

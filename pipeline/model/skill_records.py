@@ -1,7 +1,7 @@
 """What `evaluate` measured of a model <-> metrics.json: strict records, for the gate, the page, MLflow and the export.
 
 An unknown, misspelt or missing key is an error that names the file and the key. Some figures belong to one kind of
-model: each is an optional field, and the file of another kind does not contain it.
+model. Each is an optional field, and the file of another kind does not contain it.
 """
 
 import re

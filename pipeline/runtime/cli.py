@@ -1,4 +1,4 @@
-"""A stage's main -> a process; a user's mistake ends it with a clear line and a status, not a traceback."""
+"""A stage's main -> a process; a user's mistake ends it with a clear line, not a traceback."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Progress of long work -> a bar with rate and time left on a terminal, or a line now and then in a log."""
+"""Progress of long work -> a bar with rate and time left on a terminal, or lines in a log."""
 
 import sys
 import time

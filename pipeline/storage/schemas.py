@@ -22,7 +22,7 @@ RELIABILITIES = ("A", "B", "C", "D", "E")  # F, "cannot be judged", is missing
 CREDIBILITIES = (1, 2, 3, 4, 5)  # 6, "cannot be judged", is missing
 
 ROW_KEYS = {"area_risk": ("cutoff", "cell"), "sensor_threat": ("detection_id",)}
-"""By kind of model: the columns that identify a row of features or of predictions, in the order of the rows."""
+"""By kind of model: the columns that identify a row of features or predictions, in sorting order."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Versions of rows with their two clocks -> what was known at a moment, for every stage.
 
-A version is known at *t* if it was available by then and no later version or withdrawal had replaced it.
+A version is known at *t* if it was available and no later version or withdrawal had replaced it.
 """
 
 from datetime import UTC, datetime

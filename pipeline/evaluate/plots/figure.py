@@ -1,7 +1,7 @@
 """The points of the plots -> pictures for MLflow and the report; the same points give the same bytes.
 
-`draw` frames a picture. One of `draw_curves` (models against one another), `draw_drivers` (what moves the model) and
-`draw_maps` (risk, and the events that followed) fills it. Colour-blind readers can distinguish the colours. Lines,
+`draw` frames a picture. `draw_curves` compares models, `draw_drivers` shows what moves the model, and `draw_maps` shows
+the risk and the events that followed. Colour-blind readers can distinguish the colours. Lines,
 marks and hatches can be distinguished in print.
 """
 
