@@ -16,7 +16,7 @@ from pipeline.features.admiralty import trust
 from pipeline.features.events import DAY_US, EventVersions, LabelEvents
 from pipeline.features.feature_set import FeatureSet
 from pipeline.features.hawkes import Pasts, Process
-from pipeline.features.history import decayed_counts, held_share
+from pipeline.features.history import decayed_counts, share_of_endless
 from pipeline.features.history_features import (
     decayed,
     density,
@@ -167,7 +167,7 @@ def _sets(
 ) -> list[FeatureSet]:
     at, n, since, half_lives, rings = frame.at, len(frame.cells), frame.since, frame.half_lives_days, frame.rings
     label, explosion = reported.select("label"), reported.select("explosion")
-    shares = held_share(at, since=since, half_lives_days=np.asarray(half_lives, dtype=np.float64))
+    shares = share_of_endless(at, since=since, half_lives_days=np.asarray(half_lives, dtype=np.float64))
     endless = counts[:, :, : len(half_lives)] / shares[:, None, :]
     starts = _days(later(frame.cutoffs, -task.horizon_days, task.zone))
     return [
@@ -212,7 +212,7 @@ def _labels(events: LabelEvents, cutoffs: Instants, task: AreaTask, *, cells: in
 
 
 def schema(features: Sequence[Feature], *, zone: str = NO_ZONE) -> pa.Schema:
-    """Return the schema of the rows; it says of which zone's midnights their cutoffs are."""
+    """Return the schema of the rows; its metadata name the zone whose midnights are the cutoffs."""
     rows = pa.schema(
         [
             pa.field("cutoff", UTC, nullable=False),

@@ -59,7 +59,7 @@ def decayed_counts(
         yield state
 
 
-def held_share(cutoffs: Floats, *, since: float, half_lives_days: Floats) -> Floats:
+def share_of_endless(cutoffs: Floats, *, since: float, half_lives_days: Floats) -> Floats:
     """Return the decayed count of the history so far, as a share of an endless steady history's count.
 
     Without it a long half-life would fill up for years after the first data. Old and new cutoffs would differ.

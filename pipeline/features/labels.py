@@ -113,7 +113,7 @@ def label_reporters(events: LabelEvents, cutoffs: Floats, *, ends: Floats, cells
     Returns
     -------
     string array, shape (t * cells,)
-        Sorted sources, joined by ``+``: it says whose reports a model has learned from, and is no feature.
+        Sorted sources, joined by ``+``: whose reports a model has learned from. It is no feature.
     """
     reporters: dict[int, set[str]] = {}
     for t, followed in enumerate(_between(events.occurred, cutoffs, ends)):

@@ -37,7 +37,7 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord, groups: Seq
     Parameters
     ----------
     rows
-        Holds the model's features, float32.
+        With the model's features, float32.
     booster
         The model's trees.
     fit

@@ -95,7 +95,7 @@ KINDS: dict[str, type[AnyFitRecord]] = {"area_risk": AreaFitRecord, "sensor_thre
 
 
 def read_fit(path: Path, model: str) -> AnyFitRecord:
-    """Read the record of a fit; `model` is its name, which says its kind. Errors are those of `records.of_json`."""
+    """Read the record of a fit; `model` is its name, which gives its kind. Errors are those of `records.of_json`."""
     return records.read(path, KINDS[kind_of(model)])
 
 

@@ -96,11 +96,11 @@ def later(instants: Instants, days: int, zone: str) -> Instants:
 
 
 def in_zone(schema: pa.Schema, zone: str) -> pa.Schema:
-    """Return the schema of rows whose cutoffs are midnights of a zone: it says so, and its file does."""
+    """Return the schema of rows whose cutoffs are midnights of a zone, with the zone in its metadata."""
     return schema.with_metadata({_KEY: zone.encode()})
 
 
 def zone_of(schema: pa.Schema) -> str:
-    """Return of which zone's midnights the cutoffs of rows are; UTC where their schema does not say."""
+    """Return the zone whose midnights are the cutoffs of rows; UTC where their schema has none."""
     metadata: dict[bytes, Any] = schema.metadata or {}
     return str(metadata.get(_KEY, NO_ZONE.encode()).decode())

@@ -57,7 +57,7 @@ class TableSpec:
     id_column: str
     """Versions of one thing share its value."""
     occurred: str | None = None
-    """The column that says when a row happened; None where a row does not happen."""
+    """The column of the time at which a row happened; None where a row does not happen."""
     sort_by: tuple[str, ...] = ()
     """Order of the rows; empty where they stand as the sources, by name, and their files give them."""
 

@@ -28,7 +28,7 @@ def write_table(
     Parameters
     ----------
     table
-        Holds at least the schema's columns, in any order.
+        With at least the schema's columns, in any order.
     path
         Replaced as a whole when the new file is complete; folders are made.
     schema

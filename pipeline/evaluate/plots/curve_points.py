@@ -141,7 +141,7 @@ def gain_and_lift(outcome: Mask, probability: Probabilities, cutoffs: Instants, 
     outcome, probability, cutoffs
         As of `of_places`.
     of
-        Name of the column that says how large a share of the rows is looked at; it is never less than one row.
+        Name of the column with the share of the rows that is searched; it is never less than one row.
     """
     gain, lift = {}, {}
     for name, score in probability.items():

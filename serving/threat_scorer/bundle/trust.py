@@ -84,7 +84,7 @@ class Trust:
             return
         if not envelope.signatures:
             raise Refused("unsigned", f"{where}: it carries no signature")
-        named = [each.keyid for each in envelope.signatures]
+        named = [signature.keyid for signature in envelope.signatures]
         known = {key.id: key for key in self.keys}
         if any(keyid in self.active(role) for keyid in named):
             raise Refused("altered", f"{where}: its signature does not fit what it holds: altered since it was signed")

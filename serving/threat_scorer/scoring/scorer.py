@@ -34,7 +34,7 @@ class Scores:
     out_of_range: dict[str, npt.NDArray[np.bool_]]
     """For each input with a value outside the contract's range: which rows, shape (n,)."""
     uncertainty: Uncertainty[Float32Array, npt.NDArray[np.bool_]] | None = None
-    """None where it was not asked for."""
+    """None where it was not requested."""
 
 
 class Score(NamedTuple):
@@ -45,7 +45,7 @@ class Score(NamedTuple):
     out_of_range: tuple[str, ...]
     """Inputs whose value lies outside the contract's range."""
     uncertainty: Uncertainty[float, bool] | None = None
-    """None where it was not asked for."""
+    """None where it was not requested."""
 
 
 class Scorer:
