@@ -1,4 +1,4 @@
-"""Rows of a table -> the day at which each occurred, and the day from which it is a label event."""
+"""Rows of a table -> when each counts as having occurred, and from when it is a label event; days."""
 
 from collections.abc import Sequence
 

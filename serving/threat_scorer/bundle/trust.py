@@ -1,7 +1,7 @@
 """The trust file: which keys may sign bundles, and which may sign the next trust file. Rotation without a network.
 
-It is a DSSE envelope, signed by a root key. A device adopts a newer one (with a higher counter) if an active root key
-of the present one signed it. The Update Framework rotates its root metadata in the same way.
+It is a DSSE envelope, signed by a root key. A device adopts a file with a higher counter if an active root key of the
+present one signed it. The Update Framework rotates its root metadata in the same way.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """HTTP requests -> health, metrics, and scores by way of the queue.
 
 The port answers ``/healthz``, ``/readyz``, ``/metrics``, ``/openapi.json`` and ``POST /v1/score``. It is Python's own
-server within bounds: few connections at a time, each with one request of limited size and time. Pages in a browser
-cannot use it: it answers only to its own name, and takes only JSON.
+server within bounds: few connections at a time, each with one request. Size and duration of a request are limited.
+Pages in a browser cannot use it: it answers only to its own name, and takes only JSON.
 """
 
 import contextlib
