@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 YEAR_DAYS = 365.25
 
 LEAST_SHARE = 1e-3
-"""Least rate of a cell without known events, as a share of the mean cell's: its logarithm stays finite."""
+"""Least rate of a cell, as a share of the mean cell's, also without known events: its logarithm stays finite."""
 
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
