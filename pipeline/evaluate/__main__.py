@@ -106,7 +106,7 @@ def _surface(words: list[str]) -> None:
     rows = pa.concat_tables(
         batch.filter(pc.equal(batch["cutoff"], valid.cutoff)) for batch in store.read_batches(features)
     )
-    found = risk_surface.build(
+    surface = risk_surface.build(
         rows,
         risk_surface.known_by(valid.cutoff, calibration, held_out, horizon_days=fit.horizon_days, zone=zone),
         lightgbm.Booster(model_file=folder / "model.txt"),
@@ -117,9 +117,9 @@ def _surface(words: list[str]) -> None:
         simulated=entry.simulated,
     )
     stem = (given.out or paths.reports / "surface") / f"{model}-{given.date.isoformat()}"
-    store.write_table(found.table, stem.with_suffix(".parquet"), schema=risk_surface.SCHEMA, sort_by=("cell",))
-    store.write_json(risk_surface.geojson(found), stem.with_suffix(".geojson"))
-    print(f"{risk_surface.describe(found)}\n{stem}.geojson and .parquet")
+    store.write_table(surface.table, stem.with_suffix(".parquet"), schema=risk_surface.SCHEMA, sort_by=("cell",))
+    store.write_json(risk_surface.geojson(surface), stem.with_suffix(".geojson"))
+    print(f"{risk_surface.describe(surface)}\n{stem}.geojson and .parquet")
 
 
 def _truth(paths: DatasetPaths, name: str) -> pa.Table | None:

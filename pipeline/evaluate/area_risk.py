@@ -45,7 +45,7 @@ def evaluate(
     features: Sequence[Feature],
     truth: pa.Table | None,
 ) -> Evaluation:
-    """Measure the shipped model where it had not looked, beside baselines that learned from the same rows.
+    """Measure the shipped model on rows that it had not seen, beside baselines that learned from the same rows.
 
     Parameters
     ----------
@@ -98,14 +98,14 @@ def evaluate(
     subgroups = masks(table, outcome, in_test, fold, features)
     everywhere = np.ones(len(happened), dtype=np.bool_)
     measured = [("", everywhere), *((n, mask) for n, mask in subgroups.items() if measurable(mask, happened))]
-    whole, *parts = workers.map_in_order(
-        lambda each: compared(happened[each[1]], {m: p[each[1]] for m, p in probability.items()}, when[each[1]]),
+    theatre, *parts = workers.map_in_order(
+        lambda part: compared(happened[part[1]], {m: p[part[1]] for m, p in probability.items()}, when[part[1]]),
         measured,
     )
     rings = h3cells.ring_matrices(h3cells.from_names(pc.unique(tested["cell"]).to_pylist()), NEAR_MISS_STEPS)
     misses = partial(near_misses, happened, rings=rings, shares=settings.area_shares)
     comparison = Comparison(
-        **{**vars(whole), "models": {m: _with(each, misses(probability[m])) for m, each in whole.models.items()}},
+        **{**vars(theatre), "models": {m: _with(s, misses(probability[m])) for m, s in theatre.models.items()}},
         folds=by_fold(
             happened,
             probability,

@@ -1,7 +1,7 @@
 """Rows and rolling origins -> what a planner could do without the area model, each with calibrated probabilities.
 
-Every baseline goes through `rolling`, as the shipped model does: fitted anew at each origin on the same rows, chosen
-and calibrated by the blocks before it.
+Every baseline goes through `rolling`, as the shipped model does. It is fitted anew at each origin on the same rows. The
+blocks before the origin choose and calibrate it.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def probabilities(
     rate = np.full(len(outcome), np.nan)
     for origin in origins:
         rate[origin.block] = outcome[origin.train].mean()
-    found = {"base_rate": rate[tested]}
+    result = {"base_rate": rate[tested]}
     for name, choices in candidates.items():
         columns = [_columns(table, names) for names in choices]
         penalty = ridge if name == "logistic_regression" else 0.0
@@ -75,6 +75,23 @@ def probabilities(
         def fit_and_predict(
             origin: Origin, columns: list[Floats] = columns, penalty: float = penalty
         ) -> tuple[Floats, list[LogLinear]]:
+            """Fit each candidate before an origin, and predict the origin's block.
+
+            Parameters
+            ----------
+            origin
+                Separates the rows to learn from and the block.
+            columns
+                Of each candidate, shape (n, columns).
+            penalty
+                As `ridge`.
+
+            Returns
+            -------
+            log_odds : ndarray, shape (rows of the block, candidates)
+            lines : list
+                The fitted candidates.
+            """
             rows, stands_for = rolling.thinned(
                 origin.train, outcome, most_negatives=fitted.most_negatives, seed=fitted.seed
             )
@@ -93,8 +110,8 @@ def probabilities(
             calibration_blocks=fitted.calibration_blocks,
             name=name,
         )
-        found[name] = np.asarray(expit(forecast.log_odds[tested]))
-    return found
+        result[name] = np.asarray(expit(forecast.log_odds[tested]))
+    return result
 
 
 def _candidates(features: Sequence[Feature]) -> dict[str, list[list[str]]]:
@@ -106,7 +123,9 @@ def _candidates(features: Sequence[Feature]) -> dict[str, list[list[str]]]:
     for feature in label:
         if feature.statistic == "decayed":  # the cell's own first, then ring by ring
             rings.setdefault(feature.half_life_days, []).append(feature.name)
-    history = [each for each in features if each.group in ("label", "explosion") and each.statistic in _HISTORY]
+    history = [
+        feature for feature in features if feature.group in ("label", "explosion") and feature.statistic in _HISTORY
+    ]
     return {
         "last_period": [[feature.name for feature in label if feature.statistic == "last_period"]],
         "running_mean": [per_year],

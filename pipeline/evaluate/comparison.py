@@ -1,4 +1,4 @@
-"""Probabilities of several models on the same rows -> a table of skill and what the shipped model is better by."""
+"""Probabilities of several models on the same rows -> their skill, and by how much the shipped model is better."""
 
 from collections.abc import Mapping
 
@@ -17,8 +17,8 @@ def compare(
     outcome
         Shape (n,), bool.
     probability
-        By model, shape (n,). `SHIPPED` and `BASE_RATE` are there; `ORACLE` is where the truth is known, and is no
-        baseline.
+        By model, shape (n,). `SHIPPED` and `BASE_RATE` are always present, `ORACLE` where the truth is known; it is
+        no baseline.
     skill
         By model: its metrics on these rows.
     draws
@@ -54,7 +54,7 @@ def differences_to(loss: Mapping[str, Floats], model: str, draws: BlockDraws) ->
     draws
         Of the rows' blocks.
     """
-    return {name: draws.mean_difference(loss[model], other) for name, other in loss.items() if name != model}
+    return {name: draws.mean_difference(loss[model], right) for name, right in loss.items() if name != model}
 
 
 def best_baseline(loss: Mapping[str, Floats]) -> str:

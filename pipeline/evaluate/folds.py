@@ -56,8 +56,8 @@ def _of_fold(
 ) -> FoldSkill:
     loss = {model: row_log_loss(outcome, values) for model, values in probability.items()}
     best, ours = best_baseline(loss), probability[SHIPPED]
-    # ranks say something only where both outcomes are there, and an interval only where blocks can be drawn
-    both = 0 < outcome.sum() < len(outcome)
+    # ranks mean something only where both outcomes are present, and an interval only where blocks can be drawn
+    both_outcomes = 0 < outcome.sum() < len(outcome)
     return FoldSkill(
         fold=name,
         rows=len(outcome),
@@ -65,8 +65,8 @@ def _of_fold(
         expected_positives=float(ours.sum()),
         log_loss=float(loss[SHIPPED].mean()),
         brier=float(brier_score_loss(outcome, ours, labels=[False, True])),
-        roc_auc=float(roc_auc_score(outcome, ours)) if both else None,
-        pr_auc=float(average_precision_score(outcome, ours)) if both else None,
+        roc_auc=float(roc_auc_score(outcome, ours)) if both_outcomes else None,
+        pr_auc=float(average_precision_score(outcome, ours)) if both_outcomes else None,
         best_baseline=best,
         best_baseline_log_loss=float(loss[best].mean()),
         log_loss_difference=draws.mean_difference(loss[SHIPPED], loss[best]) if draws.blocks > 1 else None,

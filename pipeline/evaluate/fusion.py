@@ -1,4 +1,4 @@
-"""Held-out log-odds of alarms and the prior of their cells -> whether both together say more than either alone."""
+"""Held-out log-odds of alarms and the prior of their cells -> whether both together predict better than one alone."""
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ def evaluate(
     rows
         Alarms with ``record_id``.
     truth
-        ``record_id``, ``prior`` (the chance of a hazard in the alarm's cell before anything was measured) and
+        ``record_id``, ``prior`` (the chance of a hazard in the alarm's cell before any measurement) and
         ``log_odds_with_prior``, the oracle's.
     log_odds
         Of the sensor model that had not seen the alarm's group, shape (n,).

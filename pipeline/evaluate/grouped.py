@@ -1,4 +1,4 @@
-"""Outcomes, probabilities and groups of alarms -> skill, each metric with its interval, had other groups been met."""
+"""Outcomes, probabilities and groups of alarms -> skill, each metric with its interval over groups."""
 
 import dataclasses
 import math
@@ -58,7 +58,7 @@ def over_groups(
 ) -> dict[str, Interval]:
     """Return the percentile interval of each metric under a bootstrap of whole groups.
 
-    Whole groups are drawn with replacement (Efron and Tibshirani 1993, chapter 8); a draw without hazards or without
+    Whole groups are drawn with replacement (Efron and Tibshirani 1993, chapter 8). A draw without hazards or without
     clutter does not count. With few groups the interval is rough, and too narrow rather than too wide.
 
     Parameters
@@ -91,7 +91,7 @@ def over_groups(
 def _losses(
     outcome: Mask, probability: Floats, group: npt.NDArray[np.int64], times: Floats, *, bins: int
 ) -> dict[str, Floats]:
-    """Return the metrics that are means over rows, of each draw: a group's sums say all that they need of it."""
+    """Return the metrics that are means over rows, of each draw: they need only the sums of each group."""
     groups = times.shape[1]
     alarms = times @ np.bincount(group, minlength=groups).astype(np.float64)
     falling = np.argsort(-probability, kind="stable")

@@ -1,8 +1,8 @@
 """Scores of cells, cutoff by cutoff -> how much of what happened lay in the cells that rank highest.
 
 Hit rate: share of the events' cells caught. PAI, prediction accuracy index: hit rate over the share of area searched
-(Chainey, Tompson and Uhlig, Security Journal 2008). PEI, prediction efficiency index: PAI over the highest PAI that
-any choice of so many cells could have reached (Hunt, NIJ 2016).
+(Chainey, Tompson and Uhlig, Security Journal 2008). PEI, prediction efficiency index: PAI over the highest PAI that as
+many cells could have reached (Hunt, NIJ 2016).
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from pipeline.validation.metrics import Floats, Mask, UndefinedMetricError
 
 
 def hot_spot_skill(outcome: Mask, score: Floats, cutoffs: Instants, *, shares: list[float]) -> dict[str, float]:
-    """Return hit rate, PAI and PEI when at each cutoff the same share of the cells is searched, highest scores first.
+    """Return hit rate, PAI and PEI where each cutoff's share of cells with the highest scores is searched.
 
     Parameters
     ----------

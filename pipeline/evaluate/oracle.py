@@ -1,4 +1,4 @@
-"""Truth of a simulated theatre -> the probabilities that the process itself gives: the best that a model could say."""
+"""Truth of a simulated theatre -> the probabilities that the process itself gives: the best possible model."""
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ def of_cells(tested: pa.Table, truth: pa.Table, *, horizon_days: int) -> Floats:
     Raises
     ------
     StageError
-        The truth knows nothing of a cutoff.
+        The truth has no day for a cutoff.
     """
     cutoffs = pc.unique(tested["cutoff"])
     truth = truth.filter(pc.is_in(truth["day"], value_set=cutoffs))

@@ -1,4 +1,4 @@
-"""Measured inputs of alarms -> what other models say of each that had not seen its fold."""
+"""Measured inputs of alarms -> predictions of other models that had not seen the alarm's fold."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,9 +23,9 @@ from pipeline.validation.metrics import Floats, Mask
 Names = npt.NDArray[Any]
 
 SVM_ROWS = 2000
-"""At most so many alarms, drawn at random, teach the support vector machine: its time grows with their square."""
+"""Largest number of alarms, drawn at random, that train the support vector machine; time grows with their square."""
 PROCESS_ROWS = 300
-"""At most so many alarms of a group teach its Gaussian process: its time grows with their cube."""
+"""Largest number of alarms of a group that train its Gaussian process: its time grows with their cube."""
 
 
 def probabilities(inputs: Floats, outcome: Mask, fold: Names, group: Names, *, seed: int) -> dict[str, Floats]:
@@ -34,9 +34,11 @@ def probabilities(inputs: Floats, outcome: Mask, fold: Names, group: Names, *, s
     Parameters
     ----------
     inputs
-        Shape (n, inputs), NaN where missing: the mean stands in, and a column beside says so.
+        Shape (n, inputs), NaN where missing: the mean replaces it, and an extra column marks it.
     outcome, fold, group
         Of each row, shape (n,); a fold is made of whole groups.
+    seed
+        Of the rows that are drawn, and of the trees.
 
     Returns
     -------
@@ -66,22 +68,22 @@ def base_rate(outcome: Mask, fold: Names) -> Floats:
 
 def _held_out(model: BaseEstimator, inputs: Floats, outcome: Mask, fold: Names) -> Floats:
     probability = np.empty(len(outcome))
-    for seen, held in _folds(fold):
+    for seen, predicted in _folds(fold):
         fitted = _of_inputs(model).fit(inputs[seen], outcome[seen])
-        probability[held] = fitted.predict_proba(inputs[held])[:, 1]
+        probability[predicted] = fitted.predict_proba(inputs[predicted])[:, 1]
     return probability
 
 
 def _svm(inputs: Floats, outcome: Mask, fold: Names, group: Names, *, seed: int) -> Floats:
     probability = np.empty(len(outcome))
     random = np.random.default_rng(seed)
-    for seen, held in _folds(fold):
-        taught = np.sort(random.permutation(np.flatnonzero(seen))[:SVM_ROWS])
-        inner = GroupKFold(min(3, len(np.unique(group[taught]))))
-        splits = list(inner.split(taught, groups=group[taught]))
+    for seen, predicted in _folds(fold):
+        trained = np.sort(random.permutation(np.flatnonzero(seen))[:SVM_ROWS])
+        inner = GroupKFold(min(3, len(np.unique(group[trained]))))
+        splits = list(inner.split(trained, groups=group[trained]))
         model = CalibratedClassifierCV(_of_inputs(SVC()), cv=splits, ensemble=False)
-        model.fit(inputs[taught], outcome[taught])
-        probability[held] = model.predict_proba(inputs[held])[:, 1]
+        model.fit(inputs[trained], outcome[trained])
+        probability[predicted] = model.predict_proba(inputs[predicted])[:, 1]
     return probability
 
 

@@ -146,7 +146,7 @@ def roc_auc_by_group(outcome: Mask, probability: Floats, group: Names) -> dict[s
     Raises
     ------
     UndefinedMetricError
-        No group has.
+        No group has both.
     """
     area = {}
     for name in np.unique(group):
@@ -177,12 +177,12 @@ def _repeated(held_out: pa.Table, outcome: Mask) -> RepeatedSplit | None:
     repeats = [column for column in held_out.column_names if column.startswith(_REPEAT)]
     if not repeats:
         return None
-    right = [float(((held_out[column].to_numpy() > 0) == outcome).mean()) for column in repeats]
+    accuracies = [float(((held_out[column].to_numpy() > 0) == outcome).mean()) for column in repeats]
     return RepeatedSplit(
         flattering="rows were parted at random, as nobody knows which hang together",
-        repeats=len(right),
-        accuracy=float(np.mean(right)),
-        spread=float(np.std(right)),
+        repeats=len(accuracies),
+        accuracy=float(np.mean(accuracies)),
+        spread=float(np.std(accuracies)),
     )
 
 

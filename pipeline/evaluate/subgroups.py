@@ -1,4 +1,4 @@
-"""Rows of the test -> subgroups of them: each is measured by itself, for a mean hides where a model fails."""
+"""Rows of the test -> subgroups, each measured by itself: a mean over all rows hides where a model fails."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from pipeline.model.catalogue import EXPOSURE, Feature
 from pipeline.validation.metrics import Floats, Mask
 
 LEAST_POSITIVES = 10
-"""A subgroup with fewer rows that an event followed is not measured: its figures would say nothing."""
+"""A subgroup with fewer rows that an event followed is not measured: its figures would mean nothing."""
 
 
 def masks(
@@ -30,8 +30,8 @@ def masks(
     Returns
     -------
     dict
-        ``cells_with_history``: an event is known at the cutoff. ``cells_ever_hit``: an event is ever known; which
-        cells these are is known only afterwards: they are there to compare with studies that do so.
+        ``cells_with_history``: an event is known at the cutoff. ``cells_ever_hit``: an event is ever known. Which
+        cells these are is known only afterwards; they serve to compare with studies that do so.
         ``exposure_none``, ``exposure_low``, ``exposure_high``: nobody is known to have patrolled, searched or cleared;
         less than half of the others; more. ``region_north_east`` and so on: quarters of the theatre about its middle.
         ``origin_<day>``: the rows of one origin. ``partner_<source>``: rows without an event, and those whose events
@@ -54,24 +54,24 @@ def masks(
 
 
 def measurable(mask: Mask, outcome: Mask) -> bool:
-    """Return whether a subgroup holds enough of both classes to be measured."""
+    """Return whether a subgroup contains enough of both classes to be measured."""
     return int(outcome[mask].sum()) >= LEAST_POSITIVES and not bool(outcome[mask].all())
 
 
 def _exposure(tested: pa.Table, features: Sequence[Feature]) -> dict[str, Mask]:
-    """Return the rows by how much the cell was visited, as the features with the longest memory know it."""
-    own = [feature for feature in features if feature.group in EXPOSURE and feature.ring == 0]
-    half_lives = {feature.name: feature.half_life_days for feature in own if feature.half_life_days is not None}
+    """Return the rows by how much the cell was visited, by the features with the longest half-life."""
+    in_cell = [feature for feature in features if feature.group in EXPOSURE and feature.ring == 0]
+    half_lives = {feature.name: feature.half_life_days for feature in in_cell if feature.half_life_days is not None}
     if not half_lives:
         return {}
     longest = [name for name, half_life in half_lives.items() if half_life == max(half_lives.values())]
     # each kind has a unit of its own, hours or square metres: their ranks can be added
     visited = np.sum([_rank(tested[name].to_numpy()) for name in longest], axis=0)
-    much = visited > np.median(visited[visited > 0]) if (visited > 0).any() else visited > 0
+    high = visited > np.median(visited[visited > 0]) if (visited > 0).any() else visited > 0
     return {
         "exposure_none": visited == 0,
-        "exposure_low": (visited > 0) & ~much,
-        "exposure_high": much,
+        "exposure_low": (visited > 0) & ~high,
+        "exposure_high": high,
     }
 
 
@@ -100,6 +100,6 @@ def _partners(tested: pa.Table, outcome: Mask) -> dict[str, Mask]:
     row = np.append(reporters.indices.fill_null(len(reported_by)).to_numpy(), 0)[:-1]
     partners = {}
     for source in sorted(frozenset().union(*reported_by)):
-        theirs = np.array([source in sources for sources in reported_by] + [False])
-        partners[f"partner_{source}"] = ~outcome | theirs[row]
+        reported = np.array([source in sources for sources in reported_by] + [False])
+        partners[f"partner_{source}"] = ~outcome | reported[row]
     return partners

@@ -1,4 +1,4 @@
-"""Held-out intervals, and novelty of groups held out -> whether both keep, group by group, what they promise."""
+"""Held-out intervals and novelty -> how often the intervals cover, and how many alarms are called novel."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def intervals(
     level: float,
     truth: Floats | None,
 ) -> IntervalSkill:
-    """Return how often intervals of groups not seen hold what they should.
+    """Return how often intervals of groups not seen contain what they should.
 
     Parameters
     ----------
@@ -50,18 +50,18 @@ def intervals(
     below, above = expit(low), expit(high)
     of_bins = np.array_split(np.argsort(log_odds, kind="stable"), bins)
     of_groups = [np.flatnonzero(draws.block == number) for number in range(draws.blocks)]
-    held = None if truth is None else (low <= truth) & (truth <= high)
+    covered = None if truth is None else (low <= truth) & (truth <= high)
     return IntervalSkill(
         level=level,
         mean_width=float((above - below).mean()),
-        bins_held=_share_held(of_bins, below, above, outcome),
-        groups_held=_share_held(of_groups, below, above, outcome),
-        oracle_held=None if held is None else _share(held, draws),
+        bins_held=_coverage(of_bins, below, above, outcome),
+        groups_held=_coverage(of_groups, below, above, outcome),
+        oracle_held=None if covered is None else _share(covered, draws),
     )
 
 
-def _share_held(rows: Sequence[npt.NDArray[np.int64]], low: Floats, high: Floats, outcome: Mask) -> float:
-    return float(np.mean([low[each].mean() <= outcome[each].mean() <= high[each].mean() for each in rows]))
+def _coverage(rows: Sequence[npt.NDArray[np.int64]], low: Floats, high: Floats, outcome: Mask) -> float:
+    return float(np.mean([low[part].mean() <= outcome[part].mean() <= high[part].mean() for part in rows]))
 
 
 def novelties(
@@ -85,7 +85,7 @@ def novelties(
     declared
         Range of each input, by its name.
     fold, group
-        Of each row, shape (n,): what is like training is learnt without the row's fold.
+        Of each row, shape (n,): novelty is fitted without the row's fold.
     draws
         Of the rows' groups.
     optional, false_flags, folds
@@ -97,15 +97,15 @@ def novelties(
     perturbed = _perturbed(inputs, np.random.default_rng(seed))
 
     def scores_of(name: str) -> tuple[Mask, list[Floats]]:
-        held = fold == name
+        in_fold = fold == name
         fitted = novelty.fit(
-            inputs[~held], names, group[~held], optional=optional, false_flags=false_flags, folds=folds
+            inputs[~in_fold], names, group[~in_fold], optional=optional, false_flags=false_flags, folds=folds
         )
-        return held, [fitted.of(rows[held]) for rows in (inputs, *perturbed.values())]
+        return in_fold, [fitted.of(rows[in_fold]) for rows in (inputs, *perturbed.values())]
 
     scores = np.empty((1 + len(perturbed), len(inputs)))
-    for held, of_fold in workers.map_in_order(scores_of, np.unique(fold)):
-        scores[:, held] = of_fold
+    for in_fold, of_fold in workers.map_in_order(scores_of, np.unique(fold)):
+        scores[:, in_fold] = of_fold
     flagged, novel = scores[0] > 1, dict(zip(perturbed, scores[1:] > 1, strict=True))
     low, high = (np.array([getattr(entry, side) for entry in declared.values()]) for side in ("low", "high"))
     outside = {kind: ((rows < low) | (rows > high)).any(axis=1) for kind, rows in perturbed.items()}
@@ -135,6 +135,6 @@ def _perturbed(inputs: Floats, random: np.random.Generator) -> dict[str, Floats]
     }
 
 
-def _share(holds: Mask, draws: BlockDraws) -> Estimate:
+def _share(mask: Mask, draws: BlockDraws) -> Estimate:
     """Return a share of the alarms with its interval over groups."""
-    return draws.mean(holds.astype(np.float64))
+    return draws.mean(mask.astype(np.float64))

@@ -13,16 +13,17 @@ Floats = npt.NDArray[np.float64]
 
 
 def trust(rows: pa.Table, weights: Admiralty) -> Floats:
-    """Return how far each row is trusted, 0 to 1, shape (n,); NaN where neither its source nor its content is judged.
+    """Return how far each row is trusted, 0 to 1, shape (n,); NaN where neither source nor content is judged.
 
-    Both codes speak of one thing, whether the report is right: what is declared of them is put together by the
-    geometric mean. Where one of them is missing (F, 6: cannot be judged) the other speaks alone; it is not taken for a
-    middling one.
+    Both codes rate one thing: whether the report is right. The trust is the geometric mean of their weights. Where one
+    code is missing (F, 6: cannot be judged), the other counts alone. No middle weight replaces the missing one.
 
     Parameters
     ----------
     rows
         With `source_reliability` and `information_credibility`, as in `schemas.INCIDENTS`.
+    weights
+        Of each code.
     """
     parts = np.stack(
         [

@@ -16,7 +16,7 @@ from pipeline.features.admiralty import trust
 from pipeline.features.events import DAY_US, EventVersions, LabelEvents
 from pipeline.features.feature_set import FeatureSet
 from pipeline.features.hawkes import Pasts, Process
-from pipeline.features.history import decayed_counts, held_share
+from pipeline.features.history import decayed_counts, share_of_endless
 from pipeline.features.history_features import (
     decayed,
     density,
@@ -47,13 +47,13 @@ class AreaRows:
     """The rows of the area model."""
 
     table: pa.Table
-    """``cutoff`` and ``cell``, by which the rows stand; ``label``, whether an event followed within the horizon (null:
-    not known), the ``trust`` in it, by whom it was ``reported_by``; the features."""
+    """``cutoff`` and ``cell``, by which the rows are sorted. ``label``: whether an event followed within the horizon
+    (null: not known). ``trust`` in it, and the sources that it was ``reported_by``. The features."""
     features: tuple[Feature, ...]
     process: Process
     """The self-exciting process, fitted on the training period, whose rate is one of the features."""
     counts: dict[str, int]
-    """Cells, cutoffs, and the label events that no row can hold."""
+    """Cells, cutoffs, and the label events that belong to no row."""
 
 
 def build(
@@ -123,6 +123,17 @@ class _Frame:
 
     @classmethod
     def of(cls, cells: Cells, task: AreaTask, features: AreaFeatures) -> "_Frame":
+        """Lay out cells and cutoffs.
+
+        Parameters
+        ----------
+        cells
+            Sorted, shape (cells,).
+        task
+            Its cutoffs, and the start of the history.
+        features
+            Half-lives, rings and spreads.
+        """
         cutoffs = cutoffs_of(task)
         return cls(
             cells=cells,
@@ -156,7 +167,7 @@ def _sets(
 ) -> list[FeatureSet]:
     at, n, since, half_lives, rings = frame.at, len(frame.cells), frame.since, frame.half_lives_days, frame.rings
     label, explosion = reported.select("label"), reported.select("explosion")
-    shares = held_share(at, since=since, half_lives_days=np.asarray(half_lives, dtype=np.float64))
+    shares = share_of_endless(at, since=since, half_lives_days=np.asarray(half_lives, dtype=np.float64))
     endless = counts[:, :, : len(half_lives)] / shares[:, None, :]
     starts = _days(later(frame.cutoffs, -task.horizon_days, task.zone))
     return [
@@ -176,13 +187,13 @@ def _sets(
 
 def _matrix(sets: Sequence[FeatureSet], frame: _Frame) -> tuple[tuple[Feature, ...], npt.NDArray[np.float32]]:
     """Return what each feature is, and the values of all, float32 of shape (features, t, cells)."""
-    described = tuple(feature for each in sets for feature in each.features)
+    described = tuple(feature for subset in sets for feature in subset.features)
     # feature-major: a column of the table is then one piece of memory, and is not copied again
     matrix = np.empty((len(described), len(frame.cutoffs), len(frame.cells)), dtype=np.float32)
     first = 0
-    for each in sets:
-        last = first + len(each.features)
-        for t, values in zip(range(len(frame.cutoffs)), each.values, strict=True):
+    for subset in sets:
+        last = first + len(subset.features)
+        for t, values in zip(range(len(frame.cutoffs)), subset.values, strict=True):
             matrix[first:last, t] = values.T
         first = last
     return described, matrix
@@ -201,7 +212,7 @@ def _labels(events: LabelEvents, cutoffs: Instants, task: AreaTask, *, cells: in
 
 
 def schema(features: Sequence[Feature], *, zone: str = NO_ZONE) -> pa.Schema:
-    """Return the schema of the rows; it says of which zone's midnights their cutoffs are."""
+    """Return the schema of the rows; its metadata name the zone whose midnights are the cutoffs."""
     rows = pa.schema(
         [
             pa.field("cutoff", UTC, nullable=False),

@@ -1,4 +1,4 @@
-"""Rows of a table -> when each counts as having occurred, and from when on it is the event to be predicted; in days."""
+"""Rows of a table -> when each counts as having occurred, and from when it is a label event; days."""
 
 from collections.abc import Sequence
 
@@ -24,9 +24,9 @@ def days(column: pa.ChunkedArray) -> Floats:
 def counted_at(rows: pa.Table) -> Floats:
     """Return the moment at which each row counts as having occurred, days since 1970, shape (n,).
 
-    That is the middle of its period: the middle of a day lies within that day of the theatre, wherever the clocks go
-    forward or back at its midnight, and whether or not the partner's zone is the theatre's. One moment says whether an
-    event lies before a cutoff or after it, so it cannot be on both sides, nor on none.
+    That is the middle of its period. The middle of a day lies within that day of the theatre. This is so where the
+    clocks change at its midnight, and where the partner's zone is not the theatre's. One moment decides whether an
+    event lies before a cutoff or after it. So no event lies on both sides, or on none.
     """
     half_period = np.array([days / 2 for days in _PERIOD_DAYS.values()])
     code = pc.index_in(rows["occurred_precision"], pa.array(list(_PERIOD_DAYS))).to_numpy()
@@ -39,16 +39,16 @@ def are_dated(rows: pa.Table) -> Mask:
 
 
 def label_known_from(incidents: pa.Table, label: Label) -> Floats:
-    """Return from when on each version of an incident is the event to be predicted, days, shape (n,); infinite: never.
+    """Return from when on each version of an incident is a label event, days, shape (n,); infinite: never.
 
-    Where the label names sources, a version of another partner is one as soon as it is linked with a report of theirs,
-    and not before that report was known: linking must neither take a label away nor bring it forward.
+    The label may name sources. A version of another partner becomes a label event when it is linked with a report of a
+    named source. It is none before that report was known. Linking must neither remove a label nor bring it forward.
     """
     known = days(incidents["available_at"])
     if label.sources:
         named = is_in(incidents["source_id"], label.sources)
         reports = incidents.filter(pa.array(named)).group_by(["incident_id", "source_id"])
-        newest = reports.aggregate([("available_at", "max")])  # linkage joins the version that stands
+        newest = reports.aggregate([("available_at", "max")])  # linkage joins the current version
         first = newest.group_by("incident_id").aggregate([("available_at_max", "min")])
         linked = first["available_at_max_min"].take(pc.index_in(incidents["incident_id"], first["incident_id"]))
         known = np.where(named, known, np.maximum(known, days(linked)))

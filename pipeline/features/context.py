@@ -44,7 +44,7 @@ def ground(places: pa.Table, cells: Cells, cutoffs: npt.NDArray[np.datetime64]) 
     Parameters
     ----------
     places
-        `schemas.PLACES`, all versions; of the kinds that are there, each gives a feature.
+        `schemas.PLACES`, all versions; each kind that occurs gives a feature.
     cells
         Sorted, shape (cells,).
     cutoffs
@@ -83,7 +83,7 @@ _POPULATION = Feature(
 
 
 def _distance_m(places: pa.Table, kind: str, cells: Cells, moment: datetime) -> Floats:
-    """Return the distance to the nearest place of a kind that is known at a moment; NaN where none is known."""
+    """Return the distance to the nearest place of a kind known at a moment; NaN where none is known."""
     to = placed(known_at(places.filter(pc.equal(places["kind"], kind)), moment))
     distance = nearest_m(*centres(cells), *to)
     return np.where(np.isfinite(distance), distance, np.nan)

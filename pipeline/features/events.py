@@ -21,7 +21,7 @@ class EventVersions:
     cell: npt.NDArray[np.int64]
     """Index of the cell, shape (n,)."""
     occurred: Floats
-    """As `clocks.counted_at` says; of what is dated to a week or coarser never later than it was known. Shape (n,)."""
+    """As of `clocks.counted_at`; where dated to a week or coarser, never later than it was known. Shape (n,)."""
     known_from: Floats
     """When it was known; of what is dated to the day or minute, and had occurred."""
     known_until: Floats
@@ -58,10 +58,10 @@ class LabelEvents:
     cell: npt.NDArray[np.int64]
     """Index of the cell, shape (n,)."""
     occurred: Floats
-    """As `clocks.counted_at` says: days since 1970 UTC, ascending, shape (n,)."""
+    """As of `clocks.counted_at`: days since 1970 UTC, ascending, shape (n,)."""
     trust: Floats
-    """How far the report of each is trusted, NaN where nothing says, shape (n,)."""
+    """How far the report of each is trusted, NaN where not known, shape (n,)."""
     reported_by: npt.NDArray[np.str_]
     """The sources that have reported each, sorted and joined by ``+``, shape (n,)."""
     left_out: dict[str, int]
-    """Events that no cell and horizon can hold, by reason."""
+    """Number of events that belong to no cell and horizon, by reason."""

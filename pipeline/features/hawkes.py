@@ -1,14 +1,14 @@
 """Label events as they became known -> the rate that their history predicts: a self-exciting point process.
 
-In each cell, at each cutoff,
+At each cell and cutoff,
 
-    rate = sum over spreads s and half-lives h of  weight[s, h] * past[s, h]
+    rate = sum over spreads s and half-lives h of  weight[s, h] * past[s, h].
 
-where past[s, h] is the daily rate of the known events, halved in weight every h days and smoothed over the cells around
-by a Gaussian of spread s. The half-life without end is the background, which the past as a whole tells; the others are
-what each event triggers, near it and soon after. This is a Hawkes process in space and time (Hawkes, Biometrika 1971;
-Mohler et al., Journal of the American Statistical Association 2011) with a mixture of kernels, taken period by period
-(Kirchner, Stochastic Processes and their Applications 2016). The delay of reports is in it: what is known counts.
+past[s, h] is the daily rate of the known events. Their weight halves every h days. A Gaussian of spread s smooths it
+over the cells around. The half-life without end is the background, which comes from the whole past. The others are what
+each event triggers, near it and soon after. This is a Hawkes process in space and time (Hawkes, Biometrika 1971; Mohler
+et al., JASA 2011). It has a mixture of kernels, taken period by period (Kirchner, Stochastic Processes and their
+Applications 2016). The delay of reports is included: what is known counts.
 """
 
 import dataclasses
@@ -29,17 +29,17 @@ Floats = npt.NDArray[np.float64]
 YEAR_DAYS = 365.25
 
 LEAST_SHARE = 1e-3
-"""Events come at this share of the mean cell's rate even where nothing is known of any: its logarithm stays finite."""
+"""Least rate of a cell, as a share of the mean cell's, also without known events: its logarithm stays finite."""
 
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
 class Kernel:
-    """How much of one past the rate holds."""
+    """How much one past adds to the rate."""
 
     spread_cells: float | None
     """Standard deviation of the smoothing Gaussian, in distances between neighbouring cells; None: the cell alone."""
     half_life_days: float | None
-    """None: without end, the background."""
+    """None: no end, the background."""
     weight: float
     """Of the past's daily rate; none is negative."""
 
@@ -108,13 +108,13 @@ class Pasts:
         half_life = np.asarray(self.half_lives_days, dtype=np.float64)
         age = np.maximum(cutoffs - self.since, 1.0)[:, None]
         # the days that the history gives weight to; in its first year the mean is taken over a whole one
-        held = np.hstack([-expm1(-LN_2 * age / half_life) * half_life / LN_2, np.maximum(age, YEAR_DAYS)])
+        counted_days = np.hstack([-expm1(-LN_2 * age / half_life) * half_life / LN_2, np.maximum(age, YEAR_DAYS)])
         by_spread = used.reshape(1 + len(self.spreads), len(half_life) + 1)
-        for days, count in zip(held, counts, strict=True):
-            own = count / days
-            blocks = [own[:, by_spread[0]]]
+        for days, count in zip(counted_days, counts, strict=True):
+            in_cell = count / days
+            blocks = [in_cell[:, by_spread[0]]]
             blocks += [
-                matrix @ own[:, wanted]
+                matrix @ in_cell[:, wanted]
                 for matrix, wanted in zip(self.spreads.values(), by_spread[1:], strict=True)
                 if wanted.any()
             ]
@@ -127,7 +127,7 @@ def fit(
     """Fit the weights to the events between one cutoff and the next, by maximum likelihood.
 
     The counts are Poisson with mean ``days * rate``; in weights that are not negative the likelihood is concave.
-    Only the cells and cutoffs that an event followed need to be held, and the sum over all.
+    Only the cells and cutoffs that an event followed are kept in memory, and the sum over all.
 
     Parameters
     ----------
@@ -178,9 +178,9 @@ def fit(
 def _most_likely(exposed: Floats, followed: Floats, counts: Floats, least: float) -> Floats:
     """Return the weights that maximise sum(counts * log(followed @ weights + least)) - exposed @ weights.
 
-    By a primal-dual interior-point method (Wright, Primal-Dual Interior-Point Methods, 1997): Newton's steps towards
-    weights and prices whose products are alike, and ever smaller; the price of a weight says what keeps it from being
-    less than 0. All sums are taken in one order: a library's solver takes them in the processor's.
+    The method is primal-dual interior-point (Wright, Primal-Dual Interior-Point Methods, 1997). Newton's steps lead to
+    weights and prices whose products are alike, and ever smaller. A weight's price is its multiplier for weight >= 0.
+    All sums are taken in one order: in a library's solver the order depends on the processor.
     """
     total = counts.sum()
     scale = np.where(exposed > 0, exposed, 1.0)  # in units in which each weight alone would be 1
@@ -194,7 +194,7 @@ def _most_likely(exposed: Floats, followed: Floats, counts: Floats, least: float
             break
         aim = gap / 10 / weights
         bend = cross_product(x, share / np.square(rate))
-        # columns may be alike: without the ridge, rounding would say how they share their weight
+        # columns may be alike: without the ridge, rounding would decide how they share their weight
         bend[np.diag_indices_from(bend)] += price / weights + _RIDGE
         step = solve(bend, aim - slope)
         price_step = aim - price - price / weights * step
@@ -204,7 +204,7 @@ def _most_likely(exposed: Floats, followed: Floats, counts: Floats, least: float
 
 
 def _inside(values: Floats, step: Floats) -> float:
-    """Return how much of a step leaves values that are more than 0 so: at most all of it."""
+    """Return the largest share of a step that keeps positive values positive: at most 1."""
     shrinking = step < 0
     return float(min(1.0, 0.995 * (values[shrinking] / -step[shrinking]).min(initial=np.inf)))
 

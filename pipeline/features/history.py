@@ -21,8 +21,8 @@ def decayed_counts(
 ) -> Iterator[Floats]:
     """Yield at each cutoff the sum over known events of weight * 2^(-age / half-life).
 
-    The sums are carried from cutoff to cutoff: each event is touched when its version becomes known and when it is
-    superseded, and memory holds one cutoff, however long the history.
+    The sums are carried from cutoff to cutoff. Each event is touched when its version becomes known, and when it is
+    superseded. Memory contains one cutoff, however long the history is.
 
     Parameters
     ----------
@@ -53,16 +53,16 @@ def decayed_counts(
                 weights = np.tile(events.weights[arrived], len(half_lives_days)) * portable_math.halved(age / half_life)
                 # of the cells that are touched alone: often they are few
                 touched, sums = _summed(events.cell[arrived], weights)
-                left = state[touched] + sign * sums
+                remaining = state[touched] + sign * sums
                 # taking a superseded version out again leaves rounding, of either sign, where nothing is left
-                state[touched] = np.where(left > _ROUNDING * sums, left, 0.0)
+                state[touched] = np.where(remaining > _ROUNDING * sums, remaining, 0.0)
         yield state
 
 
-def held_share(cutoffs: Floats, *, since: float, half_lives_days: Floats) -> Floats:
-    """Return how much of an endless steady history's decayed count the history so far can hold.
+def share_of_endless(cutoffs: Floats, *, since: float, half_lives_days: Floats) -> Floats:
+    """Return the decayed count of the history so far, as a share of an endless steady history's count.
 
-    Without it a long half-life would fill up for years after the first data, and old cutoffs would not be like new.
+    Without it a long half-life would fill up for years after the first data. Old and new cutoffs would differ.
 
     Parameters
     ----------

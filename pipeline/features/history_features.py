@@ -1,6 +1,6 @@
 """Events as they became known -> sets of history features: what each column is, and its values at each cutoff.
 
-Counts are stored as log1p: trees see the same order, and a logistic regression a scale on which risk is additive.
+Counts are stored as log1p. Trees see the same order; a logistic regression sees a scale on which risk is additive.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from scipy import sparse
 
 from pipeline.features.events import EventVersions
 from pipeline.features.feature_set import FeatureSet
-from pipeline.features.history import days_since_last, decayed_counts, held_share, recent_counts
+from pipeline.features.history import days_since_last, decayed_counts, recent_counts, share_of_endless
 from pipeline.model.catalogue import Feature
 from pipeline.runtime.portable_math import log, log1p
 
@@ -31,7 +31,7 @@ def decayed(
 ) -> FeatureSet:
     """Return log1p of the decayed sums of every channel, in each cell and in each ring of neighbours around it.
 
-    The sums are what they would be if the history were endless: see `history.held_share`.
+    The sums are what they would be if the history were endless: see `history.share_of_endless`.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def decayed(
     ]
     half_life = np.repeat(np.asarray(half_lives_days, dtype=np.float64), len(events.channels))
     counts = decayed_counts(events, cutoffs, half_lives_days=half_lives_days, cells=rings[0].shape[0])
-    shares = held_share(cutoffs, since=since, half_lives_days=half_life)
+    shares = share_of_endless(cutoffs, since=since, half_lives_days=half_life)
 
     def values() -> Iterator[Floats]:
         for count, share in zip(counts, shares, strict=True):

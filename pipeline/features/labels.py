@@ -1,4 +1,4 @@
-"""Incidents as they are known at the end -> whether an event fell into each cell within the horizon of each cutoff."""
+"""Incidents as they are known at the end -> whether an event followed in each cell and cutoff's horizon."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def label_events(incidents: pa.Table, label: Label, cells: Cells, *, resolution:
     resolution
         Of the cells, as H3 counts it.
     trust
-        How far each row is trusted, 0 to 1, NaN where nothing says, shape (n,).
+        How far each row is trusted, 0 to 1, NaN where not known, shape (n,).
     """
     row = pa.array(np.arange(incidents.num_rows))
     final = incidents.append_column("row", row).filter(pa.array(np.isfinite(label_known_from(incidents, label))))
@@ -81,7 +81,7 @@ def labels(events: LabelEvents, cutoffs: Floats, *, ends: Floats, cells: int, un
 
 
 def label_trust(events: LabelEvents, cutoffs: Floats, *, ends: Floats, cells: int) -> npt.NDArray[np.float32]:
-    """Return the mean trust in the events on which each of `labels` rests; NaN where there are none, or none is judged.
+    """Return the mean trust in the events behind each of `labels`; NaN where no event is judged.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def label_trust(events: LabelEvents, cutoffs: Floats, *, ends: Floats, cells: in
 
 
 def label_reporters(events: LabelEvents, cutoffs: Floats, *, ends: Floats, cells: int) -> pa.Array:
-    """Return who has reported the events on which each of `labels` rests, null where there are none.
+    """Return who has reported the events behind each of `labels`, null where there are none.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def label_reporters(events: LabelEvents, cutoffs: Floats, *, ends: Floats, cells
     Returns
     -------
     string array, shape (t * cells,)
-        Sorted sources, joined by ``+``: it says whose reports a model has learned from, and is no feature.
+        Sorted sources, joined by ``+``: whose reports a model has learned from. It is no feature.
     """
     reporters: dict[int, set[str]] = {}
     for t, followed in enumerate(_between(events.occurred, cutoffs, ends)):

@@ -18,8 +18,8 @@ def incident_events(
 ) -> EventVersions:
     """Return incidents as events with a channel for the label, each group of event types and each hazard.
 
-    Where the reports of the label are not all trusted alike there are two channels more: `trusted`, in which each
-    counts as far as it is trusted, and `unjudged`, which counts those of which nothing says how far.
+    Where the reports of the label are not all trusted alike, there are two more channels. In `trusted` each report
+    counts by its trust. `unjudged` counts the reports whose trust is not known.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def incident_events(
     resolution
         Of the cells, as H3 counts it.
     trust
-        How far each row is trusted, 0 to 1, NaN where nothing says, shape (n,).
+        How far each row is trusted, 0 to 1, NaN where not known, shape (n,).
     """
     kind, hazard = incidents["event_type"], incidents["hazard"]
     of_kind = {

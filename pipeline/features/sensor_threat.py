@@ -35,12 +35,12 @@ def build(detections: pa.Table, measured: Mapping[str, Measured], *, random_grou
     measured
         Inputs of the model in order.
     random_groups
-        Into how many groups that mean nothing the rows are parted, each with its part of every outcome; None where the
+        Number of random groups that the rows are split into, each with its share of every outcome; None where the
         detections have groups of their own.
     """
     standing = latest(detections)
     names, matrix = assemble("sensor_threat", {name: standing[name].to_numpy() for name in measured})
-    features = _described(measured)
+    features = _feature_list(measured)
     outcome = standing["outcome"]
     label = pc.if_else(pc.equal(outcome, "unknown"), None, pc.equal(outcome, "hazard").cast(pa.int8()))
     rows = {
@@ -77,7 +77,7 @@ def _at_random(outcome: pa.Array, count: int) -> pa.Array:
     return pa.array([f"random {group:02}" for group in groups])
 
 
-def _described(measured: Mapping[str, Measured]) -> tuple[Feature, ...]:
+def _feature_list(measured: Mapping[str, Measured]) -> tuple[Feature, ...]:
     """Return what each column of `assemble` is: the inputs, then what is derived from them."""
     inputs = [
         Feature(name, entry.unit, entry.meaning, "measured", group=name, statistic="measured", linear=entry.required)
@@ -85,16 +85,16 @@ def _described(measured: Mapping[str, Measured]) -> tuple[Feature, ...]:
     ]
     derived = [
         Feature(
-            each.name,
-            each.unit,
-            each.meaning,
-            each.source,
+            feature.name,
+            feature.unit,
+            feature.meaning,
+            feature.source,
             group=entry.group,
             statistic="derived",
             linear=all(measured[need].required for need in entry.needs),
             trees=not entry.is_basis,
         )
         for entry in derived_of("sensor_threat", measured)
-        for each in entry.features
+        for feature in entry.features
     ]
     return (*inputs, *derived)

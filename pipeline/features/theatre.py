@@ -1,4 +1,4 @@
-"""Places and incidents known before the test -> the cells of the theatre; no event of the test chooses a cell."""
+"""Places and incidents known before the test -> the cells of the theatre, whatever happens in the test."""
 
 from datetime import datetime
 
@@ -54,12 +54,12 @@ def cells_of(places: pa.Table, incidents: pa.Table, theatre: Theatre, *, moment:
 
 
 def refuse_days_without_zone(theatre: Theatre, **tables: pa.Table) -> None:
-    """Refuse reports that are dated to the day where nobody says whose days the theatre lives by.
+    """Refuse reports that are dated to the day where the zone of the theatre's days is not known.
 
     Raises
     ------
     StageError
-        The theatre has no zone, and one of the tables such a row.
+        The theatre has no zone, and a table has such a row.
     """
     if theatre.zone is not None:
         return

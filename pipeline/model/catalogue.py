@@ -40,7 +40,7 @@ MEANINGS: dict[Statistic, str] = {
     "measured": "measured at the alarm",
     "derived": "computed from what was measured at the alarm",
 }
-"""Of each statistic, for people."""
+"""By statistic, for people."""
 EXPOSURE = ("patrol", "search", "clearance")
 """Groups that count patrols, searches and clearance: the exposure of a cell, where people looked."""
 
@@ -55,12 +55,12 @@ class Feature:
     source: str
     """The table that it comes from, ``measured``, or where its formula comes from."""
     group: str
-    """What it speaks of: the statistics, half-lives and rings of one thing belong together."""
+    """The thing that it describes: all statistics, half-lives and rings of one thing are one group."""
     statistic: Statistic
     half_life_days: float | None = None
     window_days: int | None = None
     ring: int | None = None
-    """Steps from the cell to those that are counted; 0 is the cell itself, None where nothing is counted by cells."""
+    """Steps from the cell to those that are counted. 0 is the cell itself; None: nothing is counted by cells."""
     spread_cells: float | None = None
     """Standard deviation of the kernel that smooths, in distances between neighbouring cells."""
     linear: bool = False
@@ -71,7 +71,7 @@ class Feature:
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
 class Catalogue:
-    """What the rows of one model hold."""
+    """What the rows of one model contain."""
 
     features: tuple[Feature, ...]
     """In the model's order."""

@@ -16,7 +16,7 @@ def cutoffs_of(task: AreaTask) -> Instants:
     """Return every cutoff of a task, datetime64[us], from the start of training to the end of the data.
 
     Each is the instant at which a day of the theatre begins, so many calendar days after the one before.
-    The labels of the last ones are not known yet. No fit and no metric reads them; planners ask for them.
+    The labels of the last ones are not known yet. No fit and no metric reads them; planners use them.
     """
     first, last = np.datetime64(task.train_from, "D"), np.datetime64(task.test_until, "D")
     # each once: a day that a calendar skipped, as Samoa's did, begins when the next one does

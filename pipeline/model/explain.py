@@ -1,4 +1,4 @@
-"""The files of a fitted model and rows of features -> log-odds, and what each group of features adds to them."""
+"""A fitted model and rows of features -> log-odds, and what each group of features adds to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pipeline.validation.metrics import Floats
 
 @dataclass(frozen=True)
 class Scores:
-    """What the model says of rows, and why."""
+    """What the model predicts for rows, and why."""
 
     log_odds: Floats
     """Calibrated, shape (n,)."""
@@ -37,7 +37,7 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord, groups: Seq
     Parameters
     ----------
     rows
-        Holds the model's features, float32.
+        With the model's features, float32.
     booster
         The model's trees.
     fit
@@ -49,7 +49,13 @@ def score(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord, groups: Seq
 
 
 def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord) -> Floats:
-    """Return what each feature adds to the log-odds over the mean of these rows, shape (n, features); as `score`."""
+    """Return what each feature adds to the log-odds over the mean of these rows, shape (n, features).
+
+    Parameters
+    ----------
+    rows, booster, fit
+        As of `score`.
+    """
     names, baseline = fit.features, fit.baseline
     matrix = _matrix(rows, names)
     linear = [names.index(name) for name in baseline.weights]
@@ -61,7 +67,13 @@ def contributions(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord) -> 
 
 
 def log_odds(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord) -> Floats:
-    """Return the model's calibrated log-odds of rows, shape (n,); the arguments are those of `score`."""
+    """Return the model's calibrated log-odds of rows, shape (n,).
+
+    Parameters
+    ----------
+    rows, booster, fit
+        As of `score`.
+    """
     names = fit.features
     matrix = _matrix(rows, names)
     trees = np.asarray(booster.predict(matrix, raw_score=True, num_iteration=-1, **ONE_THREAD))

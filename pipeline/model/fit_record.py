@@ -1,4 +1,4 @@
-"""How a model was fitted, and all of it but the trees <-> fit.json: strict records, one for each kind of model."""
+"""How a model was fitted, and all its parts but the trees <-> fit.json, a strict record."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from threat_scorer.scoring.kinds import kind_of
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
 class FitRecord:
-    """What the records of all kinds of model hold."""
+    """What the records of all kinds of model contain."""
 
     features: list[str]
     """Names, in the model's order."""
@@ -95,7 +95,7 @@ KINDS: dict[str, type[AnyFitRecord]] = {"area_risk": AreaFitRecord, "sensor_thre
 
 
 def read_fit(path: Path, model: str) -> AnyFitRecord:
-    """Read the record of a fit; `model` is its name, which says its kind. Errors are those of `records.of_json`."""
+    """Read the record of a fit; `model` is its name, which gives its kind. Errors are those of `records.of_json`."""
     return records.read(path, KINDS[kind_of(model)])
 
 

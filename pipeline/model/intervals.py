@@ -1,8 +1,8 @@
 """Held-out log-odds, outcomes and groups -> an interval for the probability of any log-odds, as a small table.
 
-Two doubts give its width. The first is that the held-out rows are few. Venn-Abers predictors (Vovk and Petej, UAI 2014)
-calibrate with the row in question counted once as a miss and once as a hit, which gives two probabilities. The second
-is how far a soil or lane never seen may lie off all others. It is a random shift of the log-odds by group, with its
+Two uncertainties give its width. The first is that the held-out rows are few. Venn-Abers predictors (Vovk and Petej,
+UAI 2014) calibrate twice: with the row as a miss, and as a hit. That gives two probabilities. The second is
+how far a soil or lane never seen may lie off all others. It is a random shift of the log-odds by group. The shift has a
 prediction interval (Higgins, Thompson and Spiegelhalter, JRSS A 172, 2009).
 """
 
@@ -60,7 +60,7 @@ def fit(log_odds: Floats, outcome: Mask, groups: npt.NDArray[Any], *, level: flo
     outcome, groups
         Whether it was a hazard, and the group, shape (n,).
     level
-        Share of new groups whose probability the interval is to hold.
+        Share of new groups whose probability the interval should contain.
     """
     bins = np.array_split(np.sort(log_odds), max(1, min(BINS, len(log_odds) // LEAST_IN_BIN)))
     edges = np.unique([(before[-1] + after[0]) / 2 for before, after in pairwise(bins)])
@@ -90,7 +90,7 @@ def _venn_abers(hazards: Floats, rows: Floats) -> tuple[Floats, Floats]:
 def _group_spread(log_odds: Floats, outcome: Mask, groups: npt.NDArray[Any]) -> tuple[float, float]:
     """Return the standard deviation of the groups' shifts, by maximum likelihood, and the error of their mean.
 
-    Each group's outcomes are those of log-odds + shift, the shift drawn from a normal distribution around 0; it is
+    Each group's outcomes are those of log-odds + shift. The shift is drawn from a normal distribution around 0, and
     integrated out by Gauss and Hermite's rule.
     """
     names, number = np.unique(groups, return_inverse=True)

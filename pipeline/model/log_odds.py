@@ -1,7 +1,7 @@
 """What the trees of a model give, and the columns that its baseline reads -> the model's log-odds.
 
-``log-odds = slope * (baseline + trees) + intercept``, moved by a prior, clipped at a limit: this is the one place of
-the formula. Training, evaluation, the exported graph and its parity gate all take it from here.
+``log-odds = slope * (baseline + trees) + intercept``, moved by a prior, clipped at a limit. This is the one place of
+the formula. Training, evaluation, the exported graph and its parity gate take it from here.
 """
 
 import math
@@ -34,7 +34,7 @@ class LogLinear:
 
     intercept: float
     weights: dict[str, float]
-    """By feature; each is a float32 number, so that a graph in float32 holds it as it is."""
+    """By feature; each is a float32 number, so that a graph in float32 has the same weights."""
 
     @property
     def vector(self) -> Floats:

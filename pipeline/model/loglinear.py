@@ -29,7 +29,7 @@ def fit(
     columns
         Shape (n, len(names)), finite. A constant column gets weight 0.
     outcome
-        Shape (n,); holds both classes.
+        Shape (n,); contains both classes.
     ridge
         Strength of the L2 penalty on the standardised weights, on the scale of the summed log-loss; 0 for none.
     weights

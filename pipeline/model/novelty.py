@@ -1,9 +1,9 @@
-"""Measured inputs of alarms -> how unlike those that the model learnt from: 1 is the limit, above it is novel.
+"""Measured inputs of alarms -> how unlike the training alarms they are: 1 is the limit, above it is novel.
 
 The distance is Mahalanobis' (1936): it allows for how much the inputs usually vary, and vary together. Covariances
 are shrunk (Ledoit and Wolf, Journal of Multivariate Analysis 88, 2004). A record may lack a modality, so each set of
-modalities has its own covariance and its own limit. The limit is the distance that a given share of alarms exceeds,
-from groups held out whole (conformal anomaly detection: Laxhammar and Falkman, 2010).
+modalities has its own covariance and its own limit. The limit is the distance that a given share of alarms exceeds.
+Those alarms are of groups held out whole (conformal anomaly detection: Laxhammar and Falkman, 2010).
 """
 
 import math
@@ -33,13 +33,13 @@ class Novelty:
     inputs: tuple[str, ...]
     """The first columns of the model's matrix."""
     optional: tuple[tuple[int, ...], ...]
-    """Columns of each modality that a record may lack; it counts as there when all of them are."""
+    """Columns of each modality that a record may lack; it counts as present when all of them are."""
     false_flags: float
     """Share of alarms from groups held out that are over the limit."""
     mean: FloatArray
     """(inputs,)"""
     whitening: FloatArray
-    """(2^modalities, inputs, inputs): bit k of the first index says that optional modality k is there."""
+    """(2^modalities, inputs, inputs): bit k of the first index says that optional modality k is present."""
 
     def of(self, inputs: Floats) -> Floats:
         """Return the novelty of rows, shape (n,).
@@ -55,8 +55,10 @@ class Novelty:
 
     def modalities_there(self, missing: Mask) -> npt.NDArray[np.int64]:
         """Return which matrix each row is measured with, shape (n,)."""
-        there = [~missing[:, list(modality)].any(axis=1) for modality in self.optional]
-        return np.asarray(sum((bit.astype(np.int64) << k for k, bit in enumerate(there)), np.zeros(len(missing), int)))
+        present = [~missing[:, list(modality)].any(axis=1) for modality in self.optional]
+        return np.asarray(
+            sum((bit.astype(np.int64) << k for k, bit in enumerate(present)), np.zeros(len(missing), int))
+        )
 
 
 def fit(
@@ -81,7 +83,7 @@ def fit(
     false_flags
         Share of alarms of a group not seen that may be called novel.
     folds
-        At most so many times some groups are held out, each once.
+        Largest number of folds; each group is held out once.
     """
     modalities = tuple(tuple(names.index(name) for name in modality) for modality in optional)
     may_be_missing = {column for modality in modalities for column in modality}
@@ -110,20 +112,20 @@ def _pattern(
     folds: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
     false_flags: float,
 ) -> Floats | None:
-    """Return the matrix of the alarms that have all of some columns; None where they are too few, or no column is."""
-    there = np.isfinite(inputs[:, columns]).all(axis=1) & bool(len(columns))
-    if there.sum() < LEAST_ROWS:
+    """Return the matrix of the alarms that have all `columns`; None where too few do, or there is no column."""
+    complete = np.isfinite(inputs[:, columns]).all(axis=1) & bool(len(columns))
+    if complete.sum() < LEAST_ROWS:
         return None
     distances = []
     for train, test in folds:
-        seen, held_out = (np.isin(np.arange(len(inputs)), rows) & there for rows in (train, test))
+        seen, held_out = (np.isin(np.arange(len(inputs)), rows) & complete for rows in (train, test))
         if seen.sum() >= LEAST_ROWS // 2 and held_out.any():
             matrix = _whitening(inputs[seen], columns)
             distances.append(_squared(np.nan_to_num(inputs[held_out] - _mean(inputs[train])), matrix))
     ordered = np.sort(np.concatenate(distances))
     # the (n + 1)th alarm, the one to come, is as likely to be at any place of the order
     place = min(math.ceil((len(ordered) + 1) * (1 - false_flags)), len(ordered)) - 1
-    return np.asarray(_whitening(inputs[there], columns) / np.sqrt(ordered[place]))
+    return np.asarray(_whitening(inputs[complete], columns) / np.sqrt(ordered[place]))
 
 
 def _mean(inputs: Floats) -> Floats:

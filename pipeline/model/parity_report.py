@@ -26,7 +26,7 @@ class OperatingPoints:
     evaluated: dict[str, float]
     """As `evaluate` set them."""
     exported: dict[str, float]
-    """As the contract has them: moved by at most 1e-5 where a decision hung on the last bit of a score."""
+    """As in the contract: moved by at most 1e-5 where the last bit of a score changed a decision."""
 
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)

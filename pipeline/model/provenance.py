@@ -1,4 +1,4 @@
-"""The stages' files, DVC's lock and the git checkout -> what an MLflow run says of itself; no MLflow in here."""
+"""The stages' files, DVC's lock and the git checkout -> names and tags of an MLflow run, without MLflow."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ def inputs(paths: DatasetPaths, model: str, fit: FitRecord) -> list[Input]:
         Record of its fit.
     """
     rows = {"rows": fit.rows, "positives": fit.positives, "features": len(fit.features)}
-    found = [Input(f"{paths.dataset}/{model}", paths.features(model), fit.features_digest, "training", rows)]
+    tables = [Input(f"{paths.dataset}/{model}", paths.features(model), fit.features_digest, "training", rows)]
     sources = records.read(paths.ingested, IngestReport).sources if paths.ingested.exists() else {}
     for name, table in table_files(paths.dataset).items():
         counted = {
@@ -76,8 +76,8 @@ def inputs(paths: DatasetPaths, model: str, fit: FitRecord) -> list[Input]:
             if counts.table == name
         }
         profile = {"rows": store.count_rows(table), "sources": counted}
-        found.append(Input(f"{paths.dataset}/{name}", table, store.digest(table), "source", profile))
-    return found
+        tables.append(Input(f"{paths.dataset}/{name}", table, store.digest(table), "source", profile))
+    return tables
 
 
 def model_name(model: str, digest: str, metrics: Metrics | None = None) -> str:
@@ -108,7 +108,17 @@ def model_name(model: str, digest: str, metrics: Metrics | None = None) -> str:
 
 
 def pipeline_name(dataset: str, tags: Mapping[str, str], models: list[str]) -> str:
-    """Return a name of a pipeline's run: what was run, on which commit, in which experiment."""
+    """Return a name of a pipeline's run: what was run, on which commit, in which experiment.
+
+    Parameters
+    ----------
+    dataset
+        As in params.yaml.
+    tags
+        As `origin` returns them.
+    models
+        Names of the dataset's models.
+    """
     commit = tags.get("git_commit", "no commit")[:8] + ("+changes" if tags.get("git_changed") == "true" else "")
     experiment = f", {tags['dvc_experiment']}" if "dvc_experiment" in tags else ""
     return f"{dataset}: {' + '.join(models)} at {commit}{experiment}"
@@ -142,11 +152,11 @@ def origin(dataset: str, *, simulated: bool) -> dict[str, str]:
     tags = {"dataset": dataset, "simulated": str(simulated).lower()}
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc_experiment"] = experiment
-    here = commit()
-    if here is None:
+    checked_out = commit()
+    if checked_out is None:
         return tags
     changed = _git("status", "--porcelain", "--", "pipeline", "serving", "data/sources", "params.yaml", "dvc.yaml")
-    return {**tags, "git_commit": here, "git_changed": str(bool(changed)).lower()}
+    return {**tags, "git_commit": checked_out, "git_changed": str(bool(changed)).lower()}
 
 
 def commit() -> str | None:
@@ -155,7 +165,15 @@ def commit() -> str | None:
 
 
 def stage_digests(dataset: str, model: str, lock: Path = Path("dvc.lock")) -> dict[str, str]:
-    """Return, as tags, the digest of what DVC's lock says of each stage that made a model and its evidence."""
+    """Return, as tags, the digest of what DVC's lock records of each stage that made a model and its evidence.
+
+    Parameters
+    ----------
+    dataset, model
+        As in params.yaml.
+    lock
+        DVC's lock; no tags where the file does not exist.
+    """
     locked = fast_yaml.load(lock.read_text(encoding="utf-8")).get("stages", {}) if lock.exists() else {}
     stages = {name: f"{name}@{dataset}-{model}" for name in ("features", "train", "evaluate", "export")}
     return {
@@ -173,18 +191,18 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     >>> flat({"theatre": {"models": {"lightgbm": {"brier": 0.1}}}})
     {'theatre.models.lightgbm.brier': 0.1}
     """
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, entry in value.items():
         if isinstance(entry, Mapping):
-            found |= flat(entry, f"{prefix}{key}.")
+            result |= flat(entry, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = entry
-    return found
+            result[f"{prefix}{key}"] = entry
+    return result
 
 
 def numbers(value: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers among nested values, under their keys joined by dots."""
-    return {key: found for key, found in flat(value).items() if type(found) in (int, float)}
+    return {key: number for key, number in flat(value).items() if type(number) in (int, float)}
 
 
 def _git(*arguments: str) -> str | None:

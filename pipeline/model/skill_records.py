@@ -1,7 +1,7 @@
 """What `evaluate` measured of a model <-> metrics.json: strict records, for the gate, the page, MLflow and the export.
 
-An unknown, misspelt or missing key is an error that names the file and the key. A figure that only one kind of model
-has is an optional field, and is not in the file of another kind.
+An unknown, misspelt or missing key is an error that names the file and the key. Some figures belong to one kind of
+model. Each is an optional field, and the file of another kind does not contain it.
 """
 
 import re
@@ -37,7 +37,7 @@ class Interval:
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
 class Estimate:
-    """A mean with its 95 % interval: of a difference of log-losses in nats a row, or a share of the rows."""
+    """A mean with its 95 % interval: a difference of log-losses in nats a row, or a share of rows."""
 
     value: float
     low: float
@@ -90,8 +90,8 @@ class Skill:
         if not isinstance(data, dict):
             return data
         hot_spots = {key: value for key, value in data.items() if re.fullmatch(_HOT_SPOT, str(key))}
-        rest = {key: value for key, value in data.items() if key not in hot_spots}
-        return {**rest, "hot_spots": hot_spots} if hot_spots else rest
+        others = {key: value for key, value in data.items() if key not in hot_spots}
+        return {**others, "hot_spots": hot_spots} if hot_spots else others
 
     @model_serializer(mode="wrap")
     def _spread_hot_spots(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class SubgroupSkill:
     @property
     def against_baselines(self) -> dict[str, Estimate]:
         """Shipped model less each baseline; the oracle is none."""
-        return {name: each for name, each in self.log_loss_differences.items() if name != ORACLE}
+        return {name: difference for name, difference in self.log_loss_differences.items() if name != ORACLE}
 
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
@@ -151,9 +151,9 @@ class FoldSkill:
     """The one of the lowest log-loss on these rows."""
     best_baseline_log_loss: float
     log_loss_difference: Estimate | None = None
-    """Shipped model less best baseline; None where the fold is one block of the bootstrap, which tells no interval."""
+    """Shipped model less best baseline; None where the fold is one block of the bootstrap, which gives no interval."""
     rounds: int | None = None
-    """Trees of the fold's model, where the record of the fit says it."""
+    """Trees of the fold's model, where the record of the fit gives it."""
 
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
@@ -178,7 +178,7 @@ class RepeatedSplit:
 
 @dataclass(frozen=True, config=RECORD, kw_only=True)
 class IntervalSkill:
-    """Whether intervals of groups not seen hold what they should."""
+    """Whether intervals of groups not seen contain the share that they should."""
 
     level: float
     """Share of new groups that they are meant for."""
@@ -187,7 +187,7 @@ class IntervalSkill:
     bins_held: float
     """Share of bins of equal count in which the share of hazards lies between the mean ends."""
     groups_held: float
-    """The same of groups; the share in a small group is off by chance too, more often than its probability is."""
+    """The same of groups. In a small group chance moves the share more than it moves the probability."""
     oracle_held: Estimate | None = None
     """Share of alarms whose true probability is inside."""
 

@@ -1,4 +1,4 @@
-"""params.yaml as frozen dataclasses: `whole`, then its sections, `datasets` (what is looked at) and `stages` (how)."""
+"""params.yaml as frozen dataclasses: `whole`, then its sections, `datasets` (what is assessed) and `stages` (how)."""
 
 from pipeline.params.datasets import (
     ANY_YEARS,

@@ -1,4 +1,4 @@
-"""What is looked at: datasets with their ground and models, sensors, trust in reports, the simulated theatre."""
+"""What is assessed: datasets with their ground and models, sensors, trust in reports, the simulated theatre."""
 
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -35,7 +35,7 @@ class Run:
 
 @dataclass(frozen=True, config=STRICT)
 class Bounds:
-    """The box that holds the theatre, WGS-84 degrees."""
+    """The box around the theatre, WGS-84 degrees."""
 
     south_deg: Annotated[float, Ge(-90), Le(90)]
     north_deg: Annotated[float, Ge(-90), Le(90)]
@@ -77,9 +77,9 @@ class Theatre:
     h3_resolution: Annotated[int, Ge(0), Le(15)]
     within_km: Positive
     border: str | None = None
-    """The source of places whose polygons hold all that is reported; without it only the bounds do."""
+    """The source of places whose polygons contain all that is reported; without it only the bounds do."""
     zone: Zone | None = None
-    """In which the theatre's days begin: cutoffs stand at its midnights. `features` asks for it where reports are dated
+    """In which the theatre's days begin: cutoffs stand at its midnights. `features` requires it where reports are dated
     to the day."""
     years: Years = ANY_YEARS
     """In which the dates of its reports may lie."""
@@ -146,7 +146,7 @@ class SensorTask:
     """What `sensor_threat` reads: the kinds of sensor and what each measures.
 
     `group_area_m2` is the ground searched in each group, where it is known and the same for all. Where nobody knows
-    which records hang together, `random_groups` says into how many random groups they are parted: results flatter then.
+    which records depend on each other, they are split into `random_groups` random groups: then results flatter.
     """
 
     modalities: Annotated[dict[str, Modality], MinLen(1)]
@@ -196,7 +196,7 @@ class Dataset:
     """One theatre: sources, ground, sensors, and the models that it has data for, in the order that readers see.
 
     Where `theatre` is null, positions may be anywhere: sensors alone need no ground. Where `linkage` is null, no
-    reports are joined. Both keys must be there: DVC follows them one by one.
+    reports are joined. Both keys must be present: DVC follows them one by one.
     """
 
     simulated: bool
@@ -209,7 +209,7 @@ class Dataset:
 
     @property
     def area_models(self) -> dict[str, AreaModel]:
-        """The models of area risk; planners see the first unless they ask for another."""
+        """The models of area risk; planners see the first unless they choose another."""
         return {name: model for name, model in self.models.items() if isinstance(model, AreaModel)}
 
     @property
@@ -270,7 +270,7 @@ class Simulate:
 
 @dataclass(frozen=True, config=STRICT)
 class Admiralty:
-    """How far a report is trusted, by the reliability of its source and by the credibility of what it says."""
+    """How far a report is trusted, by the reliability of its source and by the credibility of its content."""
 
     reliability: dict[str, Fraction]
     credibility: dict[int, Fraction]

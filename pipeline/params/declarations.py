@@ -22,7 +22,7 @@ RENAMED = {
     "datasets.*.area_risk": "models.area_risk_28d and so on, a section for each horizon with its horizon_days",
     "datasets.*.sensor_threat": "models.sensor_threat, with the dataset's modalities by a YAML alias",
 }
-"""New names of keys, by the old ones or their paths, ``*`` for any key; a release after the change they go."""
+"""New names of keys, by the old ones or their paths; ``*`` is any key. The next release drops an entry."""
 
 _TRIED = re.compile(r"^((literal|list|dict|tuple|kind|function-\w+)\[.*|constrained-\w+)$")
 
@@ -69,9 +69,9 @@ def declare(value: Any, kind: type[T], *, where: str) -> T:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         faults = [{**fault, "loc": _keys(fault["loc"])} for fault in error.errors(include_url=False)]
-        # where a word or a section may stand, of a wrong word it does not help to hear that it is no section
-        told = {fault["loc"] for fault in faults if fault["type"] != "dataclass_type"}
-        faults = [fault for fault in faults if fault["type"] != "dataclass_type" or fault["loc"] not in told]
+        # where a word or a section is allowed, "not a section" does not explain what is wrong with a word
+        explained = {fault["loc"] for fault in faults if fault["type"] != "dataclass_type"}
+        faults = [fault for fault in faults if fault["type"] != "dataclass_type" or fault["loc"] not in explained]
         raise DeclarationError("\n".join(f"{where}: {_fault(fault, kind)}" for fault in faults)) from None
 
 
@@ -96,7 +96,7 @@ def _fault(fault: dict[str, Any], kind: Any) -> str:
         near = nearest(str(fault["input"]), re.findall(r"'([^']*)'", expected))
         return f"{key}: got {fault['input']!r}; expected {expected}{near}"
     message = fault["msg"].removeprefix("Value error, ")
-    # a fault between the keys of one section speaks for itself: showing the whole section would bury it
+    # a fault between the keys of one section needs no value: the whole section would hide the message
     got = f"got {fault['input']!r}; " if isinstance(fault["input"], str | int | float | list | None) else ""
     return f"{key or 'file'}: {got}{message[0].lower()}{message[1:]}"
 
@@ -105,14 +105,14 @@ def _keys_at(kind: Any, path: list[str]) -> list[str]:
     """Return the keys that the JSON schema of `kind` allows at `path`."""
     schema = TypeAdapter(kind).json_schema()
     definitions = schema.get("$defs", {})
-    here: list[dict[str, Any]] = [schema]
+    nodes: list[dict[str, Any]] = [schema]
     for part in [*path, None]:
         resolved: list[dict[str, Any]] = []
-        while here:
-            node = here.pop()
+        while nodes:
+            node = nodes.pop()
             if "$ref" in node:
                 node = definitions[node["$ref"].rsplit("/", 1)[1]]
-            here.extend([*node.get("anyOf", []), *node.get("oneOf", [])])
+            nodes.extend([*node.get("anyOf", []), *node.get("oneOf", [])])
             resolved.append(node)
         if part is None:
             return sorted({key for node in resolved for key in node.get("properties", {})})
@@ -120,7 +120,7 @@ def _keys_at(kind: Any, path: list[str]) -> list[str]:
             child = node.get("properties", {}).get(part, node.get("additionalProperties"))
             child = node.get("items", child) if part.isdigit() else child
             if isinstance(child, dict):
-                here.append(child)
+                nodes.append(child)
     return []
 
 

@@ -1,4 +1,4 @@
-"""The ranges of numbers that params.yaml may hold."""
+"""The ranges of numbers that params.yaml may contain."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""How each stage works: features, fits, measures, exports, and what a reviewer asks of a model."""
+"""How each stage works: features, fits, measures, exports, and what a reviewer requires of a model."""
 
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -46,7 +46,7 @@ class Boosting:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class AreaBoosting(Boosting):
-    """Fit of one model of area risk: at each origin, the blocks before it choose the number of rounds and calibrate."""
+    """Fit of one model of area risk. The blocks before each origin choose the number of rounds, and calibrate."""
 
     rounds: Annotated[list[Count], MinLen(1)]
     """Numbers of trees to choose from, ascending."""
@@ -64,10 +64,10 @@ class AreaBoosting(Boosting):
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class SensorBoosting(Boosting):
-    """Fit of `sensor_threat`: whole groups are held out, at most `folds` times to score them.
+    """Fit of `sensor_threat`: whole groups are held out, in at most `folds` folds, to score them.
 
-    Inside each of those fits, `tuning_folds` times to choose the number of rounds, to calibrate, and to set the
-    intervals and the limit of what is like training.
+    Inside each of those fits, `tuning_folds` folds choose the number of rounds, and calibrate. They also set the
+    intervals and the limit of novelty.
     """
 
     max_rounds: Count
@@ -122,7 +122,7 @@ class Tune:
     """Candidates besides the values in `train`."""
     seed: Annotated[int, Ge(0)]
     area_risk: Annotated[dict[str, Bound], MinLen(1)]
-    """By the name of a number in the sections of `train` for models of area risk; the same for all of them."""
+    """By the name of a number in the sections of `train` for models of area risk; they all share it."""
 
     @model_validator(mode="after")
     def _bounds_are_of_the_fit(self) -> "Tune":
@@ -149,7 +149,7 @@ class Evaluate:
     area_shares: list[Share]
     alarm_shares: list[Share]
     logistic_ridge: Annotated[float, Ge(0)]
-    """Penalty of the logistic regression that the area model is held against."""
+    """Penalty of the logistic regression that the area model is compared with."""
     alarms_per_m2: list[Positive]
     calibration_bins: Annotated[int, Ge(2)]
     bootstrap_samples: Annotated[int, Ge(100)]

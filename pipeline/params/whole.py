@@ -1,4 +1,4 @@
-"""params.yaml -> one frozen dataclass of all its sections; an unknown key or a value out of range is a named error."""
+"""params.yaml -> one frozen dataclass of all its sections; an unknown key or a wrong value is a named error."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A stage's main -> a process that ends with a clear line and a status, never with a traceback for a user's mistake."""
+"""A stage's main -> a process; a user's mistake ends it with a clear line, not a traceback."""
 
 import argparse
 import os
@@ -13,8 +13,8 @@ from pipeline.runtime.errors import DeclarationError, StageError
 def run(main: Callable[[], None]) -> None:
     """Run `main`; end with status 2 and the message alone when the input, not the program, is at fault.
 
-    Linear algebra has one thread: the same sums in the same order on any number of cores. It is faster too wherever
-    something else takes a core: OpenBLAS's threads then wait for each other, and a fit took forty times as long.
+    Linear algebra has one thread: the same sums in the same order on any number of cores. One thread is also faster
+    where another program takes a core. OpenBLAS's threads then wait for each other: a fit took forty times as long.
     """
     try:
         with threadpool_limits(1, user_api="blas"):

@@ -1,4 +1,4 @@
-"""Names of our modules -> every module of ours that they import, directly or through others, and a digest of all.
+"""Names of our modules -> all modules of ours that they import, at any depth, and a digest of these.
 
 Imports are read from the source, so nothing is executed and an import inside a function counts too.
 """
@@ -17,7 +17,7 @@ PACKAGES = ("pipeline", "threat_scorer")
 def closure(*names: str, without: Collection[str] = ()) -> dict[str, Path]:
     """Return the file of every module that importing some modules may execute, these included, sorted by name.
 
-    The packages that hold a module count, as importing it executes them.
+    The packages that contain a module count, as importing it executes them.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def module_file(name: str) -> Path | None:
 
 @cache
 def imports(file: Path) -> frozenset[str]:
-    """Return our modules that one file imports, wherever in it, and the packages that hold them."""
+    """Return our modules that one file imports, wherever in it, and the packages that contain them."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    # a package's own functions run when a name is asked of it, not when a module inside it is imported
+    # a package's own functions run when a name is looked up in it, not when a module inside it is imported
     nodes = tree.body if file.name == "__init__.py" else ast.walk(tree)
     names = (name for node in nodes for name in _imported(node))
     return frozenset(module for name in names for module in _with_packages(name))

@@ -1,8 +1,8 @@
-"""What a user can mend -> an error whose message says what, where, got, expected."""
+"""What a user can mend -> an error whose message names what, where, got, expected."""
 
 
 class StageError(Exception):
-    """Something that a user can mend: the message says what, where, got, expected."""
+    """Something that a user can mend: the message names what, where, got, expected."""
 
 
 class DeclarationError(ValueError):

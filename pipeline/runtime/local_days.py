@@ -1,7 +1,7 @@
 """Calendar days of a time zone <-> the UTC instants at which they begin.
 
-A day begins at its first instant: at the change where the clocks skip midnight, at the first of two where they repeat
-it. So every instant lies in exactly one day, and a horizon of so many days ends at a midnight, whatever the clocks do.
+A day begins at its first instant. Where the clocks skip midnight, that is the change. Where they repeat midnight, it is
+the first of two. So every instant lies in exactly one day, and a horizon of days always ends at a midnight.
 """
 
 from datetime import UTC, date, datetime
@@ -78,20 +78,29 @@ def day_of(instant: np.datetime64, zone: str) -> np.datetime64:
 
 
 def later(instants: Instants, days: int, zone: str) -> Instants:
-    """Return for each instant the midnight that is so many calendar days after the one of its day, of any shape.
+    """Return for each instant the midnight that begins its day, moved by a number of calendar days.
 
     Each distinct instant is looked up once: rows of a table repeat few cutoffs.
+
+    Parameters
+    ----------
+    instants
+        Of any shape.
+    days
+        Calendar days to move; negative for earlier.
+    zone
+        In which the days begin.
     """
     distinct, place = np.unique(instants, return_inverse=True)
     return midnights(days_of(distinct, zone) + days, zone)[place].reshape(np.shape(instants))
 
 
 def in_zone(schema: pa.Schema, zone: str) -> pa.Schema:
-    """Return the schema of rows whose cutoffs are midnights of a zone: it says so, and its file does."""
+    """Return the schema of rows whose cutoffs are midnights of a zone, with the zone in its metadata."""
     return schema.with_metadata({_KEY: zone.encode()})
 
 
 def zone_of(schema: pa.Schema) -> str:
-    """Return of which zone's midnights the cutoffs of rows are; UTC where their schema does not say."""
+    """Return the zone whose midnights are the cutoffs of rows; UTC where their schema has none."""
     metadata: dict[bytes, Any] = schema.metadata or {}
     return str(metadata.get(_KEY, NO_ZONE.encode()).decode())

@@ -1,4 +1,4 @@
-"""How far long work is -> a bar with rate and time left on a terminal, a plain line now and then in a log."""
+"""Progress of long work -> a bar with rate and time left on a terminal, or lines in a log."""
 
 import sys
 import time
@@ -77,7 +77,7 @@ class Progress:
 
 
 def shown(items: Iterable[T], name: str, *, total: int, unit: str) -> Iterator[T]:
-    """Yield the items, and show how many have been taken: each counts once the next one is asked for.
+    """Yield the items, and show how many have been taken: each counts once the next one is requested.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """A piece of work -> the time that it took, and the energy where this machine's processors count it.
 
-The processors' counters (RAPL, read through Linux's powercap) are all that a program can read without a meter in the
-plug. Where they cannot be read, energy is unknown and stays so: codecarbon, the usual library, then multiplies a
-processor's rated power by half its time, which is no measurement, asks a server where the machine stands unless told,
-and brings ten packages along. What it does where the counters are there is what stands below.
+Without a meter in the plug, a program can read only the processors' counters (RAPL, through Linux's powercap). Where
+they cannot be read, energy is unknown and stays so. The usual library, codecarbon, then multiplies a processor's rated
+power by half its time, which is no measurement. By default it asks a server for the machine's place. It also needs ten
+packages. Where the counters can be read, it does what this module does.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
 COUNTED = ("package", "dram")
-"""Beginnings of the names of counters that do not hold each other: processors, and memory that has its own."""
+"""Beginnings of the names of counters that do not include each other: processors, and memory that has its own."""
 
 
 @dataclass(frozen=True)

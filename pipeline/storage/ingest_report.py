@@ -33,14 +33,14 @@ class SourceCounts:
     about: str
     """What its mapping says that it is, and what to beware of."""
     rows_in: int
-    """Records that the file holds."""
+    """Records in the file."""
     kept: int
     """Rows in the table."""
     merged: int
     """Repeats and withdrawals."""
     quarantined: int
     repeats: int
-    """Records that say again what the open version of their record says."""
+    """Records that repeat the open version of their record."""
     withdrawals: int
     corrections: int
     """Rows that are a version after the first of their record."""

@@ -1,4 +1,4 @@
-"""Markings of many rows -> the one marking that what is derived from them must carry, and who may have it.
+"""Markings of many rows -> the one marking of all that is derived from them, and who may have it.
 
 The rule stands here alone. A partner may have a row that is its own, or that is released to it or to everybody. It may
 have what is derived from rows if it may have every one of them.
@@ -34,8 +34,8 @@ def owners(originator: str) -> frozenset[str]:
 def audience(originator: str, releasable_to: tuple[str, ...]) -> frozenset[str]:
     """Return the codes of the partners that may have a row; `ALL` alone where everybody may.
 
-    An originator may have its own row. A row of several originators was derived from a row of each, and its list
-    already holds those who may have all of these: an originator that is not among them is not added.
+    An originator may have its own row. A row of several originators was derived from a row of each. Its list already
+    contains the partners that may have all of these. No originator is added to it.
 
     Examples
     --------
@@ -44,8 +44,8 @@ def audience(originator: str, releasable_to: tuple[str, ...]) -> frozenset[str]:
     """
     if ALL in releasable_to:
         return frozenset({ALL})
-    own = owners(originator)
-    return frozenset(releasable_to) | (own - {ALL} if len(own) == 1 else frozenset())
+    originators = owners(originator)
+    return frozenset(releasable_to) | (originators - {ALL} if len(originators) == 1 else frozenset())
 
 
 @with_config(RECORD)
@@ -60,7 +60,7 @@ class Marking:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Marking":
-        """Return the marking of a row, or of the record of a fit, whatever else it holds."""
+        """Return the marking of a row, or of the record of a fit; other keys are not read."""
         return cls(row["originator"], tuple(row["releasable_to"]), row["tlp"])
 
     @property
@@ -119,7 +119,7 @@ def most_restrictive(*tables: pa.Table) -> Marking:
 
 
 def _distinct(table: pa.Table) -> set[Marking]:
-    """Return the markings of a table's rows; no code holds a line break, as the mapping refuses it."""
+    """Return the markings of a table's rows; no code contains a line break, as the mapping refuses it."""
     joined = pc.binary_join(table["releasable_to"].cast(pa.list_(pa.string())), "\n")
     rows = pa.table({"originator": table["originator"], "releasable_to": joined, "tlp": table["tlp"]})
     return {

@@ -8,7 +8,7 @@ SOURCES = Path("data/sources")
 
 @dataclass(frozen=True)
 class DatasetPaths:
-    """Where everything of one dataset lies; nothing is created by asking.
+    """Where everything of one dataset lies; nothing is created here.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class DatasetPaths:
         return Path("data/features", self.dataset, model, "rows.parquet")
 
     def catalogue(self, model: str) -> Path:
-        """JSON file that says what each feature of a model is, in the model's order."""
+        """JSON file that describes each feature of a model, in the model's order."""
         return Path("data/features", self.dataset, model, "catalogue.json")
 
     def process(self, model: str) -> Path:
@@ -78,7 +78,7 @@ class DatasetPaths:
         return self.reports / "tuning" / f"{model}.csv"
 
     def parity(self, model: str) -> Path:
-        """JSON file that says how closely one model's ONNX file and its booster agree."""
+        """JSON file of how closely one model's ONNX file and its booster agree."""
         return Path("models", self.dataset, "parity", f"{model}.json")
 
     @property

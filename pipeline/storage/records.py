@@ -1,4 +1,4 @@
-"""A record that one stage leaves for others, a strict dataclass <-> its JSON: a key that does not fit is an error.
+"""A record that one stage writes for others, a strict dataclass <-> its JSON: a wrong key is an error.
 
 For ``@pydantic.dataclasses.dataclass(frozen=True, config=RECORD, kw_only=True)``. Numbers are not read from text, nor
 whole numbers from fractions. What is equal to its field's default is not written.
@@ -39,7 +39,7 @@ def to_json(record: Any) -> Any:
 
 
 def of_json(data: Any, kind: type[T], *, where: str, key: str = "") -> T:
-    """Return the record that JSON data hold.
+    """Return the record of JSON data.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def of_json(data: Any, kind: type[T], *, where: str, key: str = "") -> T:
 
 
 def read(path: Path, kind: type[T]) -> T:
-    """Read the record that a file holds; errors as of `of_json`."""
+    """Read the record of a file; errors as of `of_json`."""
     return of_json(store.read_json(path), kind, where=str(path))
 
 

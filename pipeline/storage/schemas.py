@@ -22,7 +22,7 @@ RELIABILITIES = ("A", "B", "C", "D", "E")  # F, "cannot be judged", is missing
 CREDIBILITIES = (1, 2, 3, 4, 5)  # 6, "cannot be judged", is missing
 
 ROW_KEYS = {"area_risk": ("cutoff", "cell"), "sensor_threat": ("detection_id",)}
-"""By kind of model: the columns that say which row of features or of predictions one is, in the order of the rows."""
+"""By kind of model: the columns that identify a row of features or predictions, in sorting order."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class TableSpec:
     id_column: str
     """Versions of one thing share its value."""
     occurred: str | None = None
-    """The column that says when a row happened; None where a row does not happen."""
+    """The column of the time at which a row happened; None where a row does not happen."""
     sort_by: tuple[str, ...] = ()
     """Order of the rows; empty where they stand as the sources, by name, and their files give them."""
 

@@ -1,4 +1,4 @@
-"""Tables and JSON in memory <-> files: fixed schema, sorted rows, the same bytes every time, whole or not at all."""
+"""Tables and JSON in memory <-> files: fixed schema, sorted rows, the same bytes every time, never in part."""
 
 import ctypes
 import hashlib
@@ -28,7 +28,7 @@ def write_table(
     Parameters
     ----------
     table
-        Holds at least the schema's columns, in any order.
+        With at least the schema's columns, in any order.
     path
         Replaced as a whole when the new file is complete; folders are made.
     schema
@@ -41,7 +41,7 @@ def write_table(
     Raises
     ------
     ValueError
-        A column is missing, or a column that may not be null holds a null.
+        A column is missing, or a column that may not be null contains a null.
     """
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
@@ -135,7 +135,7 @@ def count_rows(path: Path) -> int:
 
 
 def read_table(path: Path, *, columns: list[str] | None = None) -> pa.Table:
-    """Read a table, or some of its columns in the order asked for, from Parquet."""
+    """Read a table, or some of its columns in the requested order, from Parquet."""
     # not pq.read_table: it loads the module for sets of files first, which takes longer than a small table
     with pq.ParquetFile(path) as file:
         table = file.read(columns=columns)
@@ -148,7 +148,7 @@ def write_json(value: Any, path: Path) -> None:
     Raises
     ------
     ValueError
-        The value holds NaN or an infinity: a number that could not be computed is an error, not an output.
+        The value contains NaN or an infinity: a number that could not be computed is an error, not an output.
     """
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     with replacing(path) as new:
@@ -162,7 +162,7 @@ def write_bytes(content: bytes, path: Path) -> None:
 
 
 def write_csv(table: pa.Table, path: Path) -> None:
-    """Write a small table as CSV with a header, for plots: numbers in the fewest digits that read back the same."""
+    """Write a small table as CSV with a header, for plots; numbers have the fewest digits that keep their value."""
     with replacing(path) as new:
         pa_csv.write_csv(table, new, pa_csv.WriteOptions(quoting_style="needed"))
 
@@ -184,7 +184,7 @@ def digest(*paths: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a new path beside `path`; when the block ends well it takes the place of `path` in one step.
+    """Give a new path beside `path`; if the block succeeds, it replaces `path` in one step.
 
     A killed process leaves the old file as it was, and at most a ``.<name>.new`` that the next write replaces.
     """
@@ -201,9 +201,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a new, empty folder beside `path`; when the block ends well it takes the place of `path` in one step.
+    """Give a new, empty folder beside `path`; if the block succeeds, it replaces `path` in one step.
 
-    A killed process leaves the old folder or the new one, whole, and at most a ``.<name>.new`` that the next run
+    A killed process leaves the old folder or the new one, whole. It may leave a ``.<name>.new``, which the next run
     removes.
     """
     new = path.with_name(f".{path.name}.new")
@@ -225,8 +225,8 @@ def _exchange(left: Path, right: Path) -> bool:
     library = ctypes.CDLL(None)
     names = os.fsencode(left.absolute()), os.fsencode(right.absolute())
     if hasattr(library, "renameat2"):
-        here = -100  # AT_FDCWD: the paths are absolute in any case
-        return bool(library.renameat2(here, names[0], here, names[1], exchange) == 0)
+        no_folder = -100  # AT_FDCWD: the paths are absolute in any case
+        return bool(library.renameat2(no_folder, names[0], no_folder, names[1], exchange) == 0)
     if hasattr(library, "renamex_np"):
         return bool(library.renamex_np(*names, exchange) == 0)
     return False

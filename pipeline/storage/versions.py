@@ -1,6 +1,6 @@
-"""Versions of rows with their two clocks -> what was known at a moment; every stage asks here.
+"""Versions of rows with their two clocks -> what was known at a moment, for every stage.
 
-A version is known at *t* when it was available by then, and no later version or withdrawal had replaced it by then.
+A version is known at *t* if it was available and no later version or withdrawal had replaced it.
 """
 
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def as_it_stood(rows: pa.Table, moment: datetime | np.datetime64) -> pa.Table:
 
 
 def latest(rows: pa.Table) -> pa.Table:
-    """Return the versions that stand at the end: the last of each row, unless it was withdrawn."""
+    """Return the current versions at the end: the last of each row, unless it was withdrawn."""
     return rows.filter(pc.is_null(rows["superseded_at"]))
 
 

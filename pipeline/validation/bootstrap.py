@@ -1,4 +1,4 @@
-"""Losses of two models on the same rows -> an interval of their mean difference that respects what hangs together."""
+"""Losses of two models on the same rows -> an interval of their mean difference, by a bootstrap of blocks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,10 @@ EDGES = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 
 @dataclass(frozen=True)
 class BlockDraws:
-    """Whole blocks of rows (a cutoff, a soil), drawn with replacement: made once for all that is measured on the rows.
+    """Whole blocks of rows (a cutoff, a soil), drawn with replacement once for all measures.
 
-    Rows that share a moment or a place stay together (Künsch, Annals of Statistics 1989; Efron and Tibshirani 1993,
-    chapter 8).
+    Rows that share a moment or a place stay together. See Künsch (Annals of Statistics 1989), and Efron and Tibshirani
+    (1993, chapter 8).
     """
 
     block: npt.NDArray[np.int64]
@@ -27,7 +27,7 @@ class BlockDraws:
     rows: Floats
     """Rows of each block, shape (blocks,)."""
     times: Floats
-    """How often each sample drew each block, shape (samples, blocks): it says all about the sample."""
+    """How often each sample drew each block, shape (samples, blocks): it defines the sample."""
 
     @classmethod
     def of(cls, blocks: npt.NDArray[Any], *, samples: int, seed: int) -> "BlockDraws":

@@ -1,7 +1,7 @@
-"""Alarms in the order of their probability, counted by group -> metrics of the order for many draws of groups at once.
+"""Alarms in the order of their probability, counted by group -> rank metrics for many draws of groups at once.
 
-A draw says how often each group counts. Cumulative counts of the draw are then those of the groups times these numbers,
-and whole numbers: the same in any order of the sums.
+A draw gives the number of times that each group counts. The draw's cumulative counts are those of the groups times
+these numbers. They are whole numbers: the same in any order of the sums.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class CumulativeByGroup:
         shape = (int(threshold[-1]) + 1, int(group.max()) + 1)
         hazard = outcome[falling]
         counts = (np.bincount(place[mask], minlength=shape[0] * shape[1]).reshape(shape) for mask in (hazard, ~hazard))
-        hazards, clutter = (np.vstack([np.zeros(shape[1]), np.cumsum(each, axis=0)]) for each in counts)
+        hazards, clutter = (np.vstack([np.zeros(shape[1]), np.cumsum(count, axis=0)]) for count in counts)
         return cls(hazards, clutter)
 
     def roc_auc(self, times: Floats) -> Floats:
@@ -58,9 +58,9 @@ class CumulativeByGroup:
     def average_precision(self, times: Floats) -> Floats:
         """Return each draw's average precision, shape (draws,)."""
         steps = np.diff(self.hazards, axis=0)
-        held = steps.any(axis=1)  # elsewhere recall takes no step
-        steps, hazards = steps[held], self.hazards[1:][held]
-        alarms = hazards + self.clutter[1:][held]
+        rising = steps.any(axis=1)  # elsewhere recall takes no step
+        steps, hazards = steps[rising], self.hazards[1:][rising]
+        alarms = hazards + self.clutter[1:][rising]
         areas = []
         for start in range(0, len(times), AT_ONCE):
             drawn = times[start : start + AT_ONCE].T

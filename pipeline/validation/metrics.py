@@ -77,6 +77,11 @@ def expected_calibration_error(outcome: Mask, probability: Floats, *, bins: int)
 
     Naeini, Cooper and Hauskrecht (AAAI 2015), with quantile bins as Nixon et al. (CVPR workshops 2019) advise where
     probabilities crowd together.
+
+    Parameters
+    ----------
+    outcome, probability, bins
+        As of `skill`.
     """
     rising = np.argsort(probability, kind="stable")
     return _calibration_error(outcome[rising], probability[rising], bins)
@@ -86,6 +91,11 @@ def calibration_bins(outcome: Mask, probability: Floats, *, bins: int) -> tuple[
     """Return mean probability, share of positives and count of bins of equal count, each of shape (bins,).
 
     Rows of equal probability may fall on both sides of an edge; their order there is that of the rows.
+
+    Parameters
+    ----------
+    outcome, probability, bins
+        As of `skill`.
     """
     rising = np.argsort(probability, kind="stable")
     return _bins(outcome[rising], probability[rising], bins)
@@ -104,13 +114,29 @@ def _bins(outcome: Mask, rising: Floats, bins: int) -> tuple[Floats, Floats, Flo
 
 
 def detection_at_false_alarms(outcome: Mask, probability: Floats, *, share: float) -> float:
-    """Return the largest share of hazards detected while at most `share` of the clutter raises an alarm."""
+    """Return the largest share of hazards detected while at most `share` of the clutter raises an alarm.
+
+    Parameters
+    ----------
+    outcome, probability
+        As of `skill`.
+    share
+        Of the clutter, 0 to 1.
+    """
     false_alarms, detected, _ = roc_curve(outcome, probability, drop_intermediate=False)
     return float(detected[false_alarms <= share].max())
 
 
 def threshold_of_detection(outcome: Mask, probability: Floats, *, share: float) -> float:
-    """Return the highest threshold at and above which lie the probabilities of at least `share` of the hazards."""
+    """Return the highest threshold at and above which lie the probabilities of at least `share` of the hazards.
+
+    Parameters
+    ----------
+    outcome, probability
+        As of `skill`.
+    share
+        Of the hazards, above 0 to 1.
+    """
     _, detected, thresholds = roc_curve(outcome, probability, drop_intermediate=False)
     return float(thresholds[np.argmax(detected >= share)])
 

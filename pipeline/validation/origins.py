@@ -45,7 +45,7 @@ def rolling_origins(cutoffs: Instants, task: AreaTask, *, calibration_blocks: in
     cutoffs
         Of all rows, datetime64[us], shape (n,).
     task
-        Says where training and test begin and end, and how often the model is fitted anew.
+        Where training and test begin and end, and how often the model is fitted anew.
     calibration_blocks
         Number of origins before the test.
 

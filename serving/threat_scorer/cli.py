@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Looks the version up only when it is requested."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -144,11 +144,11 @@ def _info(options: argparse.Namespace) -> int:
     scorer = _load(options)
     print(f"bundle {scorer.bundle}")
     for contract in scorer.contracts.values():
-        print("\n".join(_describe(contract)))
+        print("\n".join(_summary(contract)))
     return ALL_SCORED
 
 
-def _describe(contract: Contract) -> list[str]:
+def _summary(contract: Contract) -> list[str]:
     horizon = f"within {contract.horizon_days} days" if contract.horizon_days else "of the record itself"
     marking = contract.marking
     lines = [

@@ -18,7 +18,7 @@ Reason = Literal[
 
 
 class BundleError(Exception):
-    """A bundle that cannot be used; the message says what, where, got and expected."""
+    """A bundle that cannot be used; the message names what, where, got and expected."""
 
 
 class Refused(BundleError):

@@ -73,8 +73,10 @@ def origins_of(cutoffs: Instants) -> list[Origin]:
     return origins.rolling_origins(cutoffs, ROLLING, calibration_blocks=2)
 
 
-def evaluate(table: pa.Table, held: pa.Table, fit: AreaFitRecord, truth: pa.Table | None = None) -> dict[str, Any]:
-    evaluation = area_risk.evaluate(table, held, fit, ROLLING, SETTINGS, features=FEATURES, truth=truth)
+def evaluate(
+    table: pa.Table, predictions: pa.Table, fit: AreaFitRecord, truth: pa.Table | None = None
+) -> dict[str, Any]:
+    evaluation = area_risk.evaluate(table, predictions, fit, ROLLING, SETTINGS, features=FEATURES, truth=truth)
     return evaluation.metrics.to_json()
 
 
@@ -88,15 +90,15 @@ def test_a_label_past_the_embargo_is_caught(table: pa.Table) -> None:
 
 
 def test_predictions_of_other_rows_are_refused(table: pa.Table) -> None:
-    held = held_out(table)
-    for other in (held.slice(1), held.take(pa.array(np.arange(held.num_rows)[::-1]))):
+    predictions = held_out(table)
+    for wrong in (predictions.slice(1), predictions.take(pa.array(np.arange(predictions.num_rows)[::-1]))):
         with pytest.raises(StageError, match="expected the same rows"):
-            evaluate(table, other, fitted())
+            evaluate(table, wrong, fitted())
 
 
 def test_every_model_is_measured_on_the_same_rows(table: pa.Table) -> None:
-    found = evaluate(table, held_out(table), fitted())
-    part = found["theatre"]
+    metrics = evaluate(table, held_out(table), fitted())
+    part = metrics["theatre"]
     assert set(part["models"]) == {
         "lightgbm",
         "base_rate",
@@ -120,25 +122,27 @@ def test_every_model_is_measured_on_the_same_rows(table: pa.Table) -> None:
     assert "oracle_share" not in part
     history = part["subgroups"]["cells_with_history"]
     assert 0 < history["rows"] < part["rows"]
-    assert 0 < found["operating_points"]["top_1pct"] < 1
+    assert 0 < metrics["operating_points"]["top_1pct"] < 1
 
 
-def test_every_subgroup_that_holds_enough_is_measured_and_the_others_are_named(table: pa.Table) -> None:
-    found = evaluate(table, held_out(table), fitted())["theatre"]
-    parts = found["subgroups"]
-    regions = {name for name in {*parts, *found["subgroups_too_small"]} if name.startswith("region_")}
+def test_every_subgroup_with_enough_rows_is_measured_and_the_others_are_named(table: pa.Table) -> None:
+    theatre = evaluate(table, held_out(table), fitted())["theatre"]
+    parts = theatre["subgroups"]
+    regions = {name for name in {*parts, *theatre["subgroups_too_small"]} if name.startswith("region_")}
     assert regions == {f"region_{a}_{b}" for a in ("north", "south") for b in ("east", "west")}
     assert {f"origin_{day}" for day in ORIGINS} <= set(parts)
-    assert sum(parts[f"origin_{day}"]["rows"] for day in ORIGINS) == found["rows"]
+    assert sum(parts[f"origin_{day}"]["rows"] for day in ORIGINS) == theatre["rows"]
     partners = [parts[f"partner_{name}"] for name in ("acme", "bravo")]
-    quiet = found["rows"] - found["positives"]
+    quiet = theatre["rows"] - theatre["positives"]
     for part in partners:
         assert part["rows"] - part["positives"] == quiet
     # an event that both have told of counts for both
     assert (
-        max(part["positives"] for part in partners) < found["positives"] <= sum(part["positives"] for part in partners)
+        max(part["positives"] for part in partners)
+        < theatre["positives"]
+        <= sum(part["positives"] for part in partners)
     )
-    assert not set(parts) & set(found["subgroups_too_small"])
+    assert not set(parts) & set(theatre["subgroups_too_small"])
 
 
 def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table) -> None:
@@ -148,13 +152,13 @@ def test_no_outcome_after_an_origin_changes_what_a_baseline_says(table: pa.Table
     arguments = {"ridge": 1.0, "features": FEATURES, "fitted": fitted().params}
     before = baselines.probabilities(table, outcome, ends, rolling, **arguments)
     tested = [origin for origin in rolling if origin.tested]
-    spoken_of = np.concatenate([np.full(int(origin.block.sum()), n) for n, origin in enumerate(tested)])
+    origin_of_row = np.concatenate([np.full(int(origin.block.sum()), n) for n, origin in enumerate(tested)])
     for n, origin in enumerate(tested):
         later = cutoffs + np.timedelta64(28, "D") > origin.at
         after = baselines.probabilities(table, np.where(later, ~outcome, outcome), ends, rolling, **arguments)
         for name, values in before.items():
-            np.testing.assert_array_equal(values[spoken_of <= n], after[name][spoken_of <= n], err_msg=name)
-        assert before["base_rate"][spoken_of == n][0] == pytest.approx(outcome[origin.train].mean())
+            np.testing.assert_array_equal(values[origin_of_row <= n], after[name][origin_of_row <= n], err_msg=name)
+        assert before["base_rate"][origin_of_row == n][0] == pytest.approx(outcome[origin.train].mean())
 
 
 def test_an_event_next_to_a_searched_cell_is_a_near_miss() -> None:
@@ -166,11 +170,11 @@ def test_an_event_next_to_a_searched_cell_is_a_near_miss() -> None:
     for steps in (0, 1, 2):
         outcome = np.zeros(len(cells), dtype=bool)
         outcome[(rings[steps][[middle]].toarray()[0] > 0).argmax()] = True
-        found = near_misses(outcome, score, rings, shares=[0.05])
-        assert found == {"hit_rate_5pct_within_1": float(steps <= 1), "hit_rate_5pct_within_2": 1.0}
+        rates = near_misses(outcome, score, rings, shares=[0.05])
+        assert rates == {"hit_rate_5pct_within_1": float(steps <= 1), "hit_rate_5pct_within_2": 1.0}
 
 
-def test_the_oracle_is_found_by_cell_and_day_and_sure_that_nothing_happens_off_the_ground() -> None:
+def test_the_oracle_is_looked_up_by_cell_and_day_and_is_0_off_the_ground() -> None:
     def moments(*texts: str) -> pa.Array:
         return pa.array([day(text) for text in texts], pa.timestamp("us", "UTC"))
 
@@ -188,12 +192,16 @@ def test_the_oracle_is_found_by_cell_and_day_and_sure_that_nothing_happens_off_t
 
 
 def test_the_share_of_the_oracles_gain_is_one_for_the_oracle_itself(table: pa.Table) -> None:
-    held = held_out(table)
+    predictions = held_out(table)
     truth = pa.table(
-        {"cell": held["cell"], "day": held["cutoff"], "probability_28d": expit(held["log_odds"].to_numpy())}
+        {
+            "cell": predictions["cell"],
+            "day": predictions["cutoff"],
+            "probability_28d": expit(predictions["log_odds"].to_numpy()),
+        }
     )
-    part = evaluate(table, held, fitted(), truth)["theatre"]
+    part = evaluate(table, predictions, fitted(), truth)["theatre"]
     assert part["oracle_share"] == pytest.approx(1)
     assert part["best_baseline"] != "oracle"
-    blunt = held.set_column(3, "log_odds", pa.array(np.full(held.num_rows, logit(0.2))))
+    blunt = predictions.set_column(3, "log_odds", pa.array(np.full(predictions.num_rows, logit(0.2))))
     assert evaluate(table, blunt, fitted(), truth)["theatre"]["oracle_share"] < 1

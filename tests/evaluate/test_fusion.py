@@ -25,7 +25,7 @@ LANES, ALARMS = 40, 6_000
 
 
 @pytest.fixture(scope="module")
-def found() -> FusionSkill:
+def fusion_skill() -> FusionSkill:
     """Return the skill of a sensor model that is as good as can be, with and without the prior of each alarm."""
     random = np.random.default_rng(3)
     lane = np.arange(ALARMS) % LANES
@@ -41,15 +41,15 @@ def found() -> FusionSkill:
     return fusion.evaluate(rows, truth, alarms.log_odds, alarms.is_hazard, draws, SETTINGS)
 
 
-def test_the_posterior_is_calibrated_against_the_truth(found: FusionSkill) -> None:
-    assert found.models["fused"].ece <= 0.02
-    assert found.models["fused"].log_loss == pytest.approx(found.models["oracle"].log_loss, abs=1e-3)
+def test_the_posterior_is_calibrated_against_the_truth(fusion_skill: FusionSkill) -> None:
+    assert fusion_skill.models["fused"].ece <= 0.02
+    assert fusion_skill.models["fused"].log_loss == pytest.approx(fusion_skill.models["oracle"].log_loss, abs=1e-3)
 
 
-def test_the_posterior_is_better_than_sensor_or_prior_alone_by_the_whole_interval(found: FusionSkill) -> None:
+def test_the_posterior_is_better_than_sensor_or_prior_alone_by_the_whole_interval(fusion_skill: FusionSkill) -> None:
     for alone in ("sensor", "prior"):
-        assert found.log_loss_differences[alone].high < 0
-        assert found.models["fused"].roc_auc > found.models[alone].intervals["roc_auc"].high
+        assert fusion_skill.log_loss_differences[alone].high < 0
+        assert fusion_skill.models["fused"].roc_auc > fusion_skill.models[alone].intervals["roc_auc"].high
 
 
 @pytest.mark.parametrize("sensor", [-3.0, 0.0, 2.5])

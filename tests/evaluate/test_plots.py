@@ -64,9 +64,9 @@ def test_what_each_feature_adds_sums_to_the_log_odds(rows, fitted) -> None:
 
 
 def test_the_features_stand_in_order_with_their_direction(rows, fitted) -> None:
-    found = driver_points.plots(driver_points.drawn(rows, seed=1), *fitted)
-    importance = {line["feature"]: line for line in found["importance"].to_pylist()}
-    assert found["importance"]["feature"].to_pylist() == NAMES
+    plots = driver_points.plots(driver_points.drawn(rows, seed=1), *fitted)
+    importance = {line["feature"]: line for line in plots["importance"].to_pylist()}
+    assert plots["importance"]["feature"].to_pylist() == NAMES
     assert importance["smooth"]["direction"] > 0.9
     assert importance["stepped"]["direction"] < -0.7
     assert importance["always_the_same"] == {
@@ -77,7 +77,7 @@ def test_the_features_stand_in_order_with_their_direction(rows, fitted) -> None:
         "splits": 0,
     }
     assert sum(line["gain_share"] for line in importance.values()) == pytest.approx(1)
-    effects = found["effects"]
+    effects = plots["effects"]
     assert effects.num_rows == driver_points.ROWS * len(NAMES)
     stepped = effects.filter(pa.compute.equal(effects["feature"], "stepped"))
     missing = np.isnan(stepped["value"].to_numpy())
@@ -162,9 +162,11 @@ def test_an_area_model_has_no_operating_curve_nor_has_a_sensor_whose_ground_nobo
 
 def test_each_plot_is_written_with_its_points(rows, outcome, fitted, tmp_path: Path) -> None:
     booster, fit = fitted
-    spoken_of = pa.table({"detection_id": rows["detection_id"].slice(500)})
-    found = Evaluation({}, {"roc": curve_points.roc(outcome, {"lightgbm": np.linspace(0, 1, ROWS)})}, "1,500 alarms")
-    gallery.write(tmp_path, found, rows, spoken_of, booster, fit, named="sensor, here", simulated=True, seed=1)
+    predictions = pa.table({"detection_id": rows["detection_id"].slice(500)})
+    evaluation = Evaluation(
+        {}, {"roc": curve_points.roc(outcome, {"lightgbm": np.linspace(0, 1, ROWS)})}, "1,500 alarms"
+    )
+    gallery.write(tmp_path, evaluation, rows, predictions, booster, fit, named="sensor, here", simulated=True, seed=1)
     names = {"roc", "effects", "importance"}
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("csv", "png")}
     drawn = pyarrow.csv.read_csv(tmp_path / "effects.csv")

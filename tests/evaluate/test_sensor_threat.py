@@ -54,7 +54,7 @@ def made() -> tuple[pa.Table, pa.Table]:
             "emi": emi.astype(np.float32),
         }
     )
-    held = pa.table(
+    predicted = pa.table(
         {
             "detection_id": name,
             "group_id": group,
@@ -66,13 +66,13 @@ def made() -> tuple[pa.Table, pa.Table]:
             "log_odds_without_emi": 0.5 * voltage**2 - 1 + random.normal(size=ROWS),
         },
     ).filter(label.is_valid())
-    return rows, held
+    return rows, predicted
 
 
-def evaluate(rows: pa.Table, held: pa.Table, truth: pa.Table | None = None) -> Metrics:
+def evaluate(rows: pa.Table, predicted: pa.Table, truth: pa.Table | None = None) -> Metrics:
     return sensor_threat.evaluate(
         rows,
-        held,
+        predicted,
         FIT,
         SETTINGS,
         measured=MEASURED,
@@ -89,12 +89,12 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture(scope="module")
-def found(metrics: Metrics) -> dict:
+def written(metrics: Metrics) -> dict:
     return metrics.to_json()
 
 
-def test_metrics_have_the_keys_that_machines_read(found: dict) -> None:
-    part = found["magnetometer"]
+def test_metrics_have_the_keys_that_machines_read(written: dict) -> None:
+    part = written["magnetometer"]
     assert part["rows"] == ROWS - 1
     assert set(part["models"]) == {
         "lightgbm",
@@ -119,12 +119,12 @@ def test_metrics_have_the_keys_that_machines_read(found: dict) -> None:
     assert "fusion" not in part
 
 
-def test_the_page_of_results_shows_what_flatters_and_what_is_missing(metrics: Metrics, found: dict) -> None:
+def test_the_page_of_results_shows_what_flatters_and_what_is_missing(metrics: Metrics, written: dict) -> None:
     comparison = metrics.comparisons["magnetometer"]
     lines = sensor_tables(comparison)
     for name in ("whole groups held out", "the same, without emi", "random split: **flattering**"):
         assert len([line for line in lines if line.startswith(f"| {name} |")]) == 1
-    skill = found["magnetometer"]["without"]["emi"]
+    skill = written["magnetometer"]["without"]["emi"]
     interval = skill["intervals"]["roc_auc"]
     shown = f"| the same, without emi | {skill['roc_auc']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}] |"
     assert any(line.startswith(shown) for line in lines)
@@ -132,11 +132,11 @@ def test_the_page_of_results_shows_what_flatters_and_what_is_missing(metrics: Me
     assert sensor_tables(dataclasses.replace(comparison, **nothing)) == []
 
 
-def test_intervals_and_false_flags_are_counted_by_group(metrics: Metrics, found: dict) -> None:
-    held, flags = found["magnetometer"]["intervals"], found["magnetometer"]["novelty"]
-    assert "oracle_held" not in held
+def test_intervals_and_false_flags_are_counted_by_group(metrics: Metrics, written: dict) -> None:
+    intervals, flags = written["magnetometer"]["intervals"], written["magnetometer"]["novelty"]
+    assert "oracle_held" not in intervals
     # the outcomes were drawn from the middle of the intervals
-    assert held["bins_held"] == held["groups_held"] == 1
+    assert intervals["bins_held"] == intervals["groups_held"] == 1
     assert flags["false_flags"]["low"] <= flags["false_flags"]["value"] <= flags["worst_group"]
     assert flags["false_flags"]["value"] < 0.06
     shifted = flags["perturbed"]["one input off by five deviations"]
@@ -169,12 +169,12 @@ def test_detection_at_false_alarms_per_square_metre_is_that_share_of_the_clutter
     assert group_skill(outcome, probability, draws, rates).pd_at_alarms_per_m2 is None
 
 
-def test_operating_points_detect_what_their_name_says(found: dict) -> None:
-    rows, held = made()
+def test_operating_points_detect_the_share_in_their_name(written: dict) -> None:
+    rows, predicted = made()
     known = rows.filter(rows["label"].is_valid())
     hazard = known["label"].to_numpy() == 1
-    probability = expit(held["log_odds"].to_numpy())
-    for policy, threshold in found["operating_points"].items():
+    probability = expit(predicted["log_odds"].to_numpy())
+    for policy, threshold in written["operating_points"].items():
         share = int(policy.removeprefix("pd_")) / 100
         assert (probability[hazard] >= threshold).mean() >= share
         assert (probability[hazard] > threshold).mean() < share
@@ -185,16 +185,16 @@ def test_baselines_have_not_seen_the_fold_that_they_score() -> None:
     known = rows.filter(rows["label"].is_valid())
     outcome, fold = known["label"].to_numpy() == 1, np.array(known["group_id"].to_pylist())
     inputs = np.column_stack([known[name].to_numpy().astype(np.float64) for name in ("voltage", "emi")])
-    some = fold == "soil 3"
+    mask = fold == "soil 3"
     before, after = (
         sensor_baselines.probabilities(inputs, y, fold, fold, seed=7)
-        for y in (outcome, np.where(some, ~outcome, outcome))
+        for y in (outcome, np.where(mask, ~outcome, outcome))
     )
     for name, probability in before.items():
-        np.testing.assert_array_equal(probability[some], after[name][some], err_msg=name)
-        assert not np.array_equal(probability[~some], after[name][~some]), name
+        np.testing.assert_array_equal(probability[mask], after[name][mask], err_msg=name)
+        assert not np.array_equal(probability[~mask], after[name][~mask]), name
         assert ((probability >= 0) & (probability <= 1)).all(), name
-    assert before["base_rate"][some][0] == pytest.approx(outcome[~some].mean())
+    assert before["base_rate"][mask][0] == pytest.approx(outcome[~mask].mean())
 
 
 def test_baselines_that_can_bend_find_what_a_line_cannot() -> None:
@@ -202,8 +202,8 @@ def test_baselines_that_can_bend_find_what_a_line_cannot() -> None:
     known = rows.filter(rows["label"].is_valid())
     outcome, fold = known["label"].to_numpy() == 1, np.array(known["group_id"].to_pylist())
     inputs = known["voltage"].to_numpy().astype(np.float64)[:, None]
-    found = sensor_baselines.probabilities(inputs, outcome, fold, fold, seed=7)
-    area = {name: roc_auc_score(outcome, probability) for name, probability in found.items()}
+    baselines = sensor_baselines.probabilities(inputs, outcome, fold, fold, seed=7)
+    area = {name: roc_auc_score(outcome, probability) for name, probability in baselines.items()}
     for name in ("svm", "extra_trees", "gaussian_processes"):
         assert area[name] > max(area["logistic_regression"], 0.5) + 0.1, name
 
@@ -218,12 +218,12 @@ def test_the_worst_group_is_the_one_whose_alarms_are_ranked_worst() -> None:
 
 
 def test_predictions_of_other_detections_are_refused() -> None:
-    rows, held = made()
+    rows, predicted = made()
     with pytest.raises(StageError, match="expected the same detections"):
-        evaluate(rows, held.slice(1))
+        evaluate(rows, predicted.slice(1))
 
 
-def test_the_oracle_is_found_by_record() -> None:
+def test_the_oracle_is_looked_up_by_record() -> None:
     rows = pa.table({"record_id": ["b", "a"]})
     truth = pa.table({"record_id": ["a", "b", "c"], "log_odds": [0.0, 2.0, 4.0]})
     np.testing.assert_allclose(oracle.of_alarms(rows, truth), expit([2.0, 0.0]))

@@ -103,7 +103,7 @@ def test_the_calibration_block_is_predicted_by_a_model_that_had_not_seen_it(thea
 
 
 def known(blocks: int, rows: int = 400, *, happens: float = 1.0) -> dict[str, Any]:
-    """Return predictions and outcomes; what happens is `happens` times as likely as was said."""
+    """Return predictions and outcomes; what happens is `happens` times as likely as was predicted."""
     random = np.random.default_rng(5)
     log_odds = random.normal(-3, 1.5, blocks * rows)
     outcome = random.random(blocks * rows) < happens * expit(log_odds)
@@ -111,9 +111,9 @@ def known(blocks: int, rows: int = 400, *, happens: float = 1.0) -> dict[str, An
 
 
 def test_one_newton_step_gives_the_interval_of_fitting_each_sample_anew() -> None:
-    given, asked = known(30), np.array([-4.0, -2.0, 0.0])
+    given, log_odds = known(30), np.array([-4.0, -2.0, 0.0])
     given["known_log_odds"] = np.round(2 * given["known_log_odds"]) / 2  # few values: each fit has few weighted rows
-    low, high = risk_interval.risk_interval(asked, **given, samples=100, seed=7)
+    low, high = risk_interval.risk_interval(log_odds, **given, samples=100, seed=7)
     drawn = np.random.default_rng(7).multinomial(30, np.full(30, 1 / 30), size=100)
     values, value = np.unique(given["known_log_odds"], return_inverse=True)
     rows = np.zeros((30, len(values), 2))
@@ -123,16 +123,16 @@ def test_one_newton_step_gives_the_interval_of_fitting_each_sample_anew() -> Non
     for times in drawn:
         weight = np.tensordot(times, rows, axes=1).ravel()
         line = LogisticRegression(C=np.inf, solver="newton-cholesky").fit(x, outcome, weight)
-        refitted.append(line.predict_proba(asked[:, None])[:, 1])
+        refitted.append(line.predict_proba(log_odds[:, None])[:, 1])
     expected = np.quantile(refitted, [0.025, 0.975], axis=0)
     np.testing.assert_allclose([low, high], expected, rtol=0.03)
 
 
-def test_the_interval_is_narrower_with_more_outcomes_and_reaches_down_when_less_happens_than_was_said() -> None:
-    asked = np.array([-3.0])
-    few, many = (risk_interval.risk_interval(asked, **known(n), samples=200, seed=7) for n in (5, 80))
+def test_the_interval_is_narrower_with_more_outcomes_and_reaches_down_when_less_happens_than_predicted() -> None:
+    log_odds = np.array([-3.0])
+    few, many = (risk_interval.risk_interval(log_odds, **known(n), samples=200, seed=7) for n in (5, 80))
     assert few[1] - few[0] > 2 * (many[1] - many[0])
-    low, high = risk_interval.risk_interval(asked, **known(40, happens=0.5), samples=200, seed=7)
+    low, high = risk_interval.risk_interval(log_odds, **known(40, happens=0.5), samples=200, seed=7)
     assert low == pytest.approx(0.5 * expit(-3), rel=0.2)
     assert high == pytest.approx(expit(-3))  # the model's own probability is always within
 
@@ -159,10 +159,10 @@ def test_a_surface_holds_for_the_theatres_own_days_though_its_clocks_change() ->
         risk_surface.validity(date(2021, 4, 12), cutoffs, fit, zone=zone)
 
 
-@pytest.mark.parametrize("asked", ["2020-12-01", "2021-02-10", "2030-01-01"])
-def test_a_day_for_which_no_cutoff_speaks_is_refused(asked: str) -> None:
+@pytest.mark.parametrize("requested", ["2020-12-01", "2021-02-10", "2030-01-01"])
+def test_a_day_for_which_no_cutoff_is_valid_is_refused(requested: str) -> None:
     with pytest.raises(StageError, match=r"expected a day from 2020-12-02, .* until before 2021-02-10"):
-        risk_surface.validity(date.fromisoformat(asked), CUTOFFS, FIT, zone="UTC")
+        risk_surface.validity(date.fromisoformat(requested), CUTOFFS, FIT, zone="UTC")
 
 
 def test_an_outcome_that_was_still_open_at_the_cutoff_has_no_part_in_the_interval() -> None:
@@ -170,14 +170,14 @@ def test_an_outcome_that_was_still_open_at_the_cutoff_has_no_part_in_the_interva
         moments = pa.array([day(text) for text in days], pa.timestamp("us", "UTC"))
         return pa.table({"cutoff": moments, "label": [1] * len(days), "log_odds": [0.0] * len(days)})
 
-    found = risk_surface.known_by(
+    known_rows = risk_surface.known_by(
         day("2021-02-01"),
         predictions("2020-11-01"),
         predictions("2021-01-04", "2021-01-05"),
         horizon_days=28,
         zone="UTC",
     )
-    assert found["cutoff"].to_pylist() == [day("2020-11-01"), day("2021-01-04")]
+    assert known_rows["cutoff"].to_pylist() == [day("2020-11-01"), day("2021-01-04")]
 
 
 def test_the_command_writes_a_table_and_the_same_as_geojson(
@@ -211,10 +211,10 @@ def test_the_command_writes_a_table_and_the_same_as_geojson(
     expected = (True, records.to_json(MARKING), "2021-05-13")
     assert (collection["simulated"], collection["marking"], collection["date"]) == expected
     for row, outlined in zip(written.to_pylist(), collection["features"], strict=True):
-        said = outlined["properties"]
-        assert said["probability_low"] <= said["probability"] <= said["probability_high"]
-        assert (said["probability"], said["drivers"], said["tlp"]) == (row["probability"], row["drivers"], "AMBER")
-        sizes = [abs(driver["log_odds"]) for driver in said["drivers"]]
+        cell = outlined["properties"]
+        assert cell["probability_low"] <= cell["probability"] <= cell["probability_high"]
+        assert (cell["probability"], cell["drivers"], cell["tlp"]) == (row["probability"], row["drivers"], "AMBER")
+        sizes = [abs(driver["log_odds"]) for driver in cell["drivers"]]
         assert sizes == sorted(sizes, reverse=True)
         (ring,) = outlined["geometry"]["coordinates"]
         assert ring[0] == ring[-1]
@@ -232,11 +232,11 @@ def test_what_the_interval_is_stands_in_the_file(theatre) -> None:
     )
     settings = command.params.load(ROOT / "params.yaml").evaluate
     rows = table.filter(pa.compute.equal(table["cutoff"], cutoff))
-    found = risk_surface.build(
+    surface = risk_surface.build(
         rows, calibration, fit.model.booster, fit_record(fit), valid, settings, features=FEATURES, simulated=False
     )
-    written = risk_surface.geojson(found)
+    written = risk_surface.geojson(surface)
     assert written["interval"] == risk_interval.METHOD
     assert (written["seen_in_training"], written["simulated"]) == (True, False)
-    assert asdict(found.marking)["tlp"] == "AMBER"
-    assert "learned from outcomes after this cutoff" in risk_surface.describe(found)
+    assert asdict(surface.marking)["tlp"] == "AMBER"
+    assert "learned from outcomes after this cutoff" in risk_surface.describe(surface)

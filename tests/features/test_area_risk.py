@@ -39,10 +39,10 @@ CUTOFF = "2020-07-15"
 
 def features(rows, until: str) -> pa.Table:
     """Return the features of the rows whose cutoff lies at or before a day."""
-    some = rows.table.filter(
+    subset = rows.table.filter(
         pa.compute.less_equal(rows.table["cutoff"], pa.scalar(day(until), pa.timestamp("us", "UTC")))
     )
-    return some.select(["cutoff", "cell", *(feature.name for feature in rows.features)])
+    return subset.select(["cutoff", "cell", *(feature.name for feature in rows.features)])
 
 
 def test_a_row_known_after_the_cutoff_changes_no_feature() -> None:
@@ -151,8 +151,8 @@ def test_a_label_of_one_source_stands_whoever_reported_last() -> None:
     first = incident("a", "2020-07-20", source_id="monitor", superseded_at=day("2020-08-01"))
     merged = incident("a", "2020-07-20", source_id="command", known="2020-08-01")
     assert value(rows_of(incidents(first, merged), task=task), "label", CUTOFF) == 1
-    other = incident("b", "2020-07-20", source_id="command")
-    assert value(rows_of(incidents(other), task=task), "label", CUTOFF) == 0
+    of_command = incident("b", "2020-07-20", source_id="command")
+    assert value(rows_of(incidents(of_command), task=task), "label", CUTOFF) == 0
 
 
 def test_another_partners_report_is_the_label_only_from_when_a_linked_one_of_the_labels_source_was_known() -> None:
@@ -199,9 +199,9 @@ def test_reports_count_as_far_as_they_are_trusted_and_those_not_judged_apart() -
 
 
 def test_the_trust_in_a_label_is_the_mean_over_its_judged_events_and_missing_where_there_are_none() -> None:
-    some = incidents(graded("a", "A", 1), graded("b", "D", 4), graded("c", None, None))
-    assert value(rows_of(some), "trust", CUTOFF) == pytest.approx((0.9 + 0.4) / 2)
-    assert value(rows_of(some), "trust", CUTOFF, NEIGHBOUR) is None
+    reports = incidents(graded("a", "A", 1), graded("b", "D", 4), graded("c", None, None))
+    assert value(rows_of(reports), "trust", CUTOFF) == pytest.approx((0.9 + 0.4) / 2)
+    assert value(rows_of(reports), "trust", CUTOFF, NEIGHBOUR) is None
     unjudged = rows_of(incidents(graded("c", None, None)))
     assert value(unjudged, "label", CUTOFF) == 1
     assert value(unjudged, "trust", CUTOFF) is None
@@ -211,7 +211,7 @@ def test_a_horizon_that_reaches_past_the_data_has_no_label() -> None:
     for horizon, expected in ((14, 0), (28, None)):
         rows = rows_of(incidents(incident("a", "2020-06-01")), task=replace(TASK, horizon_days=horizon))
         assert value(rows, "label", "2021-06-16") == expected
-        assert value(rows, "label", "2021-06-30") is None  # a planner's surface of that day is asked for all the same
+        assert value(rows, "label", "2021-06-30") is None  # a planner can still request a surface of that day
 
 
 def test_clearance_counts_by_its_area_and_by_no_kind_that_is_not_there() -> None:
@@ -246,12 +246,12 @@ def test_every_feature_is_float32_described_and_finite_where_the_baseline_reads_
     assert linear == ["hawkes_log_events_per_day"]
 
 
-def test_the_catalogue_says_what_a_name_says() -> None:
+def test_the_catalogue_has_what_a_name_shows() -> None:
     cleared = {**incident("x", "2020-06-15"), "observation_id": "o", "kind": "clearance", "value": 500.0, "unit": "m2"}
     rows = rows_of(incidents(incident("a", "2020-06-01")), seen=observations(cleared))
     by_name = {feature.name: feature for feature in rows.features}
-    told = by_name["clearance_log1p_decay14d_ring1"]
-    assert (told.group, told.statistic, told.half_life_days, told.ring) == ("clearance", "decayed", 14.0, 1)
+    entry = by_name["clearance_log1p_decay14d_ring1"]
+    assert (entry.group, entry.statistic, entry.half_life_days, entry.ring) == ("clearance", "decayed", 14.0, 1)
     assert {feature.group for feature in rows.features if feature.half_life_days == 365.0} >= {"label", "density"}
     for feature in rows.features:
         counted = re.search(r"_decay([\d.]+)d", feature.name)

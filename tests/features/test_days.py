@@ -137,7 +137,7 @@ def test_an_event_is_in_the_history_or_follows_at_every_cutoff_at_which_it_is_kn
     assert not history[~known].any()
     if precision in ("minute", "day"):
         np.testing.assert_array_equal(history[known] + follows[known], 1)  # no gap, no overlap
-        assert zone == SKIPS_A_DAY or labelled.sum() == 1  # horizons that stand end to end hold it once
+        assert zone == SKIPS_A_DAY or labelled.sum() == 1  # consecutive horizons contain it once
         assert labelled[np.flatnonzero(follows).max()] == 1
     else:
         np.testing.assert_array_equal(history[known], 1)
@@ -191,9 +191,9 @@ def labelled_on(zone: str, offset_days: int, cells: list[str]) -> int:
         admiralty=ADMIRALTY,
     ).table
     cutoff = local_days.midnight(date(2020, 7, 15), zone)
-    here = rows.filter(pa.compute.equal(rows["cutoff"], pa.scalar(cutoff, pa.timestamp("us", "UTC"))))
-    assert here.num_rows > 0
-    return int(here["label"].to_numpy().sum())
+    at_cutoff = rows.filter(pa.compute.equal(rows["cutoff"], pa.scalar(cutoff, pa.timestamp("us", "UTC"))))
+    assert at_cutoff.num_rows > 0
+    return int(at_cutoff["label"].to_numpy().sum())
 
 
 def _place(cell: str) -> dict[str, float]:
@@ -204,8 +204,8 @@ def _place(cell: str) -> dict[str, float]:
 @pytest.mark.parametrize("zone", ["Asia/Baghdad", "UTC", "America/Bogota"])
 def test_the_next_seven_days_are_the_cutoffs_own_and_the_six_after_it(zone: str) -> None:
     cells = sorted(h3.grid_disk(CENTRE, 1))
-    found = [labelled_on(zone, offset, cells) for offset in (-1, 0, 1, 6, 7)]
-    assert found == [0, len(cells), len(cells), len(cells), 0]
+    label_counts = [labelled_on(zone, offset, cells) for offset in (-1, 0, 1, 6, 7)]
+    assert label_counts == [0, len(cells), len(cells), len(cells), 0]
 
 
 def test_reports_dated_to_the_day_are_refused_where_no_zone_says_whose_day() -> None:

@@ -65,9 +65,9 @@ def test_the_rates_are_the_weighted_pasts_also_where_a_weight_is_nothing() -> No
 
 def test_the_fit_finds_how_many_events_one_event_brings() -> None:
     known, happened = events(*process(1))
-    found, rates = fitted(known, happened, 40, until=3000)
-    triggering = found.weights[[0, 2]].sum()  # of the cell's own, which stands twice: as it is and through the identity
-    background = found.weights[[1, 3]].sum()
+    fit, rates = fitted(known, happened, 40, until=3000)
+    triggering = fit.weights[[0, 2]].sum()  # of the cell's own, which stands twice: as it is and through the identity
+    background = fit.weights[[1, 3]].sum()
     # what comes within a period is seen from the period before: some of the triggering is taken for background
     assert triggering == pytest.approx(0.5, abs=0.1)
     assert triggering + background == pytest.approx(1.0, abs=0.05)
@@ -76,32 +76,32 @@ def test_the_fit_finds_how_many_events_one_event_brings() -> None:
 
 def test_events_that_bring_nothing_are_all_background() -> None:
     known, happened = events(*process(2, branching=0.0))
-    found, _ = fitted(known, happened, 40, until=3000)
-    assert found.weights[[0, 2]].sum() < 0.05
+    fit, _ = fitted(known, happened, 40, until=3000)
+    assert fit.weights[[0, 2]].sum() < 0.05
 
 
 def test_the_weights_are_as_likely_as_those_that_scipy_finds() -> None:
     random = np.random.default_rng(4)
     followed = random.gamma(0.5, 1.0, (400, 7))
-    followed[:, 3] = 2 * followed[:, 2]  # alike: only their sum is told
+    followed[:, 3] = 2 * followed[:, 2]  # alike: only their sum can be estimated
     counts = random.poisson(followed @ [0.5, 0.0, 0.2, 0.0, 0.0, 1.0, 0.1] + 0.05) + 1.0
     exposed, least = 30 * followed.sum(axis=0), 0.05
 
     def loss(weights: np.ndarray) -> float:
         return float(exposed @ weights - counts @ np.log(followed @ weights + least))
 
-    found = hawkes._most_likely(exposed, followed, counts, least)
-    assert (found >= 0).all()
+    ours = hawkes._most_likely(exposed, followed, counts, least)
+    assert (ours >= 0).all()
     start = np.full(7, 0.1)
-    scipys = minimize(loss, start, method="L-BFGS-B", bounds=[(0, None)] * 7, options={"ftol": 1e-15, "gtol": 1e-10})
-    assert loss(found) <= scipys.fun + 1e-7 * counts.sum()
+    theirs = minimize(loss, start, method="L-BFGS-B", bounds=[(0, None)] * 7, options={"ftol": 1e-15, "gtol": 1e-10})
+    assert loss(ours) <= theirs.fun + 1e-7 * counts.sum()
 
 
 def test_a_past_that_was_never_seen_gets_no_weight() -> None:
     followed = np.column_stack([np.linspace(1, 2, 50), np.zeros(50)])
-    found = hawkes._most_likely(np.array([100.0, 0.0]), followed, np.ones(50), 1e-3)
-    assert found[0] > 0
-    assert found[1] == 0
+    weights = hawkes._most_likely(np.array([100.0, 0.0]), followed, np.ones(50), 1e-3)
+    assert weights[0] > 0
+    assert weights[1] == 0
 
 
 def test_no_event_after_the_fit_changes_the_process() -> None:
@@ -109,8 +109,8 @@ def test_no_event_after_the_fit_changes_the_process() -> None:
     known, happened = events(cell, when)
     early = when < 2000
     shorter = events(cell[early], when[early])
-    (found, rates), (before, rates_before) = (fitted(*rows, 40, until=2000) for rows in ((known, happened), shorter))
-    np.testing.assert_array_equal(found.weights, before.weights)
+    (after, rates), (before, rates_before) = (fitted(*rows, 40, until=2000) for rows in ((known, happened), shorter))
+    np.testing.assert_array_equal(after.weights, before.weights)
     cutoffs = np.arange(200.0, 3000.0, EVERY)
     np.testing.assert_array_equal(rates[cutoffs <= 2000], rates_before[cutoffs <= 2000])
 

@@ -35,8 +35,8 @@ def known_at(events: EventVersions, cutoff: float) -> np.ndarray:
 @given(st.lists(version, max_size=25))
 def test_decayed_counts_are_the_sums_over_the_known_versions(versions) -> None:
     events, half_lives = events_of(versions), [10.0, np.inf]
-    found = [state.copy() for state in decayed_counts(events, CUTOFFS, half_lives_days=half_lives, cells=CELLS)]
-    for cutoff, state in zip(CUTOFFS, found, strict=True):
+    result = [state.copy() for state in decayed_counts(events, CUTOFFS, half_lives_days=half_lives, cells=CELLS)]
+    for cutoff, state in zip(CUTOFFS, result, strict=True):
         expected = np.zeros((CELLS, 4))
         for j in known_at(events, cutoff):
             for h, half_life in enumerate(half_lives):
@@ -49,19 +49,19 @@ def test_decayed_counts_are_the_sums_over_the_known_versions(versions) -> None:
 @given(st.lists(version, max_size=25))
 def test_days_since_last_forgets_what_was_superseded(versions) -> None:
     events = events_of(versions)
-    for cutoff, found in zip(CUTOFFS, days_since_last(events, CUTOFFS, since=0.0, cells=CELLS), strict=True):
+    for cutoff, result in zip(CUTOFFS, days_since_last(events, CUTOFFS, since=0.0, cells=CELLS), strict=True):
         expected = np.full(CELLS, cutoff)
         for j in known_at(events, cutoff):
             expected[events.cell[j]] = min(expected[events.cell[j]], cutoff - events.occurred[j])
-        np.testing.assert_allclose(found, expected)
+        np.testing.assert_allclose(result, expected)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(version, max_size=25))
 def test_recent_counts_are_of_the_window_before_the_cutoff(versions) -> None:
     events = events_of(versions)
-    for cutoff, found in zip(CUTOFFS, recent_counts(events, CUTOFFS, starts=CUTOFFS - 28, cells=CELLS), strict=True):
+    for cutoff, result in zip(CUTOFFS, recent_counts(events, CUTOFFS, starts=CUTOFFS - 28, cells=CELLS), strict=True):
         expected = np.zeros(CELLS)
         for j in known_at(events, cutoff):
             expected[events.cell[j]] += cutoff - 28 <= events.occurred[j] <= cutoff
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(result, expected)

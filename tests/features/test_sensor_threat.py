@@ -31,8 +31,8 @@ def test_the_matrix_is_the_one_that_the_field_computes() -> None:
     columns = {name: rows.table[name].to_numpy() for name in MEASURED}
     names, matrix = assemble("sensor_threat", columns)
     assert [feature.name for feature in rows.features] == list(names)
-    found = np.column_stack([rows.table[name].to_numpy() for name in names])
-    np.testing.assert_array_equal(found, matrix)
+    result = np.column_stack([rows.table[name].to_numpy() for name in names])
+    np.testing.assert_array_equal(result, matrix)
     assert rows.table.schema.field("voltage").type == pa.float32()
 
 
@@ -48,7 +48,7 @@ def test_only_the_latest_version_of_a_detection_is_a_row() -> None:
     assert rows.table["label"].to_pylist() == [1]
 
 
-def test_the_baseline_reads_only_what_a_record_must_hold() -> None:
+def test_the_baseline_reads_only_what_a_record_must_have() -> None:
     rows = build(detection("a", "hazard"))
     linear = {feature.name for feature in rows.features if feature.linear}
     assert {"voltage", "height"} <= linear

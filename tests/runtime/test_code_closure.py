@@ -51,7 +51,7 @@ def test_a_module_counts_through_others_and_a_circle_ends(write: Write) -> None:
     assert list(code_closure.closure("house.a")) == ["house", "house.a", "house.b", "house.c"]
 
 
-def test_what_a_package_imports_when_asked_for_a_name_does_not_count(write: Write) -> None:
+def test_what_a_package_imports_when_a_name_is_looked_up_does_not_count(write: Write) -> None:
     write({"room/__init__": "def __getattr__(name):\n    from house import heavy", "room/wall": "", "heavy": ""})
     assert list(code_closure.closure("house.room.wall")) == ["house", "house.room", "house.room.wall"]
 

@@ -111,7 +111,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly(live):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_said(folder):
+def test_a_full_disk_is_reported(folder):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*COMMAND, "score", "--bundle", str(folder), "--model", "sensor_threat"],

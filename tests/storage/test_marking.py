@@ -75,10 +75,10 @@ def test_merging_merged_rows_in_any_nesting_gives_what_all_source_rows_give(deri
 
 
 @given(ROWS, ROWS)
-def test_two_reports_meet_where_each_originator_may_have_the_other_report(one, other):
-    crossed = [(other, one["originator"]), (one, other["originator"])]
+def test_two_reports_meet_where_each_originator_may_have_the_other_report(left, right):
+    crossed = [(right, left["originator"]), (left, right["originator"])]
     expected = all(may_have(owner, row) for row, names in crossed for owner in names.split("+"))
-    assert may_share(mark_of(one), mark_of(other)) == expected
+    assert may_share(mark_of(left), mark_of(right)) == expected
 
 
 def test_an_empty_list_reaches_the_originator_alone_and_no_originator_where_there_are_two():

@@ -23,12 +23,12 @@ def project(tmp_path, monkeypatch):
         )
 
 
-def test_tables_come_in_the_order_asked_for_with_the_columns_asked_for(project) -> None:
+def test_tables_come_in_the_requested_order_with_the_requested_columns(project) -> None:
     tables = open_tables("made", ["places", "incidents"], columns=["available_at"])
     assert list(tables) == ["places", "incidents"]
     assert tables["places"].schema == pa.schema([pa.field("available_at", schemas.UTC, nullable=False)])
-    (whole,) = open_tables("made", ["incidents"]).values()
-    assert whole.schema == schemas.INCIDENTS.schema
+    (all_columns,) = open_tables("made", ["incidents"]).values()
+    assert all_columns.schema == schemas.INCIDENTS.schema
     assert table_files("made") == {n: PATHS.tables / f"{n}.parquet" for n in sorted(schemas.tables())}
 
 

@@ -19,7 +19,7 @@ def test_the_order_in_which_rows_came_does_not_change_a_byte(tmp_path: Path) -> 
     assert store.read_table(tmp_path / "one").to_pydict() == {"key": ["a", "b", "c"], "value": [2.0, 1.0, None]}
 
 
-def test_the_footer_tells_nothing_of_pandas(tmp_path: Path) -> None:
+def test_the_footer_contains_nothing_of_pandas(tmp_path: Path) -> None:
     store.write_table(pa.table({"key": ["a"], "value": [1.0]}), tmp_path / "t", schema=SCHEMA, sort_by=("key",))
     assert not pq.read_metadata(tmp_path / "t").metadata
 

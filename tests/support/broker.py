@@ -142,7 +142,7 @@ class Client:
         pem, key = broker.authority.issue(name)
         self._client.tls_set(str(broker.authority.ca), str(pem), str(key))
         self._client.reconnect_delay_set(1, 1)
-        self._client.on_socket_open = lambda _client, _data, there: there.setsockopt(
+        self._client.on_socket_open = lambda _client, _data, opened: opened.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
         )
         self._client.on_message = lambda _client, _data, message: self.heard.append(message)

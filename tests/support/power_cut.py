@@ -58,8 +58,8 @@ class Recorder:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self._folder, self._files, self._folders = folder, {}, set()
-        there = {path.name: Inode(path.read_bytes(), path.read_bytes()) for path in folder.iterdir()}
-        self._disk = Disk(there, there)
+        present = {path.name: Inode(path.read_bytes(), path.read_bytes()) for path in folder.iterdir()}
+        self._disk = Disk(present, present)
         self.states: list[dict[str, bytes]] = []
         self.steps: list[str] = []
         for name in ("open", "write", "fsync", "close", "replace", "unlink"):

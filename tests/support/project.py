@@ -41,10 +41,10 @@ class Project:
         return done.stdout + done.stderr
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Replace one passage of a file that must hold it once."""
+        """Replace one passage of a file that must contain it once."""
         path = self.root / file
         text = path.read_text()
-        assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times"
+        assert text.count(old) == 1, f"{file} contains {old!r} {text.count(old)} times"
         path.write_text(text.replace(old, new))
 
 

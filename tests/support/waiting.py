@@ -3,9 +3,9 @@
 import time
 
 
-def until(holds, seconds=120):
-    """Wait until `holds()` is true; a test that waits so long has failed."""
+def until(condition, seconds=120):
+    """Wait until `condition()` is true; a test that waits so long has failed."""
     end = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert time.monotonic() < end, "it did not come about"
         time.sleep(0.02)

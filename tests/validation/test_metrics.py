@@ -32,14 +32,14 @@ ONE_CUTOFF = np.zeros(4, "datetime64[us]")
 
 
 def test_skill_by_hand() -> None:
-    found = skill(OUTCOME, PROBABILITY, bins=2)
-    assert found.roc_auc == pytest.approx(3 / 4)  # of the four pairs, 0.35 against 0.4 is wrong
-    assert found.pr_auc == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
-    assert found.log_loss == pytest.approx(-np.log([0.9, 0.6, 0.35, 0.8]).mean())
-    assert found.brier == pytest.approx((0.01 + 0.16 + 0.65**2 + 0.04) / 4)
+    result = skill(OUTCOME, PROBABILITY, bins=2)
+    assert result.roc_auc == pytest.approx(3 / 4)  # of the four pairs, 0.35 against 0.4 is wrong
+    assert result.pr_auc == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert result.log_loss == pytest.approx(-np.log([0.9, 0.6, 0.35, 0.8]).mean())
+    assert result.brier == pytest.approx((0.01 + 0.16 + 0.65**2 + 0.04) / 4)
     # bins {0.1, 0.35} and {0.4, 0.8}: predicted 0.225 and 0.6, observed one half in both
-    assert found.ece == pytest.approx((0.275 + 0.1) / 2)
-    assert found.observed_over_expected == pytest.approx(2 / 1.65)
+    assert result.ece == pytest.approx((0.275 + 0.1) / 2)
+    assert result.observed_over_expected == pytest.approx(2 / 1.65)
 
 
 def test_row_losses_average_to_the_log_loss_and_stay_finite() -> None:
@@ -60,7 +60,7 @@ def test_perfect_calibration_has_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "probability", "said"),
+    ("outcome", "probability", "message"),
     [
         ([True, True], [0.1, 0.2], "2 of 2 rows are positive"),
         ([False, False], [0.1, 0.2], "0 of 2 rows are positive"),
@@ -68,8 +68,8 @@ def test_perfect_calibration_has_no_error() -> None:
         ([True, False], [1.5, 0.2], r"got probability 1\.5"),
     ],
 )
-def test_a_metric_that_is_not_defined_is_an_error(outcome: list[bool], probability: list[float], said: str) -> None:
-    with pytest.raises(UndefinedMetricError, match=said):
+def test_a_metric_that_is_not_defined_is_an_error(outcome: list[bool], probability: list[float], message: str) -> None:
+    with pytest.raises(UndefinedMetricError, match=message):
         skill(np.array(outcome), np.array(probability), bins=2)
 
 
@@ -94,8 +94,8 @@ def test_hit_rate_pai_and_pei_by_hand() -> None:
     outcome = np.zeros(20, dtype=bool)
     outcome[[9, 3, 18, 19]] = True  # one of two caught, then two of two
     cutoffs = np.repeat(np.array([0, 1], "datetime64[us]"), 10)
-    found = hot_spot_skill(outcome, score, cutoffs, shares=[0.2])
-    assert found == {
+    result = hot_spot_skill(outcome, score, cutoffs, shares=[0.2])
+    assert result == {
         "hit_rate_20pct": 0.75,
         "pai_20pct": pytest.approx(3.75),
         "pei_20pct": 0.75,
@@ -105,15 +105,15 @@ def test_hit_rate_pai_and_pei_by_hand() -> None:
 
 def test_pei_compares_with_the_best_choice_of_so_many_cells() -> None:
     outcome = np.array([True, True, True, False])
-    found = hot_spot_skill(outcome, np.array([4.0, 3.0, 2.0, 1.0]), ONE_CUTOFF, shares=[0.25])
-    assert found["hit_rate_25pct"] == pytest.approx(1 / 3)
-    assert found["pei_25pct"] == 1.0
+    result = hot_spot_skill(outcome, np.array([4.0, 3.0, 2.0, 1.0]), ONE_CUTOFF, shares=[0.25])
+    assert result["hit_rate_25pct"] == pytest.approx(1 / 3)
+    assert result["pei_25pct"] == 1.0
 
 
 def test_equal_scores_share_the_hits() -> None:
-    found = hot_spot_skill(OUTCOME, np.full(4, 0.5), ONE_CUTOFF, shares=[0.25])
-    assert found["hit_rate_25pct"] == pytest.approx(0.25)
-    assert found["pai_25pct"] == pytest.approx(1.0)
+    result = hot_spot_skill(OUTCOME, np.full(4, 0.5), ONE_CUTOFF, shares=[0.25])
+    assert result["hit_rate_25pct"] == pytest.approx(0.25)
+    assert result["pai_25pct"] == pytest.approx(1.0)
 
 
 def test_the_order_of_the_rows_does_not_matter_to_hot_spots() -> None:
@@ -121,8 +121,8 @@ def test_the_order_of_the_rows_does_not_matter_to_hot_spots() -> None:
     outcome, score = random.random(60) < 0.3, random.random(60)
     cutoffs = np.repeat(np.arange(3), 20).astype("datetime64[us]")
     mixed = random.permutation(60)
-    found = hot_spot_skill(outcome, score, cutoffs, shares=[0.1])
-    assert hot_spot_skill(outcome[mixed], score[mixed], cutoffs[mixed], shares=[0.1]) == found
+    result = hot_spot_skill(outcome, score, cutoffs, shares=[0.1])
+    assert hot_spot_skill(outcome[mixed], score[mixed], cutoffs[mixed], shares=[0.1]) == result
 
 
 def test_no_event_has_no_hit_rate() -> None:
@@ -153,19 +153,19 @@ def test_a_difference_between_blocks_is_wider_than_between_rows() -> None:
 def test_the_bootstrap_is_that_of_a_loop_over_samples() -> None:
     ours, theirs = np.array([1.0, 2.0, 3.0, 4.0, 10.0]), np.ones(5)
     blocks = np.array(["a", "a", "b", "b", "c"])
-    found = mean_difference(ours, theirs, blocks, samples=200, seed=3)
+    result = mean_difference(ours, theirs, blocks, samples=200, seed=3)
     rows = [np.flatnonzero(blocks == name) for name in ("a", "b", "c")]
     counts = np.random.default_rng(3).multinomial(3, [1 / 3] * 3, size=200)
     means = []
     for count in counts:
         drawn = np.concatenate([rows[i] for i in range(3) for _ in range(count[i])])
         means.append((ours - theirs)[drawn].mean())
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
 
 
 def test_equal_models_differ_by_nothing() -> None:
-    found = mean_difference(PROBABILITY, PROBABILITY, np.arange(4), samples=100, seed=1)
-    assert (found.value, found.low, found.high) == (0, 0, 0)
+    result = mean_difference(PROBABILITY, PROBABILITY, np.arange(4), samples=100, seed=1)
+    assert (result.value, result.low, result.high) == (0, 0, 0)
 
 
 def test_curves_are_what_a_loop_over_thresholds_finds() -> None:
@@ -183,8 +183,8 @@ def test_curves_are_what_a_loop_over_thresholds_finds() -> None:
         assert row["lightgbm"] == precision[np.argmax(recall >= row["recall"] - 1e-9)]
         assert row["base_rate"] == outcome.mean()
     for row in roc.to_pylist():
-        held = recall[false_alarms <= row["false_alarm_share"] + 1e-9]
-        assert row["lightgbm"] == max(held, default=0)
+        allowed = recall[false_alarms <= row["false_alarm_share"] + 1e-9]
+        assert row["lightgbm"] == max(allowed, default=0)
     assert (pr["recall"][-1].as_py(), roc["lightgbm"][-1].as_py()) == (1, 1)
     operating = curve_points.operating(outcome, both, area_m2=1000.0)
     clutter = int((~outcome).sum())

@@ -16,7 +16,7 @@ from pipeline.validation.metrics import Floats, Mask, calibration_bins
 POINTS = 200
 SHARES = np.round(np.concatenate([np.arange(0.002, 0.02, 0.002), np.arange(0.02, 1.0001, 0.02)]), 3)
 SLACK = 1e-12
-"""Of a share that counts give and one of an even grid: the same but for rounding."""
+"""Largest difference, by rounding, between a share that counts give and one of an even grid."""
 
 Probabilities = Mapping[str, Floats]
 
@@ -117,7 +117,8 @@ def roc(outcome: Mask, probability: Probabilities) -> pa.Table:
 def operating(outcome: Mask, probability: Probabilities, *, area_m2: float) -> pa.Table:
     """Return each model's probability of detection at rates of false alarms per square metre of searched ground.
 
-    From one false alarm on all the ground to an alarm at every piece of clutter, equally far apart in their logarithm.
+    The rates go from one false alarm on all the ground to an alarm at every piece of clutter. Their logarithms are
+    equally far apart.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def gain_and_lift(outcome: Mask, probability: Probabilities, cutoffs: Instants, 
     outcome, probability, cutoffs
         As of `of_places`.
     of
-        Name of the column that says how large a share of the rows is looked at; it is never less than one row.
+        Name of the column with the share of the rows that is searched; it is never less than one row.
     """
     gain, lift = {}, {}
     for name, score in probability.items():

@@ -20,7 +20,7 @@ X = {
     "false_alarms_per_m2": "false alarms per m² of searched ground",
     "recall": "recall (share of what happened)",
 }
-"""What stands along each column that a plot has as its first."""
+"""Label of the x axis, by a plot's first column."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _lines(figure: Figure, points: pa.Table, *, of: _Axes) -> None:
     along, *models = points.column_names
     x = points[along].to_numpy()
     for index, name in enumerate(models):
-        axes.plot(x, points[name].to_numpy(), LINES[index], color=COLOURS[index], label=_called(name))
+        axes.plot(x, points[name].to_numpy(), LINES[index], color=COLOURS[index], label=_label(name))
     if of.by_chance:
         axes.plot(x, [of.by_chance(share) for share in x], color="grey", linewidth=1, label="by chance")
     axes.set(xlabel=X[along], ylabel=of.y, xscale="log" if of.log else "linear", ylim=(0, None))
@@ -56,7 +56,7 @@ def _reliability(figure: Figure, points: pa.Table) -> None:
     axes = figure.add_subplot()
     suffixes = [name.removeprefix("predicted") for name in points.column_names if name.startswith("predicted")]
     top = 1.05 * max(
-        points[f"{what}{name}"].to_numpy().max() for name in suffixes for what in ("predicted", "observed")
+        points[f"{column}{name}"].to_numpy().max() for name in suffixes for column in ("predicted", "observed")
     )
     axes.plot([0, top], [0, top], color="grey", linewidth=1, label="as predicted")
     for index, suffix in enumerate(suffixes):
@@ -66,7 +66,7 @@ def _reliability(figure: Figure, points: pa.Table) -> None:
             MARKS[index] + LINES[index],
             color=COLOURS[index],
             markersize=4,
-            label=_called(suffix[1:] or SHIPPED),
+            label=_label(suffix[1:] or SHIPPED),
         )
     axes.set(xlabel="predicted probability", xlim=(0, top), ylim=(0, top))
     axes.set_ylabel(f"observed share, {points.num_rows} bins of {points['rows'][0]} rows or so")
@@ -74,7 +74,7 @@ def _reliability(figure: Figure, points: pa.Table) -> None:
     axes.grid(alpha=0.3)
 
 
-def _called(model: str) -> str:
+def _label(model: str) -> str:
     name = model.replace("_", " ")
     return f"{name} ({ {SHIPPED: 'shipped', ORACLE: 'knows the truth'}.get(model, 'best baseline') })"
 

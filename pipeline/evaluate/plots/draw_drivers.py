@@ -11,7 +11,7 @@ from pipeline.validation.metrics import Floats
 
 BARS = 15
 CLEAR = 0.3
-"""Rank correlation of value and effect from which a direction is called one."""
+"""Least rank correlation of value and effect that gives a direction."""
 LINEAR = 0.1
 """Log-odds about 0 within which the swarm's axis is about linear."""
 TICKS = (-10, -3, -1, -0.3, -0.1, 0, 0.1, 0.3, 1, 3, 10)
@@ -66,8 +66,8 @@ def importance(figure: Figure, points: pa.Table) -> None:
         ("more of it, less risk", COLOURS[0], "////", direction <= -CLEAR),
         ("neither", "#bbbbbb", "..", np.abs(direction) < CLEAR),
     ]
-    for _, colour, hatch, some in kinds:
-        left.barh(places[some], sizes[some], color=colour, hatch=hatch, edgecolor="white")
+    for _, colour, hatch, mask in kinds:
+        left.barh(places[mask], sizes[mask], color=colour, hatch=hatch, edgecolor="white")
     left.legend(handles=[Patch(facecolor=c, hatch=h, edgecolor="white", label=n) for n, c, h, _ in kinds], fontsize=7)
     left.set_xlabel("mean size of what it adds, log-odds", fontsize=8)
     right.barh(places, 100 * first["gain_share"].to_numpy(), color="#666666")
@@ -80,7 +80,7 @@ def importance(figure: Figure, points: pa.Table) -> None:
 
 
 def _swarm(bins: np.ndarray) -> Floats:
-    """Return by how much each row stands off the middle, so that rows of one bin lie above and below each other."""
+    """Return each row's offset from the middle, so that rows of one bin lie above and below each other."""
     order = np.argsort(bins, kind="stable")
     starts = np.searchsorted(bins[order], bins[order])
     nth = np.arange(len(bins)) - starts

@@ -29,7 +29,7 @@ def plots(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord) -> dict[str
     Parameters
     ----------
     rows, booster, fit
-        As for `scoring.score`.
+        As of `explain.score`.
 
     Returns
     -------
@@ -68,15 +68,15 @@ def plots(rows: pa.Table, booster: lightgbm.Booster, fit: FitRecord) -> dict[str
 
 
 def _ranks(values: Any) -> Floats:
-    """Return each value's rank among those that are there, from 0 to 1; equal values share the middle of theirs."""
+    """Return each value's rank among those that are present, 0 to 1; equal values share the middle of theirs."""
     ranks = np.full(len(values), np.nan)
-    there = ~np.isnan(values)
-    if there.any():
-        ranks[there] = (rankdata(values[there]) - 0.5) / there.sum()
+    present = ~np.isnan(values)
+    if present.any():
+        ranks[present] = (rankdata(values[present]) - 0.5) / present.sum()
     return ranks
 
 
 def _direction(ranks: Floats, added: Floats) -> float:
-    there = ~np.isnan(ranks)
-    a, b = ranks[there], rankdata(added[there])
-    return float(np.corrcoef(a, b)[0, 1]) if there.any() and np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
+    present = ~np.isnan(ranks)
+    a, b = ranks[present], rankdata(added[present])
+    return float(np.corrcoef(a, b)[0, 1]) if present.any() and np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0

@@ -1,8 +1,8 @@
 """The points of the plots -> pictures for MLflow and the report; the same points give the same bytes.
 
-`draw` frames a picture and chooses who fills it: `curves` (models against one another), `drivers` (what moves the
-model) or `maps` (risk, and the events that followed). Colours are told apart by colour-blind readers, and lines, marks
-and hatches in print.
+`draw` frames a picture. `draw_curves` compares models, `draw_drivers` shows what moves the model, and `draw_maps` shows
+the risk and the events that followed. Colour-blind readers can distinguish the colours. Lines,
+marks and hatches can be distinguished in print.
 """
 
 import textwrap
@@ -41,7 +41,7 @@ def draw(name: str, points: pa.Table, *, title: str, marked: str) -> bytes:
     name
         Of the plot: a key of `DRAWN`.
     points
-        As `curves`, `drivers` or `risk_maps` made them.
+        As `curve_points`, `driver_points` or `map_points` made them.
     title
         What was measured, on how many rows.
     marked
@@ -54,7 +54,7 @@ def draw(name: str, points: pa.Table, *, title: str, marked: str) -> bytes:
     figure.supxlabel(textwrap.fill(marked, int(17 * width)), fontsize=6.5, color="#555555", x=0.99, ha="right")
     drawn, small = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png", metadata={"Software": None})
-    # a third of the bytes: the page holds all pictures
+    # a third of the bytes: the page contains all pictures
     with_palette = Image.open(drawn).convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE)
     with_palette.save(small, "png", optimize=True)
     return small.getvalue()
@@ -69,6 +69,6 @@ def _palette() -> Image.Image:
     lines = 255 * np.array([to_rgb(colour) for colour in (*draw_curves.COLOURS, draw_maps.RING)])
     strength = np.linspace(0.25, 1, 14)[:, None, None]
     faded = 255 * (1 - strength) + lines * strength
-    found = Image.new("P", (1, 1))
-    found.putpalette(np.concatenate([scale, greys, faded.reshape(-1, 3)]).round().astype(int).ravel().tolist())
-    return found
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([scale, greys, faded.reshape(-1, 3)]).round().astype(int).ravel().tolist())
+    return palette

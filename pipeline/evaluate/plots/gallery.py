@@ -1,4 +1,4 @@
-"""What was measured of a model, its files and its held-out rows -> every plot, as points and as a picture."""
+"""A model's evaluation, its files and its held-out rows -> every plot, as points and as a picture."""
 
 from pathlib import Path
 
@@ -29,21 +29,25 @@ def write(
 
     Parameters
     ----------
+    folder, found
+        Where to write, and what was measured.
     table
-        What `features` wrote; the rows of which `held_out` speaks are among them.
+        What `features` wrote; it contains the rows of `held_out`.
     held_out, booster, fit
         What `train` wrote.
     named
         The model and the dataset, for the titles.
+    simulated
+        Whether the theatre is: then each picture says so.
     seed
         Of the rows that are drawn for what moves the model.
     """
     key = "cutoff" if "cutoff" in held_out.column_names else "detection_id"
-    spoken_of = table.filter(pc.is_in(table[key], value_set=pc.unique(held_out[key])))
-    some = driver_points.drawn(spoken_of, seed=seed)
+    rows = table.filter(pc.is_in(table[key], value_set=pc.unique(held_out[key])))
+    drawn = driver_points.drawn(rows, seed=seed)
     plots = {name: (points, found.measured_on) for name, points in found.plots.items()}
-    rows = f"what moves the shipped model; n = {some.num_rows:,} of the {spoken_of.num_rows:,} rows held out"
-    plots |= {name: (points, rows) for name, points in driver_points.plots(some, booster, fit).items()}
+    drivers = f"what moves the shipped model; n = {drawn.num_rows:,} of the {rows.num_rows:,} rows held out"
+    plots |= {name: (points, drivers) for name, points in driver_points.plots(drawn, booster, fit).items()}
     if fit.horizon_days is not None:
         maps = map_points.points(held_out, horizon_days=fit.horizon_days, zone=zone_of(table.schema))
         plots["risk_maps"] = (maps, "risk at three cutoffs, by the model that knew no more, and what followed")

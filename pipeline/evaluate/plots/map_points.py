@@ -15,6 +15,8 @@ def points(held_out: pa.Table, *, horizon_days: int, zone: str) -> pa.Table:
     ----------
     held_out
         As `train` wrote it: sorted by cutoff and cell.
+    horizon_days
+        Of the model.
     zone
         Of the cutoffs.
 
@@ -25,8 +27,8 @@ def points(held_out: pa.Table, *, horizon_days: int, zone: str) -> pa.Table:
         one event within the horizon, ``event_followed`` (0 or 1).
     """
     cutoffs = pc.unique(held_out["cutoff"])
-    some = sorted({0, (len(cutoffs) - 1) // 2, len(cutoffs) - 1})
-    rows = held_out.filter(pc.is_in(held_out["cutoff"], value_set=cutoffs.take(pa.array(some))))
+    places = sorted({0, (len(cutoffs) - 1) // 2, len(cutoffs) - 1})
+    rows = held_out.filter(pc.is_in(held_out["cutoff"], value_set=cutoffs.take(pa.array(places))))
     return pa.table(
         {
             "cutoff": pa.array(days_of(rows["cutoff"].to_numpy(), zone).astype(str)),

@@ -27,19 +27,21 @@ def risk_interval(
 ) -> tuple[Floats, Floats]:
     """Return the lower and upper end of the risk at each log-odds, shape (n,) each.
 
-    Whole blocks are drawn with replacement and the calibration line is fitted to each sample, by one Newton step from
-    the fit to all (Moulton and Zeger, Computational Statistics & Data Analysis 1991): a block's score and information
-    are summed once, however many samples are drawn. What it tells is how far the level and the spread of such
-    predictions have been off, from period to period; the interval takes in the probability that the model itself says.
+    Whole blocks are drawn with replacement, and the calibration line is fitted to each sample. One Newton step from the
+    fit to all rows is enough (Moulton and Zeger, Computational Statistics & Data Analysis 1991). A block's score and
+    information are summed once for all samples. The interval shows how far the level and the spread of such
+    predictions were off, from period to period. It always includes the model's own probability.
 
     Parameters
     ----------
     log_odds
         Of the cells in question, shape (n,).
     known_log_odds, known_outcome
-        Predictions of rows that the model had not seen, and what happened, shape (m,); holds both classes.
+        Predictions of rows that the model had not seen, and what happened, shape (m,); with both classes.
     blocks
         Name of each known row's block, shape (m,).
+    samples, seed
+        Number of draws, and their seed.
     """
     line = loglinear.fit(["log_odds"], known_log_odds[:, None], known_outcome)
     at = np.array([line.intercept, line.weights["log_odds"]])
@@ -56,5 +58,5 @@ def risk_interval(
     step = np.linalg.solve((drawn @ information).reshape(-1, 2, 2), (drawn @ score)[:, :, None])[:, :, 0]
     risks = expit((at + step) @ np.stack([np.ones(len(log_odds)), log_odds]))
     low, high = np.quantile(risks, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], axis=0)
-    own = expit(log_odds)
-    return np.minimum(low, own), np.maximum(high, own)
+    predicted = expit(log_odds)
+    return np.minimum(low, predicted), np.maximum(high, predicted)

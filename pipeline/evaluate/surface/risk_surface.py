@@ -1,4 +1,4 @@
-"""The area model at one cutoff -> the risk of every cell for planners: a table, and the same as GeoJSON."""
+"""The area model at one cutoff -> the risk of every cell for planners, as a table and as GeoJSON."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -46,14 +46,14 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Validity:
-    """Which cutoff speaks for a day, and until when."""
+    """Which cutoff is used for a day, and until when it is valid."""
 
     date: date
     """Of the theatre's calendar."""
     cutoff: datetime
-    """The last one at or before the start of the day: what became known after it is not in the surface."""
+    """The last one at or before the start of the day. The surface contains nothing that became known after it."""
     expires_at: datetime
-    """The end of the horizon that begins at the cutoff: the start of the first day that it does not speak of."""
+    """The end of the horizon that begins at the cutoff: the start of the first day without a prediction."""
     seen_in_training: bool
     """Whether the model has learned from outcomes after the cutoff: then it looks surer than it could have been."""
     zone: str
@@ -61,7 +61,7 @@ class Validity:
 
     @property
     def days_older(self) -> int:
-        """Days from the one that begins at the cutoff to the one that is asked for."""
+        """Days from the one that begins at the cutoff to the requested one."""
         return int((np.datetime64(self.date, "D") - _day(self.cutoff, self.zone)).astype(int))
 
 
@@ -78,10 +78,12 @@ class Surface:
 
 
 def validity(day: date, cutoffs: list[datetime], fit: AreaFitRecord, *, zone: str) -> Validity:
-    """Find the cutoff that speaks for a day.
+    """Find the cutoff that is used for a day.
 
     Parameters
     ----------
+    day
+        Of the theatre's calendar.
     cutoffs
         Those that the features have, aware.
     fit
@@ -111,6 +113,13 @@ def validity(day: date, cutoffs: list[datetime], fit: AreaFitRecord, *, zone: st
 def horizon_after(cutoff: datetime, days: int, *, zone: str) -> datetime:
     """Return when a horizon of so many calendar days ends, or began where they are negative; UTC.
 
+    Parameters
+    ----------
+    cutoff, days
+        Start of the horizon, aware, and its length.
+    zone
+        In which the days begin.
+
     Examples
     --------
     >>> horizon_after(datetime(2021, 3, 25, 22, tzinfo=UTC), 7, zone="Asia/Beirut").isoformat()  # clocks go forward
@@ -125,6 +134,15 @@ def known_by(cutoff: datetime, calibration: pa.Table, held_out: pa.Table, *, hor
 
     The rows that calibrate the first origin of the test count for every cutoff. Outcomes are those
     that are known today: a report that came late counts.
+
+    Parameters
+    ----------
+    cutoff
+        Aware.
+    calibration, held_out
+        What `train` wrote: ``cutoff``, ``label`` and ``log_odds`` of each row.
+    horizon_days, zone
+        Of the model, and of its cutoffs.
     """
     latest = pa.scalar(horizon_after(cutoff, -horizon_days, zone=zone), UTC_MICROSECONDS)
     ended = pc.less_equal(held_out["cutoff"], latest)
@@ -182,7 +200,7 @@ def build(
         "probability_even_exposure": expit(log_odds(even_exposure(rows, features), booster, fit)),
         "drivers": pa.array(drivers(scores), SCHEMA.field("drivers").type),
     }
-    same = {
+    constants = {
         "cutoff": valid.cutoff,
         "expires_at": valid.expires_at,
         "originator": marking.originator,
@@ -190,16 +208,16 @@ def build(
         "tlp": marking.tlp,
         "simulated": simulated,
     }
-    everywhere = {name: pa.array([value] * rows.num_rows, SCHEMA.field(name).type) for name, value in same.items()}
+    everywhere = {name: pa.array([value] * rows.num_rows, SCHEMA.field(name).type) for name, value in constants.items()}
     table = pa.table({**columns, **everywhere}).select(SCHEMA.names).cast(SCHEMA)
     return Surface(table, valid, fit.horizon_days, marking, simulated)
 
 
 def even_exposure(rows: pa.Table, features: Sequence[Feature]) -> pa.Table:
-    """Return the rows as if patrols, searches and clearance had gone to every cell alike: at their mean of the rows.
+    """Return the rows with patrols, searches and clearance the same in every cell: at the mean of the rows.
 
-    What is found follows where people look. A planner who looks where the risk is high, and takes what is found there
-    for the next risk, makes a hot spot confirm itself. A planner who looks by the risk at even exposure does not.
+    What is found follows where people look. Suppose a planner looks where the risk is high, and computes the next risk
+    from what is found there. Then a hot spot confirms itself. With the risk at even exposure it does not.
     """
     for feature in features:
         if feature.group in EXPOSURE:
@@ -210,12 +228,12 @@ def even_exposure(rows: pa.Table, features: Sequence[Feature]) -> pa.Table:
 
 
 def drivers(scores: Scores) -> list[list[dict[str, Any]]]:
-    """Return for each row the groups of features that move it most from the mean of the rows, the largest first."""
+    """Return by row the groups of features that move it most from the rows' mean, the largest first."""
     first = np.argsort(-np.abs(scores.added), axis=1, kind="stable")[:, :DRIVERS]
     moved = np.take_along_axis(scores.added, first, axis=1)
     return [
-        [{"group": scores.groups[j], "log_odds": float(by)} for j, by in zip(which, much, strict=True)]
-        for which, much in zip(first, moved, strict=True)
+        [{"group": scores.groups[j], "log_odds": float(by)} for j, by in zip(which, added, strict=True)]
+        for which, added in zip(first, moved, strict=True)
     ]
 
 
@@ -260,16 +278,16 @@ def describe(surface: Surface) -> str:
     valid = surface.validity
     older = f", {valid.days_older} days older" if valid.days_older else ""
     last = _day(valid.expires_at, valid.zone) - 1
-    said = (
+    message = (
         f"risk of {surface.table.num_rows:,} cells on {valid.date}, as known at {_time(valid.cutoff)}{older}; "
         f"holds until the end of {last}, {valid.zone}, and expires {_time(valid.expires_at)}; "
         f"TLP:{surface.marking.tlp}{', simulated' if surface.simulated else ''}"
     )
     if valid.seen_in_training:
-        said += (
+        message += (
             "\nthe model has learned from outcomes after this cutoff: the surface looks surer than it could have been"
         )
-    return said
+    return message
 
 
 def _day(moment: datetime, zone: str) -> np.datetime64:

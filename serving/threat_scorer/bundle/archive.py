@@ -1,6 +1,6 @@
 """A bundle's file <-> its members: an uncompressed tar (POSIX ustar) in one canonical form.
 
-A header holds a name and a size; every other byte of it follows from those two. A reader makes the header again and
+A header contains a name and a size; every other byte of it follows from those two. A reader makes the header again and
 compares. So a header can carry nothing hostile: no path, link, owner, date, sparse map or extension. Members start on
 512 bytes, so that numbers in them can be memory-mapped. ``tar xf`` opens it too.
 """

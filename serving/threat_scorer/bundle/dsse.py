@@ -49,7 +49,7 @@ class Envelope:
         value = {
             "payload": _to_base64(self.payload),
             "payloadType": self.payload_type,
-            "signatures": [{"keyid": each.keyid, "sig": _to_base64(each.sig)} for each in self.signatures],
+            "signatures": [{"keyid": s.keyid, "sig": _to_base64(s.sig)} for s in self.signatures],
         }
         return json.dumps(value, sort_keys=True).encode("ascii")
 
@@ -73,16 +73,16 @@ class Envelope:
         return cls(
             written.payloadType,
             _from_base64(written.payload, "payload"),
-            tuple(Signature(each.keyid, _from_base64(each.sig, "sig")) for each in written.signatures),
+            tuple(Signature(s.keyid, _from_base64(s.sig, "sig")) for s in written.signatures),
         )
 
     def signed_by(self, keys: Mapping[str, bytes]) -> frozenset[str]:
         """Return the ids of those `keys` (raw Ed25519 public keys by their id) that signed it."""
         message = pre_authentication_encoding(self.payload_type, self.payload)
         return frozenset(
-            each.keyid
-            for each in self.signatures
-            if each.keyid in keys and is_signature(each.sig, message, public_key=keys[each.keyid])
+            signature.keyid
+            for signature in self.signatures
+            if signature.keyid in keys and is_signature(signature.sig, message, public_key=keys[signature.keyid])
         )
 
     def with_signature(self, signature: Signature) -> "Envelope":

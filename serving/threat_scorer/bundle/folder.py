@@ -44,9 +44,9 @@ def read_bundle(folder: Path) -> BundleFiles:
         No such folder, no ONNX file in it, or a file that cannot be read.
     """
     if not folder.is_dir():
-        what = "a file" if folder.exists() else "no such folder"
+        instead = "a file" if folder.exists() else "no such folder"
         raise BundleError(
-            f"{folder}: {what}; expected a bundle, a folder with one .onnx file for each model "
+            f"{folder}: {instead}; expected a bundle, a folder with one .onnx file for each model "
             "(a signed file is loaded once `threat-scorer install` has taken it)"
         )
     paths = sorted(folder.glob("*.onnx"))

@@ -157,7 +157,7 @@ def read_time(text: str, field: str) -> datetime:
 
 
 def write_time(time: datetime) -> str:
-    """Write a UTC time as a manifest holds it, to the second."""
+    """Write a UTC time as in a manifest, to the second."""
     return time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
@@ -181,6 +181,6 @@ def _is_code(text: str) -> bool:
     return 0 < len(text) <= 200 and text.isprintable() and " " not in text
 
 
-def _expect(holds: object, field: str, got: object, expected: str) -> None:
-    if not holds:
+def _expect(condition: object, field: str, got: object, expected: str) -> None:
+    if not condition:
         raise ManifestError(f"manifest {field}: got {repr(got)[:80]}; expected {expected}")

@@ -57,7 +57,7 @@ def read(path: Path, trust: Trust, requirements: Requirements) -> SignedBundle:
     Raises
     ------
     Refused
-        It may not be loaded; `reason` says why in one word.
+        It may not be loaded; `reason` gives the cause in one word.
     BundleError
         The file cannot be read.
     """

@@ -1,7 +1,7 @@
 """The trust file: which keys may sign bundles, and which may sign the next trust file. Rotation without a network.
 
-It is a DSSE envelope, signed by a root key. A device adopts a newer one (its counter is higher), if an active root key
-of the present one signed it. The Update Framework rotates its root metadata in the same way.
+It is a DSSE envelope, signed by a root key. A device adopts a file with a higher counter if an active root key of the
+present one signed it. The Update Framework rotates its root metadata in the same way.
 """
 
 import base64
@@ -84,7 +84,7 @@ class Trust:
             return
         if not envelope.signatures:
             raise Refused("unsigned", f"{where}: it carries no signature")
-        named = [each.keyid for each in envelope.signatures]
+        named = [signature.keyid for signature in envelope.signatures]
         known = {key.id: key for key in self.keys}
         if any(keyid in self.active(role) for keyid in named):
             raise Refused("altered", f"{where}: its signature does not fit what it holds: altered since it was signed")

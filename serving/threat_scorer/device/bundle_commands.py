@@ -56,7 +56,7 @@ def _verify(options: argparse.Namespace) -> int:
         requirements = Requirements(now, options.partner)
     bundle = signed.read(options.file, trust, requirements)
     slots.tested(bundle)
-    print("\n".join(_describe(bundle.manifest)))
+    print("\n".join(_summary(bundle.manifest)))
     print("good: signature, digests, validity, marking and golden rows")
     return DONE
 
@@ -66,9 +66,9 @@ def _trust(options: argparse.Namespace) -> int:
     print(f"trust file {trust.counter} adopted; compare the keys with those that headquarters gave you in another way:")
     for key in trust.keys:
         print(f"  {'revoked' if key.revoked else 'trusted'} {key.role:<6} {key.id}")
-    for slot, held in slots.status(options.state, now=_now()).slots.items():
-        if isinstance(held, BundleError):
-            print(f"slot {slot} can no longer be used: {held}")
+    for slot, content in slots.status(options.state, now=_now()).slots.items():
+        if isinstance(content, BundleError):
+            print(f"slot {slot} can no longer be used: {content}")
     return DONE
 
 
@@ -81,19 +81,19 @@ def _roll_back(options: argparse.Namespace) -> int:
 
 
 def _switched(loaded: Loaded) -> int:
-    print("\n".join(_describe(loaded.manifest)))
+    print("\n".join(_summary(loaded.manifest)))
     print(f"tested, and active from the next start: slot {loaded.slot}")
     return DONE
 
 
 def _slots(options: argparse.Namespace) -> int:
-    held = slots.status(options.state, now=_now())
-    state = held.state
-    print(f"device of {state.partner or 'no partner'}; trust file {held.trust.counter}; highest counter", end=" ")
-    print(f"{state.highest_counter}; clock at {held.now:%Y-%m-%d %H:%M} UTC")
-    for slot, what in held.slots.items():
+    device = slots.status(options.state, now=_now())
+    state = device.state
+    print(f"device of {state.partner or 'no partner'}; trust file {device.trust.counter}; highest counter", end=" ")
+    print(f"{state.highest_counter}; clock at {device.now:%Y-%m-%d %H:%M} UTC")
+    for slot, content in device.slots.items():
         role = "active" if slot == state.active else "spare"
-        lines = [f"{what}"] if isinstance(what, BundleError) else _describe(what)
+        lines = [f"{content}"] if isinstance(content, BundleError) else _summary(content)
         print(f"slot {slot}, {role}: " + "\n  ".join(lines))
     loaded = slots.load(options.state, now=_now())
     print(f"{loaded.scorer.bundle} loads, from slot {loaded.slot}")
@@ -108,7 +108,7 @@ def _wipe(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _describe(manifest: Manifest) -> list[str]:
+def _summary(manifest: Manifest) -> list[str]:
     release = manifest.release
     lines = [
         f"{release.name} {release.version}, counter {release.counter}",

@@ -57,7 +57,7 @@ def provision(folder: Path, trust_file: Path, *, partner: str | None, now: datet
 
 
 def read_trust(folder: Path) -> Trust:
-    """Read the trust file that a device holds.
+    """Read the trust file of a device.
 
     Raises
     ------

@@ -89,7 +89,7 @@ def load(folder: Path, *, now: datetime) -> Loaded:
     Raises
     ------
     Refused
-        Neither can be used; the message says why of each.
+        Neither can be used; the message gives the cause of each.
     BundleError
         The folder is no device's state.
     """

@@ -37,7 +37,7 @@ class State:
     highest_counter: int
     """Of all bundles ever installed here; nothing below it is installed again."""
     latest_time: str
-    """UTC; a time that is known to have been. A clock that says less is wrong, as one without a battery is."""
+    """UTC; a time that is known to have been. A clock that shows an earlier time is wrong, as without a battery."""
     starts_on_trial: int | None
     """How often the active bundle was started without having got ready once; None once it has."""
 
@@ -48,7 +48,7 @@ class State:
 
     @property
     def order(self) -> tuple[Slot, ...]:
-        """The slots that hold a bundle, the active one first."""
+        """The slots with a bundle, the active one first."""
         return tuple(sorted((slot for slot in SLOTS if slot in self.slots), key=lambda slot: slot != self.active))
 
     def no_earlier(self, now: datetime) -> datetime:
@@ -56,7 +56,7 @@ class State:
         return max(now, read_time(self.latest_time, "latest_time"))
 
     def with_active(self, slot: Slot, manifest: Manifest, now: datetime) -> "State":
-        """Return the state once a slot holds a new bundle and is active, on trial.
+        """Return the state once a slot has a new bundle and is active, on trial.
 
         Parameters
         ----------

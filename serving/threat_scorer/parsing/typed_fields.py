@@ -33,7 +33,7 @@ def limited(low: float, high: float, default: Any = dataclasses.MISSING) -> Any:
 
 
 def renamed(old: str, default: Any) -> Any:
-    """Declare a field whose name used to be another: the reader refuses the old name, and says the new one.
+    """Declare a field whose name used to be another: the reader refuses the old name, and names the new one.
 
     Parameters
     ----------
@@ -144,8 +144,8 @@ def _read_tables(kinds: Mapping[str, type], value: Any, where: str, folder: Path
         kind = table.get("kind") if type(table) is dict else None
         if type(kind) is not str or kind not in kinds:
             raise FieldError(f"{where}[{i}].kind: got {_shown(kind)}; expected one of {', '.join(kinds)}")
-        rest = {key: item for key, item in table.items() if key != "kind"}
-        tables.append(_read_table(kinds[kind], rest, f"{where}[{i}]", folder))
+        fields = {key: item for key, item in table.items() if key != "kind"}
+        tables.append(_read_table(kinds[kind], fields, f"{where}[{i}]", folder))
     return tuple(tables)
 
 

@@ -25,7 +25,7 @@ def bench(scorer: Scorer, *, rows: int, ticks: int, write: Callable[[str], None]
     rows
         Different rows to score one after the other.
     ticks
-        Rows to score at the pace of a sensor, one every 50 ms: by then the processor's caches hold other things.
+        Rows to score at the pace of a sensor, one every 50 ms: by then the processor's caches contain other data.
     write
         Takes each line of the table.
     """

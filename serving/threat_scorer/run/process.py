@@ -60,7 +60,7 @@ def run(config: Config) -> int:
 
 
 class Process:
-    """Everything that one `run` holds."""
+    """Everything that one `run` consists of."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -162,7 +162,7 @@ class Process:
 
     def _http_port(self, config: Http) -> Callable[[], None]:
         """Open the port; return what serves it."""
-        from threat_scorer.run.inputs.http import HttpPort, Probes  # 3 MiB that a device without it need not hold
+        from threat_scorer.run.inputs.http import HttpPort, Probes  # 3 MiB that a device without it does not need
         from threat_scorer.run.monitoring.metrics import to_prometheus
 
         checks = self._checks
@@ -200,7 +200,7 @@ class Process:
             self._wakeup_sender.send(b"\0")
 
     def _supervise(self) -> None:
-        """Write the status file and feed the watchdog until the wakeup socket says that it is time to end."""
+        """Write the status file and feed the watchdog until the wakeup socket signals the end."""
         every_s = self._config.health.every_s
         if limit_s := systemd.watchdog_s():
             every_s = min(every_s, limit_s / 3)
@@ -287,7 +287,7 @@ def _give_back_memory() -> None:
 
 @contextlib.contextmanager
 def _locked(state: Path) -> Iterator[None]:
-    """Hold the state folder for this process alone."""
+    """Lock the state folder for this process alone."""
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

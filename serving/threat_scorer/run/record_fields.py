@@ -1,4 +1,4 @@
-"""A record as its sender gave it -> the fields of the delivered record that do not come from the model."""
+"""A record from its sender -> the fields of the delivered record that do not come from the model."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ def time_doubt(uncertain: bool) -> dict[str, bool]:
 
 
 def safe_id(value: object) -> str | int | None:
-    """Return an id that receivers can hold: text cut to `LONGEST_ID`, or an integer of 64 bits; else None."""
+    """Return an id that receivers can store: text cut to `LONGEST_ID`, or an integer of 64 bits; else None."""
     if type(value) is str:
         return value[:LONGEST_ID]
     return value if type(value) is int and abs(value) < 2**63 else None

@@ -1,4 +1,4 @@
-"""One line of an input -> the record to deliver: a score with all its fields, or a rejection with its reason."""
+"""One line of an input -> the record to deliver: a score, or a rejection with its reason."""
 
 import hashlib
 import json

@@ -28,7 +28,7 @@ class Worker:
     record_scorers
         By the input's name.
     clock
-        Says when a record is scored.
+        Gives the time at which a record is scored.
     counters
         Counted up with each record.
     log

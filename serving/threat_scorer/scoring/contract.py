@@ -1,6 +1,6 @@
 """The contract of one model, as it stands in its ONNX file's metadata <-> a frozen dataclass.
 
-`pipeline.export` writes it, and the device reads it. It holds the model's inputs, its origin and its marking.
+`pipeline.export` writes it, and the device reads it. It contains the model's inputs, its origin and its marking.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True)
 class Input:
-    """One value that a record must or may hold."""
+    """One value that a record must or may have."""
 
     name: str
     unit: str
@@ -60,7 +60,7 @@ class UncertaintyPolicy:
     """The promises of a model's outputs `interval` and `novelty`, and whether the model abstains by them."""
 
     interval_level: float
-    """Share of groups (soils, lanes) never seen whose probability the interval is meant to hold."""
+    """Share of groups (soils, lanes) never seen whose probability the interval should contain."""
     false_flags: float
     """Share of alarms of groups held out that were called novel."""
     abstains: bool
@@ -159,6 +159,6 @@ class Contract:
         _expect(self.marking.tlp in TLP, "marking tlp", self.marking.tlp, f"one of {', '.join(TLP)}")
 
 
-def _expect(holds: Any, field: str, got: Any, expected: str) -> None:
-    if not holds:
+def _expect(condition: Any, field: str, got: Any, expected: str) -> None:
+    if not condition:
         raise ContractError(f"contract {field}: got {got!r}; expected {expected}")

@@ -37,7 +37,7 @@ class ModelOutput(NamedTuple, Generic[Number]):
     own_log_odds: Number
     """Without a prior."""
     interval_and_novelty: IntervalAndNovelty[Number] | None = None
-    """None where it was not asked for, or the model has none."""
+    """None where it was not requested, or the model has none."""
     contributions: npt.NDArray[np.float32] | None = None
     """Of one row: log-odds that each feature adds to those of a typical row, (features,). None as above."""
 
@@ -67,7 +67,7 @@ class Prediction(NamedTuple, Generic[Number, Flag]):
     own_log_odds: Number
     """Of the sensor alone."""
     uncertainty: Uncertainty[Number, Flag] | None
-    """None where it was not asked for, or the model has none."""
+    """None where it was not requested, or the model has none."""
 
 
 class Decision(NamedTuple):

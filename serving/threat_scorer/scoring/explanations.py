@@ -13,7 +13,7 @@ SIZES = ((1.5, " strongly"), (0.5, ""), (0.1, " slightly"))
 """Least log-odds that a reason adds, and the word for it; a smaller addition is no reason."""
 PLACE = "the place"
 MOST_VALUES = 2
-"""A reason that was made from so many inputs at most tells their values; from more, the group's name."""
+"""Largest number of inputs whose values a reason gives; a reason of more inputs gives the group's name."""
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def _not_negative(value: Number) -> Number:
 
 
 def emi_polar(in_phase: Number, quadrature: Number) -> tuple[Number, Number]:
-    """Return the modulus of the complex response, and the cosine of its phase, which helps to tell metals apart.
+    """Return the modulus of the complex response, and the cosine of its phase, which helps to distinguish metals.
 
     Phase, unlike amplitude, hardly changes with distance (Won, Keiswetter and Bell, IEEE Transactions on
     Geoscience and Remote Sensing 39(4), 2001). No response gives a cosine of 0.

@@ -123,7 +123,7 @@ class Model:
             Of the row's place, to be fused with the model's own; None or NaN stands for the base rate. `fuse` does it
             where the graph cannot.
         uncertainty
-            Whether to give interval and novelty too, as far as the contract has them. A prior asks for them.
+            Whether to give interval and novelty too, as far as the contract has them. A prior requires them.
         contributions
             Whether to give what each feature adds, as far as the graph can.
 

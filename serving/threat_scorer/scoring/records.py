@@ -16,10 +16,10 @@ from threat_scorer.scoring.float32 import LARGEST_FLOAT32, LARGEST_INTEGER
 
 LONGEST_KEY = 80
 MOST_OTHER_KEYS = 256
-"""How many keys that are no input a record may hold: each new one costs a search for near misses."""
+"""Largest number of keys of a record that are no input: each new one costs a search for near misses."""
 
 _FLOAT = {float}
-_le: Callable[[Any, Any], bool] = le  # typed for whatever a record holds
+_le: Callable[[Any, Any], bool] = le  # typed for any value in a record
 
 
 class RecordReader:

@@ -34,7 +34,7 @@ class Scores:
     out_of_range: dict[str, npt.NDArray[np.bool_]]
     """For each input with a value outside the contract's range: which rows, shape (n,)."""
     uncertainty: Uncertainty[Float32Array, npt.NDArray[np.bool_]] | None = None
-    """None where it was not asked for."""
+    """None where it was not requested."""
 
 
 class Score(NamedTuple):
@@ -45,7 +45,7 @@ class Score(NamedTuple):
     out_of_range: tuple[str, ...]
     """Inputs whose value lies outside the contract's range."""
     uncertainty: Uncertainty[float, bool] | None = None
-    """None where it was not asked for."""
+    """None where it was not requested."""
 
 
 class Scorer:
@@ -74,7 +74,7 @@ class Scorer:
         self.release = release
         """The signed terms; None where the bundle is a folder of headquarters."""
         self.prior = prior
-        """The area prior; None where the bundle holds none."""
+        """The area prior; None where the bundle has none."""
 
     @classmethod
     def load(cls, folder: str | Path) -> "Scorer":
@@ -83,7 +83,7 @@ class Scorer:
         Raises
         ------
         BundleError
-            The folder or one of its files cannot be used; the message says what, where, got and expected.
+            The folder or one of its files cannot be used; the message names what, where, got and expected.
         """
         return cls.of(read_bundle(Path(folder)))
 
@@ -212,8 +212,8 @@ class Scorer:
         chosen = self.model(model)
         contract = chosen.contract
         values, outside = chosen.reader.read(record)
-        asked = _needs_uncertainty(contract, uncertainty or prior_log_odds is not None)
-        output = chosen.predict_row(values, prior_log_odds, uncertainty=asked)
+        assess = _needs_uncertainty(contract, uncertainty or prior_log_odds is not None)
+        output = chosen.predict_row(values, prior_log_odds, uncertainty=assess)
         prediction = predict(output, bool(outside), abstains=contract.abstains)
         return Score(prediction.probability, prediction.log_odds, outside, prediction.uncertainty)
 
@@ -240,11 +240,11 @@ class Scorer:
         return fuse(log_odds, prior, base_rate=self.model(model).contract.base_rate)
 
 
-def _needs_uncertainty(contract: Contract, asked: bool) -> bool:
+def _needs_uncertainty(contract: Contract, requested: bool) -> bool:
     """Return whether the graph must give interval and novelty; raise `BundleError` where it cannot."""
-    if asked and contract.uncertainty is None:
+    if requested and contract.uncertainty is None:
         raise BundleError(f"{contract.model}: no intervals, novelty or fusion in its contract")
-    return asked or contract.abstains
+    return requested or contract.abstains
 
 
 def _complete(inputs: tuple[Input, ...], columns: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[np.float64]]:

@@ -34,7 +34,7 @@ def score_stream(
     bundle: str,
     counts: Counts,
 ) -> None:
-    """Score every line of a stream that holds more than blanks; lines are numbered as they stand in it.
+    """Score every line of a stream that is not blank; lines are numbered as they stand in it.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def score_stream(
     bundle
         Identity of the bundle that it came from.
     counts
-        Counted up before scores are written, so that it holds when the stream is broken off.
+        Counted up before scores are written, so that it is right when the stream breaks off.
     """
     number = 0
     for lines in read_lines(read):
@@ -126,7 +126,7 @@ def _outputs(rows: list[list[float]], model: Model) -> Iterator[ModelOutput[floa
 
 
 def _formatted(prediction: Prediction[float, bool]) -> dict[str, Any]:
-    """Return the part of a score that holds the prediction; an abstention has neither probability nor interval."""
+    """Return the part of a score with the prediction; an abstention has neither probability nor interval."""
     uncertainty = prediction.uncertainty
     if uncertainty is None:
         return {"probability": shortest(prediction.probability)}

@@ -25,7 +25,7 @@ def good():
 
 
 def reads_another_file(folder):
-    """Have a constant whose bytes are said to lie in another file."""
+    """Have a constant whose bytes lie, by its entry, in another file."""
     made = good()
     (folder / "secret.bin").write_bytes(b"secret" * 100)
     tensor = TensorProto(name="stolen", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
@@ -49,7 +49,7 @@ def asks_for_a_terabyte(folder):
     made.graph.node.insert(0, helper.make_node("ConstantOfShape", ["size"], ["huge"]))
     made.graph.node.append(helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0))
     made.graph.output.append(helper.make_tensor_value_info("sum", TensorProto.FLOAT, []))
-    # asked for, so that it is not optimised away: the probability is multiplied by it
+    # an output, so that it is not optimised away: the probability is multiplied by it
     made.graph.node.append(helper.make_node("Mul", ["probability", "sum"], ["scaled"]))
     made.graph.output[0].name = "scaled"
     made.graph.output.append(helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1]))

@@ -250,12 +250,12 @@ def test_the_export_command_leads_to_them(tmp_path):
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
 
 
-def test_a_bundle_holds_the_models_that_were_asked_for_and_the_prior_of_one_that_stays_behind(office):
-    whole = loaded(sign("1.0.0", 1))
-    assert set(whole.contracts) == {"area_risk_28d", "sensor_threat"}
+def test_a_bundle_has_the_requested_models_and_the_prior_of_one_that_stays_behind(office):
+    complete = loaded(sign("1.0.0", 1))
+    assert set(complete.contracts) == {"area_risk_28d", "sensor_threat"}
     small = loaded(sign("2.0.0", 2, "--model", "sensor_threat"))
     assert set(small.contracts) == {"sensor_threat"}
-    assert (small.prior.cells == whole.prior.cells).all()
+    assert (small.prior.cells == complete.prior.cells).all()
     with pytest.raises(StageError, match="got no model sonar; expected one of area_risk_28d, sensor_threat"):
         sign("3.0.0", 3, "--model", "sonar")
 

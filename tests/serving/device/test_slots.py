@@ -58,7 +58,7 @@ def test_each_install_goes_to_the_other_slot(device, bundles):
     assert {path.name for path in device.iterdir()} == {"a.bundle", "b.bundle", "state.json", "trust.json"}
 
 
-def test_what_the_device_holds_is_for_its_owner_alone(device, bundles):
+def test_what_the_device_stores_is_for_its_owner_alone(device, bundles):
     slots.install(device, bundles[1], now=NOW)
     assert {oct(path.stat().st_mode & 0o777) for path in device.iterdir()} == {"0o600"}
     assert device.stat().st_mode & 0o777 == 0o700
@@ -195,9 +195,9 @@ def test_keys_rotate_and_are_revoked_without_a_network(office, device, bundles, 
     assert version(device) == 2
     assert refusal(slots.roll_back, device, now=NOW) == "revoked-key"
     assert refusal(provision, device, office.trust_file(1), partner=None, now=NOW) == "older"
-    held = slots.status(device, now=NOW).slots
-    assert held["b"].release.version == "2"
-    assert held["a"].reason == "revoked-key"
+    content = slots.status(device, now=NOW).slots
+    assert content["b"].release.version == "2"
+    assert content["a"].reason == "revoked-key"
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[" * 9999, b'{"version": 1}', b"\xff"])
@@ -207,7 +207,7 @@ def test_a_damaged_state_file_is_an_error_with_its_name(device, text):
         slots.load(device, now=NOW)
 
 
-def test_a_wiped_device_holds_nothing(device, bundles):
+def test_a_wiped_device_is_empty(device, bundles):
     slots.install(device, bundles[1], now=NOW)
     (device / "outbox").mkdir()
     (device / "outbox" / "scores.db").write_text("scores")
@@ -245,7 +245,7 @@ def test_a_power_cut_in_an_update_leaves_the_old_bundle_or_the_new_one(device, b
         slots.install(folder, bundles[3], now=NOW)  # and the next update works
         assert version(folder) == 3
     assert set(versions) == {1, 2}
-    # once it is said to be installed, it is
+    # once it is reported as installed, it is
     assert {version(bring_back(state, tmp_path / f"after{n}")) for n, state in enumerate(update.last)} == {2}
 
 

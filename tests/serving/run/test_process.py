@@ -162,7 +162,7 @@ def test_a_process_that_stands_still_is_wedged_and_one_that_hears_nothing_is_qui
     until(lambda: status(folder / "scorer.toml") == (0, "quiet"))
 
 
-def test_an_output_that_is_down_is_told_as_degraded(live, folder):
+def test_an_output_that_is_down_is_reported_as_degraded(live, folder):
     live(FILE.replace("out.jsonl", "later/out.jsonl"))
     converse(folder, GOOD)
     until(lambda: status(folder / "scorer.toml") == (1, "degraded"))
@@ -175,10 +175,10 @@ def test_no_position_is_in_log_or_status(live, folder):
     time.sleep(0.3)  # for the status file to be written again
     process.terminate()
     _, log = process.communicate(timeout=30)
-    told = log.decode() + (folder / "state/status.json").read_text()
-    assert "record rejected" in told
-    assert "12.34567" not in told
-    assert "98.76543" not in told
+    written = log.decode() + (folder / "state/status.json").read_text()
+    assert "record rejected" in written
+    assert "12.34567" not in written
+    assert "98.76543" not in written
 
 
 def test_without_a_bundle_to_practise_with_it_runs_the_one_that_was_installed_and_nothing_else(folder):
@@ -258,7 +258,7 @@ def test_two_cannot_share_a_state_folder(live, folder):
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "message"),
     [
         ((STDIN.replace("sensor_threat", "sonar"), STDOUT), "no model 'sonar'"),
         (("operating_point = 'no'\n", STDIN, STDOUT), "health.operating_point: unknown key"),
@@ -266,10 +266,10 @@ def test_two_cannot_share_a_state_folder(live, folder):
         ((STDIN,), "output: missing"),
     ],
 )
-def test_what_keeps_it_from_starting_is_said_in_one_line(config, parts, said):
+def test_what_keeps_it_from_starting_is_reported_in_one_line(config, parts, message):
     done = run(config(*parts))
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

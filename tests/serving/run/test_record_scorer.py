@@ -45,11 +45,11 @@ def by_hand(voltage, height):
 
 
 def test_a_score_has_all_that_belongs_to_it(record_scorer, scorer):
-    said = body(record_scorer, LINE[:-1] + b', "observed_at": "2026-01-01T01:00:00+01:00"}')
+    delivered = body(record_scorer, LINE[:-1] + b', "observed_at": "2026-01-01T01:00:00+01:00"}')
     expected = by_hand(0.4, 0.3)
-    assert said.pop("probability") == pytest.approx(1 / (1 + math.exp(-expected)), abs=1e-6)
-    assert said.pop("parts") == {"sensor_log_odds": pytest.approx(expected)}
-    assert said == {
+    assert delivered.pop("probability") == pytest.approx(1 / (1 + math.exp(-expected)), abs=1e-6)
+    assert delivered.pop("parts") == {"sensor_log_odds": pytest.approx(expected)}
+    assert delivered == {
         "type": "score",
         "id": "d1",
         "input": "left",
@@ -71,7 +71,7 @@ def test_a_score_has_all_that_belongs_to_it(record_scorer, scorer):
 
 
 def reasoning(scorer, monkeypatch, added, **options):
-    """Return a record scorer whose model says that each feature adds what `added` says of it, the others nothing."""
+    """Return a record scorer whose model gives each feature the contribution in `added`, the others 0."""
     model = scorer.model("sensor_threat")
     row = np.array([added.get(name, 0.0) for name in CONTRACT.features], np.float32)
     real = model.predict_row
@@ -84,7 +84,7 @@ def reasoning(scorer, monkeypatch, added, **options):
     return RecordScorer(model, bundle="b", device="mast", source="left", **options)
 
 
-def test_the_strongest_reasons_are_said_in_words_what_comes_from_the_same_inputs_as_one(scorer, monkeypatch):
+def test_the_strongest_reasons_are_put_in_words_what_comes_from_the_same_inputs_as_one(scorer, monkeypatch):
     added = {"voltage": 0.2, "height": -0.6, "voltage_spline_1": 1.0, "voltage_spline_2": 0.9, "emi_in_phase": -0.05}
     assert body(reasoning(scorer, monkeypatch, added), LINE)["reasons"] == [
         "voltage 0.4 with height 0.3 raises it strongly (+1.9)",
@@ -133,16 +133,16 @@ def at_cell(cell):
 
 
 def test_what_was_known_of_the_place_goes_into_the_score_and_stands_beside_it(scorer):
-    said = body(with_prior(scorer), at_cell(CELL))
+    delivered = body(with_prior(scorer), at_cell(CELL))
     sensor = by_hand(0.4, 0.3)
     log_odds = sensor + 2.5 - math.log(0.25 / 0.75)  # of the base rate
-    assert said["parts"] == {"sensor_log_odds": pytest.approx(sensor), "prior_log_odds": 2.5}
-    assert said["probability"] == pytest.approx(1 / (1 + math.exp(-log_odds)))
-    assert "prior_doubt" not in said
+    assert delivered["parts"] == {"sensor_log_odds": pytest.approx(sensor), "prior_log_odds": 2.5}
+    assert delivered["probability"] == pytest.approx(1 / (1 + math.exp(-log_odds)))
+    assert "prior_doubt" not in delivered
 
 
 @pytest.mark.parametrize(
-    ("cell", "until", "said"),
+    ("cell", "until", "doubt"),
     [
         ("8528347bfffffff", "2026-02-01T00:00:00Z", "not in the prior"),
         ("somewhere", "2026-02-01T00:00:00Z", "not an H3 cell"),
@@ -151,22 +151,22 @@ def test_what_was_known_of_the_place_goes_into_the_score_and_stands_beside_it(sc
         (None, "2026-02-01T00:00:00Z", "none given"),
     ],
 )
-def test_a_place_that_is_lost_or_a_prior_out_of_date_is_said_and_costs_no_score(scorer, cell, until, said):
-    told = body(with_prior(scorer, until), at_cell(cell))
-    assert said in told["prior_doubt"]
-    assert ("prior_log_odds" in told["parts"]) is (cell == CELL)
+def test_a_place_that_is_lost_or_a_prior_out_of_date_is_noted_and_costs_no_score(scorer, cell, until, doubt):
+    fields = body(with_prior(scorer, until), at_cell(cell))
+    assert doubt in fields["prior_doubt"]
+    assert ("prior_log_odds" in fields["parts"]) is (cell == CELL)
 
 
 def test_a_line_that_cannot_be_scored_is_delivered_with_the_reason(record_scorer):
-    said = body(record_scorer, b'{"id": "d1", "voltage": 0.4}')
-    assert (said["type"], said["id"], said["line"], said["input"]) == ("rejection", "d1", 7, "left")
-    assert "height" in said["error"]
+    delivered = body(record_scorer, b'{"id": "d1", "voltage": 0.4}')
+    assert (delivered["type"], delivered["id"], delivered["line"], delivered["input"]) == ("rejection", "d1", 7, "left")
+    assert "height" in delivered["error"]
     assert "longer than" in body(record_scorer, TooLong())["error"]
     assert "64 bits" in body(record_scorer, b'{"id": %d, "voltage": 0.4, "height": 0.3}' % 2**64)["error"]
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({}, {}),
         ({"latitude_deg": 4.5, "longitude_deg": -74}, {"position": {"latitude_deg": 4.5, "longitude_deg": -74}}),
@@ -176,10 +176,10 @@ def test_a_line_that_cannot_be_scored_is_delivered_with_the_reason(record_scorer
         ({"latitude_deg": True, "longitude_deg": 1}, {"position_doubt": "latitude_deg: not within -90 to 90"}),
     ],
 )
-def test_a_position_goes_with_the_score_and_one_that_cannot_be_costs_none(record_scorer, given, said):
-    told = body(record_scorer, json.dumps({"voltage": 0.4, "height": 0.3, **given}).encode())
-    assert {key: told[key] for key in ("position", "position_doubt") if key in told} == said
-    assert "probability" in told
+def test_a_position_goes_with_the_score_and_one_that_cannot_be_costs_none(record_scorer, given, expected):
+    fields = body(record_scorer, json.dumps({"voltage": 0.4, "height": 0.3, **given}).encode())
+    assert {key: fields[key] for key in ("position", "position_doubt") if key in fields} == expected
+    assert "probability" in fields
 
 
 def test_a_device_that_stands_still_lends_its_position_to_records_without_one(scorer):
@@ -190,10 +190,12 @@ def test_a_device_that_stands_still_lends_its_position_to_records_without_one(sc
     assert elsewhere["position"] == {"latitude_deg": 3, "longitude_deg": 4}
 
 
-def test_a_score_of_the_days_ahead_says_until_when_it_holds(tmp_path):
+def test_a_score_of_the_days_ahead_has_the_end_of_its_validity(tmp_path):
     model = Scorer.load(write_bundle(tmp_path, AREA)).model("area_risk_28d")
-    said = body(RecordScorer(model, bundle="b", device="d", source="s", point="balanced"), b'{"ied_count_decay30d": 1}')
-    assert said["expires_at"] == iso(NOW.at + 28 * 86_400)
+    delivered = body(
+        RecordScorer(model, bundle="b", device="d", source="s", point="balanced"), b'{"ied_count_decay30d": 1}'
+    )
+    assert delivered["expires_at"] == iso(NOW.at + 28 * 86_400)
 
 
 def test_a_value_out_of_range_is_named(record_scorer):
@@ -224,9 +226,9 @@ def test_the_same_record_has_the_same_key_and_another_has_another(record_scorer)
     ],
 )
 def test_a_time_that_cannot_be_right_is_marked_and_costs_no_score(record_scorer, stamp, moment, uncertain):
-    said = body(record_scorer, json.dumps({"voltage": 0.4, "height": 0.3, "observed_at": stamp}).encode(), moment)
-    assert said.get("time_uncertain", False) is uncertain
-    assert "probability" in said
+    delivered = body(record_scorer, json.dumps({"voltage": 0.4, "height": 0.3, "observed_at": stamp}).encode(), moment)
+    assert delivered.get("time_uncertain", False) is uncertain
+    assert "probability" in delivered
 
 
 @pytest.mark.parametrize(
@@ -273,9 +275,9 @@ def test_an_operating_point_must_be_named_where_there_are_several(tmp_path):
 )
 def test_any_line_gets_a_score_or_a_reason(scorer, line):
     entry = with_prior(scorer).score(line, number=1, moment=NOW)
-    said = json.loads(entry.body)
+    delivered = json.loads(entry.body)
     if entry.probability is None:
-        assert said["error"]
+        assert delivered["error"]
     else:
-        assert 0 <= said["probability"] <= 1
+        assert 0 <= delivered["probability"] <= 1
     assert len(entry.body) < 4000

@@ -60,13 +60,13 @@ def test_values_out_of_range_are_a_fault_when_there_are_many_of_late():
     assert feed(monitor, normal(rng, 100), rng=rng) == ()
 
 
-@pytest.mark.parametrize(("step", "said"), [(0.01, "voltage drifting up"), (-0.01, "voltage drifting down")])
-def test_a_slow_departure_from_the_background_is_drift(step, said):
+@pytest.mark.parametrize(("step", "message"), [(0.01, "voltage drifting up"), (-0.01, "voltage drifting down")])
+def test_a_slow_departure_from_the_background_is_drift(step, message):
     monitor, rng = make_monitor(), random.Random(1)
     assert feed(monitor, normal(rng, 2000), rng=rng) == ()
     seen = [feed(monitor, [rng.gauss(step * n, 1)], rng=rng) for n in range(300)]
     assert seen[0] == ()
-    assert seen[-1] == (said,)
+    assert seen[-1] == (message,)
     assert feed(monitor, normal(rng, 1000), rng=rng) == (), "it has come back"
 
 
@@ -86,14 +86,14 @@ def test_a_background_outlives_the_process_and_a_spoilt_file_is_learnt_again(tmp
     assert kept == {"left": monitor.backgrounds}
     again = SensorMonitor(["voltage", "height"], LIMITS, kept["left"])
     assert feed(again, normal(rng, 150, mean=3.0), rng=rng) == ("voltage drifting up",)
-    for spoilt in (
+    for damaged in (
         "",
         "[]",
         '{"left": 3}',
         '{"left": {"voltage": {"mean": 1, "deviation": 0}}}',
         '{"left": {"v": {}}}',
     ):
-        path.write_text(spoilt)
+        path.write_text(damaged)
         assert read_backgrounds(path) == {}
     assert read_backgrounds(tmp_path / "none") == {}
 
@@ -125,8 +125,8 @@ def test_the_record_and_the_status_name_the_fault(short_folder, tmp_path_factory
     process = subprocess.Popen([*command, "run", "--config", str(config)], stderr=subprocess.DEVNULL)
 
     def status():
-        asked = [*command, "status", "--config", str(config)]
-        return subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60).stdout
+        arguments = [*command, "status", "--config", str(config)]
+        return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60).stdout
 
     until(lambda: "voltage stuck" in status())
     assert status().startswith("degraded")

@@ -133,7 +133,7 @@ objects = st.dictionaries(keys, values, max_size=7).map(lambda value: json.dumps
 
 
 @given(lines | objects)
-def test_whatever_a_line_holds_it_gives_numbers_for_float32_or_a_record_error(line):
+def test_whatever_a_line_contains_it_gives_numbers_for_float32_or_a_record_error(line):
     try:
         numbers, out_of_range = READER.read(parse_record(line))
     except RecordError:

@@ -1,4 +1,4 @@
-"""Scorer and bundle: the numbers are those of a calculation by hand, and a bundle that cannot be used says why."""
+"""Scorer and bundle: the numbers are those of a calculation by hand, and an error names what is wrong in a bundle."""
 
 import hashlib
 import shutil

@@ -9,7 +9,7 @@ class Tls:
     """Certificates, as PEM files: a peer has to show one as we do."""
 
     ca: Path
-    """Authorities that sign for our peers, and no others: the system's own are not asked."""
+    """Authorities that sign for our peers, and no others: the system's own are not used."""
     certificate: Path
     """Ours, followed by those between it and its authority."""
     key: Path

@@ -44,7 +44,7 @@ class Http:
     remote: bool = False
     """True to let other machines reach it without TLS."""
     model: str | None = None
-    """Name of the model behind ``POST /v1/score``; without it the port only tells of health."""
+    """Name of the model behind ``POST /v1/score``; without it the port only reports health."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Will:
 
 
 class Availability:
-    """A topic that says whether we are connected.
+    """A topic that shows whether we are connected.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class Connection:
         self.client = _BoundedClient(self._lost, client_id)
         self._set_callbacks()
         if entry.tls:
-            from threat_scorer.run.connections.tls import client_context  # ssl is not held where no one needs it
+            from threat_scorer.run.connections.tls import client_context  # ssl is not loaded where no one needs it
 
             self.client.tls_set_context(client_context(entry.tls, where))
 
@@ -265,7 +265,7 @@ class _BoundedClient(paho.Client):
             threading.Event().wait(until - boottime())
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        # paho asks for the rest of the packet at once, and would take 256 MiB
+        # paho requests the rest of the packet at once, and would take 256 MiB
         if bufsize > LARGEST_PACKET_BYTES:
             self.hangup_reason = f"a packet of over {LARGEST_PACKET_BYTES} bytes"
             raise ConnectionError(self.hangup_reason)

@@ -21,7 +21,7 @@ def client_tls(tls: Tls | None, where: str) -> "ssl.SSLContext | None":
     """
     if tls is None:
         return None
-    from threat_scorer.run.connections.tls import client_context  # ssl is not held where no one needs it
+    from threat_scorer.run.connections.tls import client_context  # ssl is not loaded where no one needs it
 
     return client_context(tls, where)
 

@@ -167,6 +167,17 @@ def follow_file(name: str, file: FollowedFile, queue: IntakeQueue, stop: threadi
     """
 
     def put(number: int, line: bytes | TooLong, place: str, position: str) -> bool:
+        """Put a line on the queue.
+
+        Parameters
+        ----------
+        number
+            Of the line.
+        line
+            Without its end.
+        place, position
+            Positions before and after the line, as JSON.
+        """
         return queue.put(Item(name, number, line, boottime(), place, position))
 
     file.follow(put, stop)

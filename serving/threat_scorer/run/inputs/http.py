@@ -1,8 +1,8 @@
 """HTTP requests -> health, metrics, and scores by way of the queue.
 
 The port answers ``/healthz``, ``/readyz``, ``/metrics``, ``/openapi.json`` and ``POST /v1/score``. It is Python's own
-server within bounds: few connections at a time, each with one request of limited size and duration. Pages in
-a browser cannot use it: it answers only to its own name, and takes only JSON.
+server within bounds: few connections at a time, each with one request. Size and duration of a request are limited.
+Pages in a browser cannot use it: it answers only to its own name, and takes only JSON.
 """
 
 import contextlib
@@ -99,12 +99,12 @@ class _Server(ThreadingMixIn, HTTPServer):
         self.address_family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
         self._tls: Any = None
         if config.tls:
-            from threat_scorer.run.connections.tls import server_context  # ssl is not held where no one needs it
+            from threat_scorer.run.connections.tls import server_context  # ssl is not loaded where no one needs it
 
             self._tls = server_context(config.tls, "http")
         super().__init__((config.host, config.port), _Handler)
 
-    def server_bind(self) -> None:  # HTTPServer's own asks the name service for the host's name
+    def server_bind(self) -> None:  # HTTPServer's own looks up the host's name
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = self.config.host, self.config.port
@@ -262,7 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Write nothing: a request may hold what must not be in a log."""
+        """Write nothing: a request may contain what must not be in a log."""
 
 
 def _line(outcome: Outcome, stream: str) -> bytes:

@@ -52,7 +52,7 @@ def open_reader(
     if isinstance(entry, FileInput):
         file = FollowedFile(entry.path, position)
         return Reader(name, lambda: follow_file(name, file, queue, stop))
-    # imported on demand: each costs up to 3 MiB, which a device without that kind of input need not hold
+    # imported on demand: each costs up to 3 MiB, which a device without that kind of input does not need
     if isinstance(entry, MqttInput):
         from threat_scorer.run.inputs.mqtt import MqttReader
 

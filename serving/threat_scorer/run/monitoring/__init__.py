@@ -1,1 +1,1 @@
-"""What the running scorer tells of itself: counters, health, metrics, log, systemd."""
+"""What the running scorer reports of itself: counters, health, metrics, log, systemd."""

@@ -18,7 +18,7 @@ class Counters:
     rejected: int = 0
     """Records on the disk that could not be scored."""
     turned_away: int = 0
-    """Lines for which there was no room, and whose sender was told to send them again."""
+    """Lines for which there was no room; their sender must send them again."""
     model_failures: int = 0
     """Records for which the model gave what is no probability."""
     clock_uncertain: bool = False

@@ -37,7 +37,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Checks:
-    """Checks the running process; a message holds nothing of any record."""
+    """Checks the running process; a message contains nothing of any record."""
 
     config: Config
     bundle: str

@@ -19,7 +19,7 @@ class Log:
     level
         The least urgent level that is written.
     per_minute
-        Most lines a minute of one kind of event; the next line says how many were left out.
+        Most lines a minute of one kind of event; the next line counts those that were left out.
     to
         Stream to write to; stderr where it is None.
     """

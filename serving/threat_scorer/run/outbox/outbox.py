@@ -219,7 +219,7 @@ class Outbox:
         return int(inserted.lastrowid or 0)
 
     def _make_room(self) -> None:
-        """Delete by the policy until the limit holds."""
+        """Delete by the policy until the size is within the limit."""
         if self.bytes <= self.limit_bytes:
             return
         if self._when_full == "refuse":

@@ -21,7 +21,7 @@ class Acknowledgements:
         self._arrived: queues.SimpleQueue[tuple[int, Any]] = queues.SimpleQueue()
 
     def add(self, mid: int, reason: Any) -> None:
-        """Add one; called on the connection's thread, which holds paho's locks: it must not wait."""
+        """Add one; called on the connection's thread, which has paho's locks: it must not wait."""
         self._arrived.put((mid, reason))
 
     def next(self, until: float) -> tuple[int, Any]:

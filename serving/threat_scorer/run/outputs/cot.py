@@ -153,7 +153,7 @@ def _add_detail(event: ElementTree.Element, record: Mapping[str, Any], *, simula
 
 
 def _legible(text: str) -> str:
-    """Return text with what XML cannot hold replaced; the rest is escaped when it is written."""
+    """Return text with what XML cannot represent replaced; the rest is escaped when it is written."""
     return _NOT_XML.sub("\ufffd", text)
 
 

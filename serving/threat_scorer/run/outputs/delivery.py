@@ -70,7 +70,7 @@ class Sink(ABC):
         return
 
     def leave(self) -> None:
-        """Tell the peer that the process ends, where its protocol has a message for it."""
+        """Notify the peer that the process ends, where its protocol has a message for it."""
         return
 
     @property
@@ -109,7 +109,7 @@ class Delivery:
         return self.error or self._sink.trouble
 
     def leave(self) -> None:
-        """Tell the peer that the process ends, and close."""
+        """Notify the peer that the process ends, and close."""
         self._sink.leave()
         self._sink.close()
 

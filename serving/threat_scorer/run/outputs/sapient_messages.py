@@ -225,6 +225,6 @@ def _seconds(duration: _Registration.Duration, value: float) -> None:
 
 
 def _text(value: object) -> str:
-    """Return a value as text that protobuf takes: a record's text may hold halves of surrogate pairs."""
+    """Return a value as text that protobuf takes: a record's text may contain halves of surrogate pairs."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text.encode("utf-8", "replace").decode()

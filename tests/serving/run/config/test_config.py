@@ -1,4 +1,4 @@
-"""scorer.toml: what is wrong is said with the name of its key."""
+"""scorer.toml: an error names the key that is wrong."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_a_good_file_is_read_and_its_paths_start_from_its_folder(read, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('device = "mast-3"\n', "", "device: missing; expected text"),
         ('device = "mast-3"', "device = 3", "device: got 3; expected text"),
@@ -73,9 +73,9 @@ def test_a_good_file_is_read_and_its_paths_start_from_its_folder(read, tmp_path)
         ("[[output]]", "[[output", "not TOML"),
     ],
 )
-def test_a_bad_value_is_refused_with_its_key(read, old, new, said):
+def test_a_bad_value_is_refused_with_its_key(read, old, new, message):
     assert old in GOOD
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         read(GOOD.replace(old, new))
 
 
@@ -84,7 +84,7 @@ def test_without_output_there_is_nothing_to_run_for(read):
         read(GOOD[: GOOD.index("[[output]]")])
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         read_config(tmp_path / "scorer.toml")
 
@@ -115,7 +115,7 @@ def test_the_configuration_to_start_from_is_one_that_can_be_read():
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ('host = "239.2.3.1"\n', r"output\[1\].host: got '239.2.3.1'; expected .*remote = true"),
         ('type = "a u G"\n', r"output\[1\].type: got 'a u G'; expected a CoT type"),
@@ -125,8 +125,8 @@ def test_the_configuration_to_start_from_is_one_that_can_be_read():
         ),
     ],
 )
-def test_a_bad_output_for_maps_is_refused_with_its_key(read, more, said):
-    with pytest.raises(ConfigError, match=said):
+def test_a_bad_output_for_maps_is_refused_with_its_key(read, more, message):
+    with pytest.raises(ConfigError, match=message):
         read(GOOD + '[[output]]\nkind = "cot"\nport = 8087\n' + more)
 
 

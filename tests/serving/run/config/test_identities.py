@@ -28,7 +28,7 @@ def read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         pytest.param(
             MQTT_IN + 'client_id = "x"\n' + MQTT_OUT + 'client_id = "x"\nhost = "localhost"\n',
@@ -72,8 +72,8 @@ def read(tmp_path):
         ),
     ],
 )
-def test_an_identifier_that_two_parts_share_is_refused_with_both_keys(read, text, said):
-    with pytest.raises(ConfigError, match=said):
+def test_an_identifier_that_two_parts_share_is_refused_with_both_keys(read, text, message):
+    with pytest.raises(ConfigError, match=message):
         read(text)
 
 

@@ -70,19 +70,19 @@ def status(folder):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
 
 
-def said(client, topic):
+def payloads(client, topic):
     return [message.payload.decode() for message in list(client.heard) if message.topic == topic]
 
 
 def scores(client):
-    return [json.loads(text) for text in said(client, SCORES)]
+    return [json.loads(text) for text in payloads(client, SCORES)]
 
 
 @needs_mosquitto
-def test_a_message_is_scored_and_published_and_the_broker_says_whether_we_are_here(scorer, client, short_folder):
+def test_a_message_is_scored_and_published_and_the_broker_shows_whether_we_are_here(scorer, client, short_folder):
     process = scorer()
     peer = client("peer", SCORES, HERE)
-    until(lambda: said(peer, HERE)[-1:] == ["online"])
+    until(lambda: payloads(peer, HERE)[-1:] == ["online"])
     until(lambda: status(short_folder).startswith("working"))
     for payload in (record(1), "oops", record(2)):
         peer.say(SENSOR, payload)
@@ -91,20 +91,20 @@ def test_a_message_is_scored_and_published_and_the_broker_says_whether_we_are_he
     assert all(score["simulated"] for score in scores(peer))
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
-    until(lambda: said(peer, HERE)[-1:] == ["offline"])
+    until(lambda: payloads(peer, HERE)[-1:] == ["offline"])
 
 
 @needs_mosquitto
 def test_while_broker_and_scorer_come_and_go_nothing_is_lost_and_order_is_kept(scorer, broker, client, short_folder):
     process = scorer()
     peer = client("peer", SCORES, HERE)
-    until(lambda: said(peer, HERE)[-1:] == ["online"])
+    until(lambda: payloads(peer, HERE)[-1:] == ["online"])
     for number in range(600):
         peer.say(SENSOR, record(number))
         if number == 200:
             process.kill()
             process.wait()
-            until(lambda: said(peer, HERE)[-1:] == ["offline"])  # by the last will
+            until(lambda: payloads(peer, HERE)[-1:] == ["offline"])  # by the last will
             process = scorer()
         if number == 400:
             broker.stop()
@@ -179,7 +179,7 @@ def test_we_are_refused_with_a_certificate_of_another_authority(scorer, broker, 
     assert process.poll() is None
 
 
-# ---- brokers that mean harm: a socket that says what a test likes
+# ---- brokers that mean harm: a socket that sends what a test likes
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_we_are_refused_with_a_certificate_of_another_authority(scorer, broker, 
         pytest.param(b"\x32\x80\x80\x80\x80\x80", id="a length without end"),
         pytest.param(b"\x32\x05\xff\xffabc", id="a topic longer than its packet"),
         pytest.param(b"\x32\x08\x00\x01a\x00\x01\x7f\xff\xff", id="properties longer than their packet"),
-        pytest.param(b"\x34\x07\x00\x01a\x00\x01\x00x", id="QoS 2, which was not asked for"),
+        pytest.param(b"\x34\x07\x00\x01a\x00\x01\x00x", id="QoS 2, which was not requested"),
         pytest.param(b"\x30\x05\x00\x02\xff\xfe\x00", id="a topic that is no UTF-8"),
         pytest.param(b"\x90\x02\x00\x01", id="an answer to a subscription, without a reason"),
         pytest.param(b"\x40\x00", id="an empty acknowledgement"),
@@ -221,7 +221,7 @@ INPUT = '[[input]]\nkind = "mqtt"\nmodel = "sensor_threat"\ntopic = "{}"\nport =
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (INPUT.format("a") + 'host = "broker.example"\n', r"input\[0\].tls: missing; expected certificates"),
         (INPUT.format("a+/b"), r"input\[0\].topic: got 'a\+/b'"),
@@ -233,15 +233,15 @@ INPUT = '[[input]]\nkind = "mqtt"\nmodel = "sensor_threat"\ntopic = "{}"\nport =
         ('[[output]]\nkind = "sparkplug"\nport = 1883\ngroup = "a/b"\nnode = "n"\n', r"output\[0\].group: got 'a/b'"),
     ],
 )
-def test_a_configuration_that_would_not_work_is_refused_with_its_key(tmp_path, text, said):
+def test_a_configuration_that_would_not_work_is_refused_with_its_key(tmp_path, text, message):
     rest = '[[output]]\nkind = "stdout"\n' if "[[input]]" in text else '[[input]]\nkind = "stdin"\nmodel = "m"\n'
     path = tmp_path / "scorer.toml"
     path.write_text('device = "d"\nstate = "s"\n' + text + rest)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         read_config(path)
 
 
-def test_certificates_that_cannot_be_used_are_said_with_their_key(tmp_path):
+def test_certificates_that_cannot_be_used_are_refused_with_their_key(tmp_path):
     from threat_scorer.run.config.certificates import Tls
     from threat_scorer.run.connections.tls import client_context, server_context
 
@@ -252,13 +252,13 @@ def test_certificates_that_cannot_be_used_are_said_with_their_key(tmp_path):
     _, other = authority.issue("other")
     (tmp_path / "text").write_text("no certificate")
     (tmp_path / "text").chmod(0o600)
-    for wrong, said in (
+    for wrong, message in (
         ({"ca": tmp_path / "none"}, r"output.tls.ca: .*No such file"),
         ({"ca": tmp_path / "text"}, r"output.tls.ca: .*not certificates"),
         ({"key": other}, r"output.tls: .*that fit"),
         ({"key": tmp_path / "text"}, r"output.tls: .*that fit"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             server_context(Tls(**{**good, **wrong}), "output")
     key.chmod(0o644)
     with pytest.raises(ConfigError, match=r"output.tls.key: .*open to everybody"):

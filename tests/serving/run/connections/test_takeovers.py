@@ -1,4 +1,4 @@
-"""Two connections at one broker: the documented layout loses nothing, and a takeover by another client is told."""
+"""Two connections at one broker: the documented layout loses nothing, and a takeover by another client is reported."""
 
 import io
 import json
@@ -119,7 +119,7 @@ def test_what_the_broker_retains_is_scored_once_whoever_reconnects(scorer, clien
 
 @needs_mosquitto
 @pytest.mark.parametrize("direction", ["in", "out"])
-def test_a_client_that_takes_a_session_over_is_told_in_status_and_log(scorer, client, direction):
+def test_a_client_that_takes_a_session_over_is_reported_in_status_and_log(scorer, client, direction):
     scorer.start()
     until(lambda: scorer.status().startswith("working"))
     taken = f"threat-scorer-mast-3-{direction}-mqtt"
@@ -129,18 +129,18 @@ def test_a_client_that_takes_a_session_over_is_told_in_status_and_log(scorer, cl
     assert "another client took" in scorer.log.read_text()
 
 
-# ---- how a takeover is told
+# ---- how a takeover is reported
 
 
 @pytest.mark.parametrize(
-    ("packet", "said"),
+    ("packet", "reason"),
     [
         pytest.param("e0028e00", r"connection lost: Session taken over; another client took over .*'c' at", id="142"),
         pytest.param("e0018e", r"connection lost: Session taken over; another client took over", id="142 alone"),
         pytest.param("e0028b00", r"connection lost: Server shutting down$", id="another reason"),
     ],
 )
-def test_the_reason_that_a_broker_gives_is_told(packet, said):
+def test_the_reason_that_a_broker_gives_is_reported(packet, reason):
     hostile = Hostile(bytes.fromhex(packet))
     log = io.StringIO()
     entry = BrokerEntry(port=hostile.port)
@@ -150,11 +150,11 @@ def test_the_reason_that_a_broker_gives_is_told(packet, said):
     connection.close()
     hostile.close()
     lost = [json.loads(line).get("error") for line in log.getvalue().splitlines() if "no connection" in line]
-    assert re.search(said, lost[0])
+    assert re.search(reason, lost[0])
     assert "Unspecified" not in log.getvalue()
 
 
-def test_a_broker_that_refuses_us_is_told_with_its_reason():
+def test_a_broker_that_refuses_us_is_reported_with_its_reason():
     hostile = Hostile(b"", greeting=bytes.fromhex("2003008700"))
     log = Log("info", 99, to=io.StringIO())
     entry = BrokerEntry(port=hostile.port)

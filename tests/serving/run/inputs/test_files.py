@@ -77,7 +77,7 @@ def test_another_file_with_the_same_name_is_read_from_its_start(tmp_path):
     assert lines_of(FollowedFile(path, place), 3)[0] == [b"uno", b"dos", b"tres"]
 
 
-def test_a_line_without_measure_is_passed_over_and_told(tmp_path):
+def test_a_line_without_measure_is_passed_over_and_reported(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"x" * (2 * LONGEST_LINE_BYTES) + b"\nlast\n")
     got, _ = lines_of(FollowedFile(path, None), 2)

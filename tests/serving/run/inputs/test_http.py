@@ -1,4 +1,4 @@
-"""The port: health and metrics for machines, scores over POST, and bounds that hold whoever calls."""
+"""The port: health and metrics for machines, scores over POST, and bounds for every caller."""
 
 import json
 import shutil
@@ -121,7 +121,7 @@ def test_what_is_not_offered_is_refused_by_its_status(port, method, path, body, 
 
 def test_the_api_is_what_its_own_document_says(port, tmp_path):
     schemathesis = Path(sys.executable).with_name("schemathesis")
-    # a record must hold what the model's contract says, which the document cannot know: 422 is right for a "valid" one
+    # the document cannot know what the model's contract requires of a record: 422 is right for a "valid" one
     bounds = ["--max-examples", "25", "--seed", "7", "--exclude-checks", "positive_data_acceptance", "--no-color"]
     command = [str(schemathesis), "run", f"http://127.0.0.1:{port}/openapi.json", *bounds]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)

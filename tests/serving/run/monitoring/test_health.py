@@ -37,7 +37,7 @@ OK, QUIET, STUCK = Check("model", "ok", ""), Check("input left", "warning", ""),
         ([OK], 5.0, "stopped", "stopped"),
     ],
 )
-def test_quiet_is_told_from_wedged(tmp_path, checks, every_s, state, word):
+def test_quiet_is_distinguished_from_wedged(tmp_path, checks, every_s, state, word):
     path = tmp_path / "status.json"
     write_status(path, checks, every_s=every_s, state=state)
     assert read_status(path).condition == word
@@ -55,13 +55,13 @@ def test_a_process_that_is_gone_is_stopped_whatever_its_last_word(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"state": "running", "checks": [{"name": 1}]}'])
-def test_what_is_no_status_file_is_said(tmp_path, text):
+def test_what_is_no_status_file_is_reported(tmp_path, text):
     (tmp_path / "status.json").write_text(text)
     with pytest.raises(ValueError, match="not a status file"):
         read_status(tmp_path / "status.json")
 
 
-def test_systemd_hears_what_is_said_to_it(tmp_path, monkeypatch):
+def test_systemd_receives_what_is_sent_to_it(tmp_path, monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert not systemd.notify("READY=1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:

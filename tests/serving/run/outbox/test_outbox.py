@@ -110,7 +110,7 @@ def test_refusing_at_the_limit_keeps_all_and_takes_nothing_of_what_came(open_out
     assert keys(outbox) == ["02", "03"]
 
 
-def test_a_disk_that_fails_is_said_and_nothing_is_kept_of_what_came(open_outbox):
+def test_a_disk_that_fails_is_reported_and_nothing_is_kept_of_what_came(open_outbox):
     outbox = open_outbox()
     outbox.put([entry(1)])
     (pages,) = outbox._db.execute("PRAGMA page_count").fetchone()
@@ -121,7 +121,7 @@ def test_a_disk_that_fails_is_said_and_nothing_is_kept_of_what_came(open_outbox)
     assert (outbox.bytes, outbox.depth) == (SIZE, 1)
 
 
-def test_a_damaged_file_is_put_aside_and_said_and_the_work_goes_on(open_outbox, tmp_path):
+def test_a_damaged_file_is_put_aside_and_reported_and_the_work_goes_on(open_outbox, tmp_path):
     (tmp_path / "outbox.sqlite").write_bytes(b"this is no database, it is a torn card" * 100)
     outbox = open_outbox()
     assert outbox.damaged == tmp_path / "outbox.sqlite.damaged-1"
@@ -130,7 +130,7 @@ def test_a_damaged_file_is_put_aside_and_said_and_the_work_goes_on(open_outbox, 
     assert keys(outbox) == ["01"]
 
 
-def test_a_folder_that_cannot_be_is_said(tmp_path):
+def test_a_folder_that_cannot_be_is_reported(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutboxError, match="cannot be made"):
         Outbox(tmp_path / "file/outbox.sqlite", outputs=["out"], limit_bytes=10**6, when_full="oldest")
@@ -138,14 +138,14 @@ def test_a_folder_that_cannot_be_is_said(tmp_path):
 
 def test_what_was_put_waits_for_the_disk_and_what_was_delivered_need_not(open_outbox):
     outbox = open_outbox()
-    said: list[str] = []
-    outbox._db.set_trace_callback(said.append)
+    statements: list[str] = []
+    outbox._db.set_trace_callback(statements.append)
     (seq,) = outbox.put([entry(1)])
-    assert (said[0], said[1], said[-1]) == ("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE", "COMMIT")
+    assert (statements[0], statements[1], statements[-1]) == ("PRAGMA synchronous = FULL", "BEGIN IMMEDIATE", "COMMIT")
     assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL, after the commit still
-    said.clear()
+    statements.clear()
     outbox.delivered("out", seq)
-    assert (said[0], said[-1]) == ("PRAGMA synchronous = NORMAL", "COMMIT")
+    assert (statements[0], statements[-1]) == ("PRAGMA synchronous = NORMAL", "COMMIT")
     assert outbox._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
@@ -197,5 +197,5 @@ def test_whatever_happens_sizes_and_counts_agree_with_what_is_in_the_file(tmp_pa
     outbox.close()
 
 
-def test_a_line_holds_its_place_its_key_and_the_record():
+def test_a_line_contains_its_place_its_key_and_the_record():
     assert to_line(Row(3, "k", b'{"id": 1}'), "s") == b'{"seq": 3, "stream": "s", "key": "k", "id": 1}\n'

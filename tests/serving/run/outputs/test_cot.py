@@ -1,4 +1,4 @@
-"""Cursor on Target: events that a map's own software takes, whatever a record holds, over UDP, TCP and TLS."""
+"""Cursor on Target: events that a map's own software takes, whatever a record contains, over UDP, TCP and TLS."""
 
 import asyncio
 import configparser
@@ -49,12 +49,12 @@ def test_an_event_says_what_where_until_when_and_that_it_is_simulated():
     assert stays.total_seconds() == 86_400
     remarks = detail.find("remarks").text
     assert remarks.startswith("SIMULATED")
-    for said in ("likely a hazard (63%)", "voltage 0.4 raises it", "TLP:CLEAR"):
-        assert said in remarks
+    for text in ("likely a hazard (63%)", "voltage 0.4 raises it", "TLP:CLEAR"):
+        assert text in remarks
     assert detail.find("contact").get("callsign") == "mast-3 d1"
 
 
-def test_a_score_that_says_until_when_it_holds_is_stale_then():
+def test_a_score_with_an_end_is_stale_after_it():
     record = {**RECORD, "expires_at": "2026-12-20T02:00:01.000000Z", "observed_at": None, "simulated": False}
     event = event_of(record)
     assert (event.get("stale"), event.get("start")) == (record["expires_at"], record["scored_at"])
@@ -72,7 +72,7 @@ def test_a_score_that_says_until_when_it_holds_is_stale_then():
         ({"position": None}, "scores", False),
     ],
 )
-def test_only_what_is_asked_for_and_has_a_place_becomes_an_event(changed, only, sent):
+def test_only_what_is_requested_and_has_a_place_becomes_an_event(changed, only, sent):
     assert (to_event({**RECORD, **changed}, "k", CotOutput(port=1, only=only)) is not None) is sent
 
 
@@ -118,7 +118,7 @@ def test_pytak_takes_it_over_udp():
 
 
 class Server:
-    """Takes one peer at a time, says `greeting` to each, and keeps what they send."""
+    """Takes one peer at a time, sends `greeting` to each, and keeps what they send."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, greeting: bytes = b"") -> None:
         self.taken: list[bytes] = []
@@ -179,7 +179,8 @@ def serve():
 
 
 def test_what_a_server_sends_back_is_read_and_one_that_hangs_up_is_noticed(serve):
-    server = serve(None, b"<event/>" * 200_000)  # more than socket buffers hold: it must be read for us to be heard
+    # more than socket buffers take: it must be read before our events arrive
+    server = serve(None, b"<event/>" * 200_000)
     sink = CotSink(CotOutput(port=server.port))
     for number in range(20):
         assert sink.deliver(rows(RECORD), "s") == 1

@@ -77,7 +77,7 @@ def test_a_peer_that_leaves_half_way_has_what_it_acknowledged_and_no_more(peer):
 
 
 @pytest.mark.parametrize(
-    ("answers", "error", "said"),
+    ("answers", "error", "message"),
     [
         ([], DeliveryError, "hung up"),
         ([b'{"ack": 4}\n'], DeliveryError, "acknowledged 4"),
@@ -88,10 +88,10 @@ def test_a_peer_that_leaves_half_way_has_what_it_acknowledged_and_no_more(peer):
         ([b"x" * 10_000], DeliveryError, "over 4096 bytes"),
     ],
 )
-def test_a_peer_that_answers_nonsense_has_nothing(peer, answers, error, said):
+def test_a_peer_that_answers_nonsense_has_nothing(peer, answers, error, message):
     sink, server = peer
     _, thread = answer(server, *answers)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         sink.deliver(ROWS, "s")
     thread.join()
 

@@ -36,10 +36,10 @@ def faults(message, where="message"):
     for field in message.DESCRIPTOR.fields:
         demands = field.GetOptions().Extensions[options.field_options]
         value = getattr(message, field.name)
-        there = bool(value) if field.is_repeated else not field.has_presence or message.HasField(field.name)
-        if demands.is_mandatory and not there:
+        present = bool(value) if field.is_repeated else not field.has_presence or message.HasField(field.name)
+        if demands.is_mandatory and not present:
             yield f"{where}.{field.name} is missing"
-        if not there:
+        if not present:
             continue
         for one in value if field.is_repeated else [value]:
             if demands.is_ulid and not ULID.fullmatch(one):
@@ -51,10 +51,10 @@ def faults(message, where="message"):
 
 
 class FusionNode:
-    """Takes one edge node at a time; answers registrations and alerts, as told."""
+    """Takes one edge node at a time; answers registrations and alerts, as configured."""
 
     def __init__(self, *, accepts=True, acknowledges=True, says=b""):
-        self.heard: list[SapientMessage] = []
+        self.received: list[SapientMessage] = []
         self.accepts, self.acknowledges, self._says = accepts, acknowledges, says
         self._stop = threading.Event()
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -63,8 +63,8 @@ class FusionNode:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def said(self, content):
-        return [message for message in list(self.heard) if message.WhichOneof("content") == content]
+    def messages(self, content):
+        return [message for message in list(self.received) if message.WhichOneof("content") == content]
 
     def close(self):
         self._stop.set()
@@ -97,7 +97,7 @@ class FusionNode:
                 end = 4 + int.from_bytes(data[:4], "little")
                 message = SapientMessage.FromString(data[4:end])
                 data = data[end:]
-                self.heard.append(message)
+                self.received.append(message)
                 self._answer(peer, message)
 
     def _answer(self, peer, message):
@@ -162,9 +162,9 @@ def test_it_registers_reports_and_alerts_with_all_that_the_standard_demands(node
     assert sink.deliver(rows(RECORD, QUIET, NOWHERE, {"type": "refusal"}), "s") == 4
     sink.leave()
     sink.close()
-    until(lambda: len(fusion.said("status_report")) == 2)
-    assert [fault for message in fusion.heard for fault in faults(message)] == []
-    kinds = [message.WhichOneof("content") for message in fusion.heard]
+    until(lambda: len(fusion.messages("status_report")) == 2)
+    assert [fault for message in fusion.received for fault in faults(message)] == []
+    kinds = [message.WhichOneof("content") for message in fusion.received]
     assert kinds == [
         "registration",
         "status_report",
@@ -174,21 +174,21 @@ def test_it_registers_reports_and_alerts_with_all_that_the_standard_demands(node
         "alert",
         "status_report",
     ]
-    assert len({message.node_id for message in fusion.heard}) == 1
-    detection, quiet = (message.detection_report for message in fusion.said("detection_report"))
+    assert len({message.node_id for message in fusion.received}) == 1
+    detection, quiet = (message.detection_report for message in fusion.messages("detection_report"))
     assert (detection.location.x, detection.location.y, detection.location.x_error) == (-74.25, 4.5, 3.0)
     assert detection.detection_confidence == pytest.approx(0.63)
     info = {entry.type: entry.value for entry in detection.object_info}
-    declared = fusion.heard[0].registration.mode_definition[0].detection_definition[0].detection_report
+    declared = fusion.received[0].registration.mode_definition[0].detection_definition[0].detection_report
     assert set(info) == {entry.type for entry in declared}
     assert (info["likelihood"], info["simulated"], info["key"]) == ("likely", "true", "k1")
     assert info["marking"].startswith("TLP:CLEAR")
-    here, nowhere = (message.alert for message in fusion.said("alert"))
+    here, nowhere = (message.alert for message in fusion.messages("alert"))
     assert here.associated_detection[0].object_id == detection.object_id != quiet.object_id
     assert here.description == "likely an explosive hazard; voltage 0.4 raises it (+1.0)"
     assert not nowhere.HasField("location")
-    assert all("SIMULATED" in message.additional_information for message in fusion.said("alert"))
-    first, last = (message.status_report for message in fusion.said("status_report"))
+    assert all("SIMULATED" in message.additional_information for message in fusion.messages("alert"))
+    first, last = (message.status_report for message in fusion.messages("status_report"))
     assert (first.system, last.system) == (2, 5)
     assert first.node_location.y == 1.0
 
@@ -203,20 +203,20 @@ def test_what_is_sent_again_is_the_same_object(node):
     fusion.acknowledges = True
     assert sink.deliver(rows(RECORD), "s") == 1
     sink.close()
-    assert len(fusion.said("alert")) == 3
-    assert len({message.alert.alert_id for message in fusion.said("alert")}) == 1
-    assert len({message.detection_report.object_id for message in fusion.said("detection_report")}) == 1
+    assert len(fusion.messages("alert")) == 3
+    assert len({message.alert.alert_id for message in fusion.messages("alert")}) == 1
+    assert len({message.detection_report.object_id for message in fusion.messages("detection_report")}) == 1
 
 
-def test_only_alarms_where_that_is_asked_for(node):
+def test_only_alarms_where_that_is_requested(node):
     fusion = node()
     sink = sink_to(fusion.port, only="alarms")
     assert sink.deliver(rows(QUIET, RECORD), "s") == 2
     sink.close()
-    assert len(fusion.said("detection_report")) == 1
+    assert len(fusion.messages("detection_report")) == 1
 
 
-def test_a_fusion_node_that_does_not_want_us_is_told_with_its_reason(node):
+def test_a_fusion_node_that_refuses_us_is_reported_with_its_reason(node):
     fusion = node(accepts=False)
     sink = sink_to(fusion.port)
     with pytest.raises(DeliveryError, match="does not register us: no room"):
@@ -230,8 +230,8 @@ def test_a_task_is_answered_and_an_error_is_logged(node):
     error.error.error_message.append("what is this?")
     fusion = node(says=framed(task) + framed(error))
     sink = sink_to(fusion.port)
-    until(lambda: sink.idle() or fusion.said("task_ack"))
-    (answer,) = fusion.said("task_ack")
+    until(lambda: sink.idle() or fusion.messages("task_ack"))
+    (answer,) = fusion.messages("task_ack")
     assert (answer.task_ack.task_id, answer.task_ack.task_status) == (task.task.task_id, 2)
     assert list(faults(answer)) == []
     assert "what is this?" in LOG.getvalue()
@@ -262,7 +262,7 @@ def test_a_hostile_fusion_node_is_hung_up_on(node, says, error):
 
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=50), probability=st.floats(0, 1))
-def test_any_text_can_be_said(text, probability):
+def test_any_text_can_be_sent(text, probability):
     from threat_scorer.run.outputs.sapient_messages import envelope, raise_alert, report_detection
 
     record = {**RECORD, "id": text, "reasons": [text], "probability": probability}
@@ -284,11 +284,11 @@ def test_the_running_scorer_registers_before_there_is_anything_to_say(node, shor
     )
     command = [sys.executable, "-m", "threat_scorer.cli", "run", "--config", str(short_folder / "scorer.toml")]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: len(fusion.said("status_report")) >= 2)
+    until(lambda: len(fusion.messages("status_report")) >= 2)
     line = {"id": 1, "voltage": 0.4, "height": 0.3, "latitude_deg": 4.5, "longitude_deg": -74.25}
     (short_folder / "in.jsonl").write_text(json.dumps(line) + "\n")
-    until(lambda: fusion.said("detection_report"))
+    until(lambda: fusion.messages("detection_report"))
     process.terminate()
     assert process.wait(30) == 0
-    until(lambda: fusion.said("status_report")[-1].status_report.system == 5)
-    assert [fault for message in fusion.heard for fault in faults(message)] == []
+    until(lambda: fusion.messages("status_report")[-1].status_report.system == 5)
+    assert [fault for message in fusion.received for fault in faults(message)] == []

@@ -59,7 +59,7 @@ def observe(folder, *numbers):
             file.write(json.dumps({"id": number, "voltage": 0.4, "height": 0.3}) + "\n")
 
 
-def said(client, kind):
+def messages(client, kind):
     return [decode(bytes(message.payload)) for message in list(client.heard) if message.topic == NODE.format(kind)]
 
 
@@ -68,7 +68,7 @@ def value(metrics, name):
 
 
 def records(client):
-    return [json.loads(value(metrics, "record")) for metrics in said(client, "NDATA")]
+    return [json.loads(value(metrics, "record")) for metrics in messages(client, "NDATA")]
 
 
 def numbers_of(client):
@@ -90,8 +90,8 @@ def _PAYLOAD_SEQ(data):
 def test_it_is_born_says_its_scores_in_order_and_dies(node, client, short_folder):
     host = client("host", "spBv1.0/lanes/+/mast-3")
     process = node()
-    until(lambda: said(host, "NBIRTH"))
-    (birth,) = said(host, "NBIRTH")
+    until(lambda: messages(host, "NBIRTH"))
+    (birth,) = messages(host, "NBIRTH")
     assert {metric.name: metric.datatype for metric in birth} == {
         "bdSeq": INT64,
         "Node Control/Rebirth": BOOLEAN,
@@ -110,7 +110,7 @@ def test_it_is_born_says_its_scores_in_order_and_dies(node, client, short_folder
         ("score", 2),
         ("rejection", None),
     ]
-    first, _, refusal = said(host, "NDATA")
+    first, _, refusal = messages(host, "NDATA")
     assert value(first, "probability") == records(host)[0]["probability"]
     assert value(first, "simulated") is True
     assert not any(metric.historical for metric in first)
@@ -118,24 +118,24 @@ def test_it_is_born_says_its_scores_in_order_and_dies(node, client, short_folder
     assert numbers_of(host) == [("NBIRTH", 0), ("NDATA", 1), ("NDATA", 2), ("NDATA", 3)]
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
-    until(lambda: said(host, "NDEATH"))
-    assert value(said(host, "NDEATH")[0], "bdSeq") == value(birth, "bdSeq") == 0
+    until(lambda: messages(host, "NDEATH"))
+    assert value(messages(host, "NDEATH")[0], "bdSeq") == value(birth, "bdSeq") == 0
 
 
 @needs_mosquitto
 def test_killed_it_is_dead_by_its_last_will_and_a_host_can_ask_for_a_birth(node, client, short_folder):
     host = client("host", "spBv1.0/lanes/+/mast-3")
     process = node()
-    until(lambda: said(host, "NBIRTH"))
+    until(lambda: messages(host, "NBIRTH"))
     for payload in (b"", b"\xff\xff", b"\x12\x01\xff", encode([Metric("other", BOOLEAN, True)], at_ms=0, seq=0)):
         host.say(NODE.format("NCMD"), payload)
     host.say(NODE.format("NCMD"), encode([REBIRTH], at_ms=0, seq=0))
-    until(lambda: len(said(host, "NBIRTH")) == 2)
+    until(lambda: len(messages(host, "NBIRTH")) == 2)
     observe(short_folder, 1)
     until(lambda: records(host))
     assert numbers_of(host) == [("NBIRTH", 0), ("NBIRTH", 0), ("NDATA", 1)]
     process.kill()
-    until(lambda: said(host, "NDEATH"))
+    until(lambda: messages(host, "NDEATH"))
 
 
 @needs_mosquitto
@@ -147,22 +147,22 @@ def test_what_waited_for_the_primary_host_or_the_broker_is_historical(node, brok
     host.say(HOST, b"oops")
     host.say(HOST, b'{"online": true, "timestamp": 5}')  # older than its last word
     time.sleep(0.5)
-    assert not said(host, "NBIRTH")
+    assert not messages(host, "NBIRTH")
     host.say(HOST, b'{"online": true, "timestamp": 20}', retain=True)
     until(lambda: len(records(host)) == 2)
-    assert all(metric.historical for metrics in said(host, "NDATA") for metric in metrics)
+    assert all(metric.historical for metrics in messages(host, "NDATA") for metric in metrics)
     observe(short_folder, 3)
     until(lambda: len(records(host)) == 3)
-    assert not any(metric.historical for metric in said(host, "NDATA")[2])
+    assert not any(metric.historical for metric in messages(host, "NDATA")[2])
     host.say(HOST, b'{"online": false, "timestamp": 30}', retain=True)
-    until(lambda: said(host, "NDEATH"))
+    until(lambda: messages(host, "NDEATH"))
     observe(short_folder, 4)
     broker.stop()
     broker.start()
     host.say(HOST, b'{"online": true, "timestamp": 40}', retain=True)
     until(lambda: 4 in {record["id"] for record in records(host)})
-    assert any(metric.historical for metric in said(host, "NDATA")[-1])
-    births = [value(birth, "bdSeq") for birth in said(host, "NBIRTH")]
+    assert any(metric.historical for metric in messages(host, "NDATA")[-1])
+    births = [value(birth, "bdSeq") for birth in messages(host, "NBIRTH")]
     assert len(births) == len(set(births)) == 2
 
 
