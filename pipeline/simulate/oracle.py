@@ -1,7 +1,7 @@
-"""Laws and days -> the probability that a cell's next weeks hold a known event: the best that a model could say.
+"""Laws and days -> the probability of a known event in a cell's next weeks: the best possible forecast.
 
 The oracle knows the laws, every hazard placed so far and the campaigns under way. It does not know the draws to come,
-nor which hazards still lie there: it is the process's own forecast, not hindsight.
+nor which hazards still lie there. It is the process's own forecast, not hindsight.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Visibility:
     explosion: float
     """Share of explosions that at least one partner reports, by day and with the hazard named."""
     found_cleared: float
-    """The same of finds."""
+    """The same for finds."""
     displaced: sparse.csr_array
     """Where reports place events: from a cell (column) to cells (rows)."""
     invented_per_day: Floats
@@ -44,15 +44,15 @@ class Oracle:
     def outlook(self, day: Day) -> dict[int, Floats]:
         """Return, for each horizon in days, the probability of a reported event from the start of `day` on.
 
-        The days must be given in order, from the first of the process on: the expected number of hazards that lie
-        about is carried from one to the next.
+        Give the days in order, from the first of the process on. The oracle carries the expected number of lying
+        hazards from one day to the next.
 
         Returns
         -------
         dict
             Horizon -> float64 of shape (cells,).
         """
-        laws, seen = self._laws, self._visibility
+        laws, visibility = self._laws, self._visibility
         fates = self._fates_of(day.patrol_hours)
         reported = fates.reported
         expected = {h: self._lying * fates.ended[h] for h in self._horizons_days}
@@ -69,7 +69,9 @@ class Oracle:
             excitation = bringing - (1 - FADING) * self._own * reported * placed
         self._lying = (self._lying + day.intensity) * fates.lie_on
         return {
-            horizon: -portable_math.expm1(-(seen.displaced @ (reported * total) + seen.invented_per_day * horizon))
+            horizon: -portable_math.expm1(
+                -(visibility.displaced @ (reported * total) + visibility.invented_per_day * horizon)
+            )
             for horizon, total in expected.items()
         }
 
@@ -80,12 +82,12 @@ class Oracle:
     def _fates_of(self, patrol_hours: Floats) -> "_Fates":
         """Return what becomes of hazards under planned patrols, which stay the same for a week."""
         if self._fates is None or self._fates.patrol_hours is not patrol_hours:
-            laws, seen = self._laws, self._visibility
+            laws, visibility = self._laws, self._visibility
             explodes, found = laws.explodes_per_day(), laws.found_per_day(patrol_hours)
             ends = explodes + found + LAPSES_PER_DAY
             self._fates = _Fates(
                 patrol_hours=patrol_hours,
-                reported=(explodes * seen.explosion + found * seen.found_cleared) / ends,
+                reported=(explodes * visibility.explosion + found * visibility.found_cleared) / ends,
                 lie_on=portable_math.exp(-ends),
                 ended={h: -portable_math.expm1(-ends * h) for h in self._horizons_days},
                 ended_midday=-portable_math.expm1(
@@ -107,7 +109,7 @@ class _Fates:
     ended: dict[int, Floats]
     """Horizon in days -> share of those that lie there now whose fate comes within it."""
     ended_midday: Floats
-    """The same of those placed at midday, by the end of that day and of the days after it, shape (days, cells)."""
+    """The same for those placed at midday, by the end of that day and of each later day; shape (days, cells)."""
 
 
 def make_visibility(scenario: Scenario, ground: Ground) -> Visibility:

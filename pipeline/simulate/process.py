@@ -4,9 +4,9 @@ On day d a cell's expected number of new hazards, given all that happened before
 
     intensity = background * season * weekday + campaigns + excitation
 
-where each hazard raises the excitation of its own and the neighbouring cells, fading over weeks (Hawkes, 1971; for
-near-repeats Mohler et al., 2011). Hazards come to light, or never do, by how much the cell is travelled and searched;
-searches follow what came to light before. All of this stands in `Laws`, which the oracle reads too.
+Each hazard raises the excitation of its own and the neighbouring cells. Excitation fades over weeks (Hawkes, 1971; for
+near-repeats Mohler et al., 2011). Traffic and searches in a cell decide when its hazards come to light, if ever.
+Searches follow what came to light before. All of this stands in `Laws`, which the oracle reads too.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ CAMPAIGN_WIDTH_M = 4_000.0
 CAMPAIGN_SPEED_M_PER_DAY = 60.0
 
 WEEKDAYS = (1.15, 1.15, 1.15, 1.15, 1.05, 0.8, 0.55)
-"""How busy each day of the week is, 1 in the mean: the week begins with the first day, and ends with a day of rest."""
+"""How busy each day of the week is, 1 in the mean. The week begins with the first day and ends with a day of rest."""
 VEHICLES_PER_DAY = 800.0
 """In a cell of mean traffic."""
 
@@ -105,20 +105,20 @@ class Laws:
         return _season(day)
 
     def vehicles_per_day(self, day: int) -> Floats:
-        """Return the traffic of a day, by cell: more where hazards are out of season, less on the day of rest."""
+        """Return the traffic of a day, by cell: more out of the hazards' season, less on the day of rest."""
         return VEHICLES_PER_DAY * self.traffic * (2 - self.season(day)) * WEEKDAYS[day % 7]
 
     def campaign_intensity(self, day: int, *, known_on: int | None = None) -> Floats:
         """Return what the campaigns under way add to the intensity of a day.
 
-        With `known_on`, an earlier day, return what can be expected on that day: those under way then stop at their
-        mean rate, and others have started anywhere on the roads.
+        With `known_on`, an earlier day, return the expectation of that day. Campaigns under way then stop at their mean
+        rate, and new ones have started anywhere on the roads.
         """
         now = day if known_on is None else known_on
         under_way = (self.campaigns.starts <= now) & (now < self.campaigns.stops)
         lasting = _LASTING[day - now]
-        others = (1 - lasting) * len(self.background) / CAMPAIGN_CELLS * self.road_share
-        return np.asarray(CAMPAIGN_PER_DAY * (lasting * (_campaign_shapes(self, day // 7) @ under_way) + others))
+        started = (1 - lasting) * len(self.background) / CAMPAIGN_CELLS * self.road_share
+        return np.asarray(CAMPAIGN_PER_DAY * (lasting * (_campaign_shapes(self, day // 7) @ under_way) + started))
 
     def explodes_per_day(self) -> Floats:
         """Return the chance a day that a hazard explodes, by cell."""
@@ -173,7 +173,7 @@ def make_laws(scenario: Scenario, ground: Ground) -> Laws:
 
 
 def run(scenario: Scenario, laws: Laws) -> Iterator[Day]:
-    """Run the process from before the first day to the last, one day at a time; only one day is held."""
+    """Run the process from before the first day to the last; only one day at a time is in memory."""
     random = scenario.random("process")
     cells = len(laws.background)
     excitation, came_to_light = np.zeros(cells), np.zeros(cells)
@@ -197,7 +197,15 @@ def run(scenario: Scenario, laws: Laws) -> Iterator[Day]:
 
 
 def next_excitation(laws: Laws, excitation: Floats, hazards: Floats) -> Floats:
-    """Return tomorrow's excitation from today's and from today's hazards (or their expected number)."""
+    """Return tomorrow's excitation from today's and from today's hazards (or their expected number).
+
+    Parameters
+    ----------
+    laws
+        Give the kernel.
+    excitation, hazards
+        Today's, by cell; shape (cells,).
+    """
     return np.asarray(FADING * excitation + (1 - FADING) * (laws.kernel @ hazards))
 
 
@@ -286,6 +294,6 @@ def _campaign_shapes(laws: Laws, week: int) -> sparse.csr_array:
     return sparse.csr_array((np.concatenate(shares), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
 
 
-def _standard(values: Floats, among: np.ndarray) -> Floats:
-    """Return values less their mean, over their deviation, among some of them."""
-    return np.asarray((values - values[among].mean()) / max(float(values[among].std()), 1e-9))
+def _standard(values: Floats, subset: np.ndarray) -> Floats:
+    """Return values less their mean, over their deviation, both taken over a subset of them."""
+    return np.asarray((values - values[subset].mean()) / max(float(values[subset].std()), 1e-9))
