@@ -68,7 +68,7 @@ def missing_goes_left(forest: Forest) -> NDArray[np.bool_]:
 def tree_ensemble_regressor(forest: Forest, leaves: LeafOutputs, source: str, output: str, *, name: str) -> NodeProto:
     """Return the operator of ai.onnx.ml 3: float32, (rows, features) `source` -> (rows, targets) `output`.
 
-    The operator knows no sets, so a node that tests for one of k categories becomes a chain of k equalities. Where the
+    The operator knows no sets: a node that tests for one of k categories becomes a chain of k equalities. Where the
     codes are at most 32, onnxruntime folds the chain into a bit mask. All links of a chain share their left child.
 
     Parameters

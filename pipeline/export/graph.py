@@ -1,6 +1,6 @@
 """`Forest` and the formula around it -> one ONNX model: features in, `probability` and `log_odds` out.
 
-The same model gives the same bytes: every part is named after what it is, and nothing is dated or random.
+The same model gives the same bytes: parts are named after what they are, and nothing is dated or random.
 """
 
 from typing import Final

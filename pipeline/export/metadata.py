@@ -1,4 +1,4 @@
-"""Params, the record of a fit and its rows -> what the device must know of a model, inside the ONNX file."""
+"""Params, the record of a fit and its rows -> the contract and golden rows inside the ONNX file."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Lanes on the ground -> a stream of detections, in order of time; only one chunk at a time is in memory."""
+"""Lanes on the ground -> a stream of detections, in order of time; one chunk at a time is in memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -203,4 +203,4 @@ def _faulty(rows: pa.Table) -> pa.Table:
 
 
 _FAULTS = (("voltage", "3.27"), ("voltage", ""), ("observed_at", "2021-02-30 08:00:00Z"), ("outcome", "maybe"))
-"""A value out of range, a required value missing, a day that does not exist, a word that no mapping has."""
+"""A value out of range, a required value missing, a day that does not exist, an unknown word."""

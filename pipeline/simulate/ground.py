@@ -90,7 +90,7 @@ class Ground:
         return np.asarray(cKDTree(self.centre_m).query(xy_m)[1], dtype=np.int64)
 
     def road_points(self, cell: Integers, random: np.random.Generator) -> Floats:
-        """Draw a point on or beside the road in each of the given cells, which all have road; shape (n, 2)."""
+        """Draw a point on or beside the road in each given cell, which must have road; shape (n, 2)."""
         order = np.argsort(self.road_cell, kind="stable")
         first = np.searchsorted(self.road_cell[order], cell)
         points = np.round(self.road_m[cell] / ROAD_STEP_M)

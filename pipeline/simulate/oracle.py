@@ -109,7 +109,7 @@ class _Fates:
     ended: dict[int, Floats]
     """Horizon in days -> share of those that lie there now whose fate comes within it."""
     ended_midday: Floats
-    """The same for those placed at midday, by the end of that day and of each later day; shape (days, cells)."""
+    """The same for those placed at midday, by the end of that and each later day; shape (days, cells)."""
 
 
 def make_visibility(scenario: Scenario, ground: Ground) -> Visibility:

@@ -1,6 +1,6 @@
 """An exported model, its booster and rows -> how closely they agree; the first difference ends the export.
 
-A model passes when every row ends in the same leaf of every tree, and no decision at an operating point changes.
+A model passes when every row ends in the same leaf of every tree. No decision at an operating point may change.
 Probabilities, with a prior and without, ends of intervals and novelty differ by at most the variant's tolerance.
 """
 
