@@ -15,7 +15,7 @@ from pipeline.model.feature_groups import by_group
 Matrix = npt.NDArray[np.float32]
 
 ROWS_AT_ONCE = 256
-"""The graph holds a number for each row, tree and feature: 256 rows of 900 trees and 150 features take some 300 MiB."""
+"""The graph holds a number for each row, tree and feature: 256 x 900 x 150 of them take 300 MiB or so."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Reasons:
 
 
 def reasons(onnx: Path, rows: pa.Table, features: Sequence[Feature]) -> Reasons | None:
-    """Ask the file that goes to the field for its reasons; None where it was exported without.
+    """Return the reasons that the file for the field gives; None where it was exported without.
 
     Parameters
     ----------
