@@ -15,7 +15,7 @@ from pipeline.model.feature_groups import by_group
 Matrix = npt.NDArray[np.float32]
 
 ROWS_AT_ONCE = 256
-"""The graph holds a number for each row, tree and feature: 256 x 900 x 150 of them take 300 MiB or so."""
+"""The graph holds a number for each row, tree and feature: 256 x 900 x 150 take some 300 MiB."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The files that the stages left of a dataset -> the content of the reviewers' page and of the model cards."""
+"""The stages' files of a dataset -> the content of the reviewers' page and of the model cards."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,7 +112,7 @@ class Facts:
     cutoff: np.datetime64
     """The models' last one; of sensors alone, the moment when the last row became known."""
     known_by: str
-    """The same for people: a cutoff as the start of a day of the theatre, another moment as its UTC day."""
+    """The same for people: a cutoff as the start of a theatre's day, another moment as its UTC day."""
     freshness: tuple[Freshness, ...]
 
 

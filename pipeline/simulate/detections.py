@@ -1,4 +1,4 @@
-"""Lanes on the ground -> a stream of detections, in order of time; one chunk at a time is in memory."""
+"""Lanes on the ground -> a stream of detections, in order of time, one chunk at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Ground -> hazards day by day: a self-exciting point process on the roads, with campaigns that start, move and stop.
 
-On day d a cell's expected number of new hazards, given all that happened before, is its *intensity*
+On day d a cell's expected number of new hazards, given all that happened before, is its *intensity*:
 
-    intensity = background * season * weekday + campaigns + excitation
+    intensity = background * season * weekday + campaigns + excitation.
 
 Each hazard raises the excitation of its own and the neighbouring cells. Excitation fades over weeks (Hawkes, 1971; for
 near-repeats Mohler et al., 2011). Traffic and searches in a cell decide when its hazards come to light, if ever.
@@ -154,7 +154,7 @@ def make_laws(scenario: Scenario, ground: Ground) -> Laws:
     random = scenario.random("laws")
     has_road = ground.road_m > 0
     reach_m = scenario.size.land_radius_km * 1000
-    # a lasting difference between places that no map shows: only history tells it
+    # a lasting difference between places that no map shows: only history shows it
     hidden = smooth_field(
         ground.centre_m, max(8, len(ground.cells) // 12), width_m=4_000, reach_m=reach_m, random=random
     )

@@ -5,8 +5,8 @@ therefore idempotent: it makes MLflow agree with the files. It runs after every 
 more at the end of ``make``. A model restored from DVC's cache, which was not fitted here, then gets its run too.
 The name, tags and data of a run come from `pipeline.model.provenance`. Only this package imports mlflow.
 
-Read `runs` first, then `models` (the contents of a model's run) and `folds` (the runs below it: an origin, or groups
-that were held out). `connection` chooses the store.
+Read `runs` first, then `models` (the contents of a model's run) and `folds` (a run below it for each fold).
+`connection` chooses the store.
 """
 
 from pipeline.tracking.connection import DATABASE, connect

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
 
 def source_of(path: Path, dataset: str | None, settings: Params) -> Source:
-    """Return a mapping with the settings of the named dataset, of the first that names it, or of the whole world.
+    """Return a mapping with the settings of the named dataset, the first that names it, or the whole world.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Linked reports -> versions of one event; at each time the best known one is open, and no record is dropped.
+"""Linked reports -> versions of one event; at each time the best known one is open; none is dropped.
 
 Linkage joins two reports from the time when both are known; before it, both are open, as they were then. From that
 time only the better report is open. One more version of it takes what it leaves open from the other report, such as
@@ -100,9 +100,9 @@ def events(
 ) -> tuple[dict[str, str], list[Row]]:
     """Return for each report the name of its event, and the pairs that are linked.
 
-    Pairs come in their order. A pair is left out if it would join two reports of one source through a third report,
-    unless a reviewer joins them. It is left out too if a reviewer separated two of the reports. The same holds if the
-    originator of one may not have the other.
+    Pairs come in their order. A pair is left out if it would join two reports of one source through a third. Only
+    a reviewer's pair may do that. A pair is left out too if a reviewer separated two of the reports. The same applies
+    if the originator of one may not have the other.
 
     Parameters
     ----------

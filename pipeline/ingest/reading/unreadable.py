@@ -1,4 +1,4 @@
-"""The reason why a cell cannot be read -> a text in place of its value; by it the rules reject the row.
+"""The reason why a cell cannot be read -> a text in place of its value, which the rules reject.
 
 The text begins with U+FFFF, a noncharacter that XML cannot hold, so no workbook has such a text itself. A reader does
 not reject the row, as it does not know whether the mapping reads the column. A record from the quarantine keeps the

@@ -1,7 +1,7 @@
 """An Excel workbook -> chunks of text columns, as from a CSV of the same table.
 
-openpyxl reads it row by row. python-calamine is faster, but it keeps the whole rectangle of a sheet in memory, 4 GiB
-for two cells far apart. It also gives an empty text for a formula without a result.
+openpyxl reads it row by row. python-calamine is faster, but it keeps a sheet's whole rectangle in memory: 4 GiB for
+two cells far apart. It also gives an empty text for a formula without a result.
 """
 
 import datetime

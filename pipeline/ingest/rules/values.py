@@ -256,7 +256,7 @@ class ChunkColumns:
         return texts.take(pa.array(codes))
 
     def _keys(self, field: Field) -> pa.Array:
-        """Return the texts to look up in a value map; a missing value is null, or "" where the map has that key."""
+        """Return the texts to look up in a value map; a missing one is null, or "" if the map has ""."""
         names, blank = field.sources, any("" in key.split(BETWEEN) for key in field.values or {})
         if not blank:
             return self.joined(names, BETWEEN)
