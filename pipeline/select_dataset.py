@@ -1,7 +1,7 @@
 """A dataset's name -> the `run` section of params.yaml, from which DVC lays out its stages.
 
-DVC lays out a stage for each dataset and model that params.yaml names under `run`. Stages of a dataset that is not
-chosen keep their entries in dvc.lock and their files, so choosing it again recomputes nothing.
+DVC lays out a stage for each dataset and model that params.yaml names under `run`. The stages of other datasets keep
+their files and their entries in dvc.lock. So choosing one again recomputes nothing.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""A dataset's name -> its partners' files under data/raw, every byte checked, and what is known of the truth.
+"""A dataset's name -> its partners' files under data/raw, every byte checked, and a record whether the truth is known.
 
-Read `__main__` (which of the two ways a dataset takes) and `copy` (a mirror's files, digest and copy in one pass). A
+Read `__main__` (a mirror or a simulation) and `copy` (a mirror's files, digest and copy in one pass). A
 simulated dataset is made by `pipeline.simulate`.
 """

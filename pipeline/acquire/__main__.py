@@ -40,10 +40,10 @@ def _from_mirror(files: list[str], raw: Path, *, cut: str) -> None:
             f"their digests in its {mirror.LIST}. Run: make DATASET=<name> DATA_MIRROR=<folder>"
         )
     digests = mirror.listed(Path(folder), files)
-    found = mirror.cut_of(digests)
-    if cut not in ("none", found):
+    got = mirror.cut_of(digests)
+    if cut not in ("none", got):
         raise StageError(
-            f"params.yaml: run.cut is {cut}, but {folder} has the cut {found}: the mirror's files are not those that "
+            f"params.yaml: run.cut is {cut}, but {folder} has the cut {got}: the mirror's files are not those that "
             "were chosen. Choose again with make DATASET=<name> DATA_MIRROR=<folder>, or point DATA_MIRROR at the "
             "chosen cut."
         )

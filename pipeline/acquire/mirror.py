@@ -1,6 +1,6 @@
 """A mirror folder and its SHA256SUMS -> which files a dataset reads, with the digests that they must have.
 
-A mirror is a folder of partners' files that was carried in, checked, and is only read: the way of an air-gapped site.
+A mirror is a folder of partners' files that was carried in and checked. It is only read, as on an air-gapped site.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _HOW_TO_LIST = (
 def files_of(dataset: Dataset, *, sources: Path = SOURCES) -> list[str]:
     """Return the files that a dataset's source mappings name, sorted, each once.
 
-    Only the key ``file`` of each mapping is read here; what the rest means is for `ingest` to say.
+    Only the key ``file`` of each mapping is read here; `ingest` reads the rest.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def read_list(folder: Path) -> dict[str, str]:
 
 
 def listed(folder: Path, files: Iterable[str]) -> dict[str, str]:
-    """Return ``{path: hex digest}`` of the given files, as the mirror's list has them; the files are not read.
+    """Return ``{path: hex digest}`` of the given files, from the mirror's list; the files are not read.
 
     Raises
     ------

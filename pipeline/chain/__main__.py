@@ -51,13 +51,13 @@ def _run(workers: int) -> int:
 
 
 def _changed() -> list[str]:
-    """Return the stages that DVC would run; none where DVC cannot say, and `dvc repro` then tells why."""
-    asked = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True, check=False)
-    return list(json.loads(asked.stdout)) if asked.returncode == 0 else []
+    """Return the stages that DVC would run; none where DVC cannot list them, and `dvc repro` then gives the reason."""
+    status = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True, check=False)
+    return list(json.loads(status.stdout)) if status.returncode == 0 else []
 
 
 def _settle(before: str) -> None:
-    """Sort dvc.lock, but put back the one of before where it says the same in another order."""
+    """Sort dvc.lock, but put the former text back where only the order has changed."""
     after = LOCK.read_text(encoding="utf-8")
     text = before if lock_file.same(before, after) else lock_file.in_order(after)
     if text != after:

@@ -1,6 +1,6 @@
 """The text of dvc.lock before and after a run -> the same entries in one order.
 
-DVC adds an entry where its stage ends, so side by side the order is a matter of luck.
+DVC adds an entry where its stage ends, so side by side the order is random.
 """
 
 import re
@@ -25,7 +25,7 @@ def in_order(text: str) -> str:
 
 
 def same(before: str, after: str) -> bool:
-    """Return whether two texts tell the same of each stage, in whatever order."""
+    """Return whether two texts have equal entries, in whatever order."""
     return _stages(before) == _stages(after)
 
 

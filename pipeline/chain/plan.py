@@ -1,4 +1,4 @@
-"""What DVC says has changed, and the models that params.yaml declares -> which models to run, the longest first."""
+"""The stages that DVC lists as changed, and the models of params.yaml -> the models to run, the longest first."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ def models_to_run(changed: Iterable[str], dataset: str, models: Mapping[str, Dec
 
 
 def _length(model: DeclaredModel) -> float:
-    """Return a number that grows with the time that a model takes: how many cutoffs it learns from and is tested on."""
+    """Return a number that grows with the time that a model takes: its cutoffs for training and test."""
     if not isinstance(model, AreaModel):
         return 0
     return (model.test_until - model.train_from).days / model.cutoff_every_days

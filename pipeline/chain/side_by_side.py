@@ -1,4 +1,4 @@
-"""Named commands -> their output, a line at a time under the name of each; the first that fails stops the others."""
+"""Named commands -> their output, each line under its command's name; the first that fails stops the others."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from queue import SimpleQueue
 STOP_AFTER_S = 20.0
 """Time that a stopped command has to end by itself."""
 
-# what DVC says of itself, and of the stages that another process of ours has finished
+# messages of DVC about itself, and about stages that another process of ours has finished
 _OF_DVC = re.compile(
     r"\s*$|> python |Stage '.*' didn't change, skipping|Updating lock file|Generating lock file|To track the changes"
     r"|\s*git add|To enable auto staging|\s*dvc config|Use `dvc push`|Data and pipelines are up to date"
@@ -24,10 +24,10 @@ Events = SimpleQueue[tuple[str, str | None]]
 
 
 def run(commands: Mapping[str, Sequence[str]], *, workers: int, show: Callable[[str], None] = print) -> int:
-    """Run the commands, in order, at most so many at a time; return 0, or the status of the first that fails.
+    """Run the commands, in order, a few at a time; return 0, or the status of the first that fails.
 
-    Every command has a process group of its own. When one fails, or an exception such as `KeyboardInterrupt` comes,
-    the others are interrupted, as by Ctrl-C, and this waits until they have ended.
+    Every command has a process group of its own. When one fails, this interrupts the others, as Ctrl-C does, and
+    waits until they have ended. It does the same after an exception such as `KeyboardInterrupt`.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _read(name: str, process: subprocess.Popen[str], events: Events) -> None:
 
 
 def _stop(processes: Iterable[subprocess.Popen[str]]) -> None:
-    """Interrupt what still runs, and wait until it has ended; whatever has not after `STOP_AFTER_S` is killed."""
+    """Interrupt the processes that still run and wait for their end; after `STOP_AFTER_S`, kill the rest."""
     present = [process for process in processes if process.poll() is None]
     deadline_s = time.monotonic() + STOP_AFTER_S
     try:

@@ -1,7 +1,7 @@
 """`Forest` -> one ONNX tree operator that sends every row to the leaf that LightGBM sends it to.
 
-Two operators: `TreeEnsembleRegressor` (ai.onnx.ml 3, float32) for every onnxruntime in the field, and `TreeEnsemble`
-(ai.onnx.ml 5, float32 or double) where large category sets or double sums are wanted.
+There are two operators. `TreeEnsembleRegressor` (ai.onnx.ml 3, float32) runs on every onnxruntime in the field.
+`TreeEnsemble` (ai.onnx.ml 5, float32 or double) serves large category sets and sums in double.
 """
 
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ class LeafOutputs:
 
 
 def thresholds(forest: Forest, dtype: type[np.floating]) -> NDArray[np.floating]:
-    """Return the thresholds that ask, of the values of `dtype`, exactly what LightGBM asks.
+    """Return the thresholds that split the values of `dtype` exactly as LightGBM does.
 
     For a float32 x, ``x <= t`` is the same question as ``x <= floor32(t)``. LightGBM also reads every |x| up to
-    `ZERO_THRESHOLD` as 0, so a threshold inside that band moves to the end of it that keeps the band together.
+    `ZERO_THRESHOLD` as 0. A threshold inside that band therefore moves to the end that keeps the band together.
 
     Returns
     -------
-    (nodes,) of `dtype`; NaN where the node asks for a category.
+    (nodes,) of `dtype`; NaN where the node tests for a category.
     """
     zero = dtype(ZERO_THRESHOLD)
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, and then steps down to the largest
@@ -58,7 +58,7 @@ def thresholds(forest: Forest, dtype: type[np.floating]) -> NDArray[np.floating]
 
 
 def missing_goes_left(forest: Forest) -> NDArray[np.bool_]:
-    """Return (nodes,) where NaN goes: as the node's default says, or as 0 where the node knows no missing value."""
+    """Return (nodes,) where NaN goes: to the node's default side, or as 0 where the node knows no missing value."""
     with np.errstate(invalid="ignore"):
         zero_goes_left = forest.threshold >= 0
     goes_left = np.where(forest.missing == MISSING_NONE, zero_goes_left, forest.default_left)
@@ -68,11 +68,20 @@ def missing_goes_left(forest: Forest) -> NDArray[np.bool_]:
 def tree_ensemble_regressor(forest: Forest, leaves: LeafOutputs, source: str, output: str, *, name: str) -> NodeProto:
     """Return the operator of ai.onnx.ml 3: float32, (rows, features) `source` -> (rows, targets) `output`.
 
-    The operator knows no sets, so a node that asks for one of k categories becomes a chain of k equalities, which
-    onnxruntime folds into a bit mask where the codes are at most 32. All links of a chain share their left child.
+    The operator knows no sets: a node that tests for one of k categories becomes a chain of k equalities. Where the
+    codes are at most 32, onnxruntime folds the chain into a bit mask. All links of a chain share their left child.
+
+    Parameters
+    ----------
+    forest, leaves
+        The trees, and what their leaves give.
+    source, output
+        Names of the operator's input and output.
+    name
+        Of the node.
     """
     links = np.array([max(len(codes), 1) for codes in forest.categories], np.int64)
-    node = np.repeat(np.arange(len(links)), links)  # the node that each link asks for
+    node = np.repeat(np.arange(len(links)), links)  # the node that each link belongs to
     tree = forest.node_tree[node]
     links_in_tree = np.bincount(tree, minlength=forest.n_trees)
     number = np.arange(len(node)) - (np.cumsum(links_in_tree) - links_in_tree)[tree]
@@ -123,15 +132,23 @@ def tree_ensemble_regressor(forest: Forest, leaves: LeafOutputs, source: str, ou
 def tree_ensemble(
     forest: Forest, leaves: LeafOutputs, source: str, output: str, *, name: str, dtype: type[np.floating]
 ) -> NodeProto:
-    """Return the operator of ai.onnx.ml 5, which knows sets: (rows, features) `source` -> (rows, targets) `output`."""
-    # a tree that asks nothing becomes a node both of whose children are its only leaf
-    bare = np.flatnonzero(forest.root < 0)
+    """Return the operator of ai.onnx.ml 5, which knows sets: (rows, features) `source` -> (rows, targets) `output`.
+
+    Parameters
+    ----------
+    forest, leaves, source, output, name
+        As for `tree_ensemble_regressor`.
+    dtype
+        Of the thresholds, the leaves' weights and the output.
+    """
+    # a tree without a split becomes a node both of whose children are its only leaf
+    single_leaf = np.flatnonzero(forest.root < 0)
     roots = forest.root.copy()
-    roots[bare] = len(forest.feature) + np.arange(len(bare))
-    left, right = (np.append(side, forest.root[bare]) for side in (forest.left, forest.right))
+    roots[single_leaf] = len(forest.feature) + np.arange(len(single_leaf))
+    left, right = (np.append(side, forest.root[single_leaf]) for side in (forest.left, forest.right))
 
     def extended(values: NDArray[Any], kind: type[np.generic] = np.int64) -> NDArray[Any]:
-        return np.append(values, np.zeros(len(bare))).astype(kind)
+        return np.append(values, np.zeros(len(single_leaf))).astype(kind)
 
     def tensor(values: NDArray[Any]) -> TensorProto:
         return numpy_helper.from_array(values)

@@ -3,7 +3,7 @@
 Each split moves the expected log-odds from its node's to its child's. The feature of the split is credited with that
 difference (Saabas, "Interpreting random forests", 2014; Palczewska et al., 2014). Over a row's way through all trees
 the contributions add up, exactly, to the trees' log-odds less their expected value. TreeSHAP (Lundberg et al., 2020)
-shares a joint effect among its features, where this credits the last one on the way; but this costs one pass.
+shares a joint effect among its features. This credits the last one on the way, but costs one pass only.
 """
 
 import numpy as np

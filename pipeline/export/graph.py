@@ -1,6 +1,6 @@
 """`Forest` and the formula around it -> one ONNX model: features in, `probability` and `log_odds` out.
 
-Built so that the same model gives the same bytes: every part is named after what it is, nothing is dated or drawn.
+The same model gives the same bytes: parts are named after what they are, and nothing is dated or random.
 """
 
 from typing import Final
@@ -45,7 +45,7 @@ def build(
     name
         Of the graph.
     interval, novelty
-        What the graph can also say of a row, where the model has it.
+        Further outputs for a row, where the model has them.
     variant
         A key of `VARIANTS`.
     named
@@ -57,14 +57,13 @@ def build(
     -------
     Input `features` (rows, features); outputs `probability` and `log_odds`, both (rows, 1), all of the variant's type.
 
-    With a base rate, an optional input `prior_log_odds`, double (rows, 1), or (1, 1) for all rows: the place's
-    log-odds, fused with the model's own; not given, those of the base rate stand in, which changes nothing.
+    With a base rate: an optional input `prior_log_odds`, double (rows, 1), or (1, 1) for all rows. It is the place's
+    log-odds, fused with the model's own. If not given, those of the base rate take its place, which changes nothing.
 
-    With an interval and novelty, an optional input `assess`, false unless given, and the outputs `interval` (rows, 2),
-    lower and upper probability, `own_log_odds` (rows, 1), those without a prior, and `novelty` (rows, 1), unlike the
-    training above 1; with explanations, `explain` and
-    `contributions` (rows, features): log-odds that each feature adds to what is expected of a typical row. Not asked
-    for, these outputs have no rows.
+    With an interval and novelty: an optional input `assess`, false unless given. Its outputs are `interval` (rows, 2),
+    lower and upper probability; `own_log_odds` (rows, 1), without a prior; `novelty` (rows, 1), above 1 where a row is
+    unlike the training. With explanations: the input `explain` and the output `contributions` (rows, features), the
+    log-odds that each feature adds to those of a typical row. Outputs that are not requested have no rows.
     """
     graph = GraphBuilder(VARIANTS[variant])
     _take_features(graph, forest, named=named)
@@ -90,7 +89,7 @@ def _take_features(graph: GraphBuilder, forest: Forest, *, named: bool) -> None:
 
 
 def _prepared(graph: GraphBuilder, forest: Forest) -> str:
-    """Add what LightGBM does to a value before it walks the trees, as far as the trees cannot do it themselves."""
+    """Add those steps of LightGBM's preparation of a value that the tree operator cannot do itself."""
     source = "features"
     n = len(forest.feature_names)
     if len(columns := forest.zero_as_missing):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from pipeline.export.ensemble import ML_DOMAIN, LeafOutputs, tree_ensemble, tree_ensemble_regressor
 from pipeline.export.trees import Forest
@@ -52,7 +52,17 @@ class GraphBuilder:
         return output
 
     def add_trees(self, forest: Forest, leaves: LeafOutputs, source: str, output: str) -> str:
-        """Add the tree operator of the variant."""
+        """Add the tree operator of the variant; return the output's name.
+
+        Parameters
+        ----------
+        forest, leaves
+            The trees, and what their leaves give.
+        source
+            Name of the features, (rows, features).
+        output
+            Name of the result, (rows, targets).
+        """
         if self.variant.ml_opset < 5:
             node = tree_ensemble_regressor(forest, leaves, source, output, name=output)
         else:
@@ -61,7 +71,17 @@ class GraphBuilder:
         return output
 
     def constant(self, name: str, value: object, dtype: type[np.generic]) -> str:
-        """Add a constant; return its name."""
+        """Add a constant; return its name.
+
+        Parameters
+        ----------
+        name
+            Of the constant; one already there is replaced.
+        value
+            A number, nested lists or an array.
+        dtype
+            Of its elements.
+        """
         self.constants[name] = np.asarray(value, dtype)
         return name
 
@@ -129,12 +149,11 @@ class GraphBuilder:
             By output: how many columns it has. It has no rows where the input is false.
         """
 
-        def body(name: str, nodes: list[NodeProto], ending: str) -> GraphProto:
-            outputs = [
+        def outputs(ending: str) -> list[ValueInfoProto]:
+            return [
                 helper.make_tensor_value_info(f"{output}_{ending}", self.kind, [None, width])
                 for output, width in columns.items()
             ]
-            return helper.make_graph(nodes, name, [], outputs)
 
         empty = [
             helper.make_node(
@@ -145,8 +164,8 @@ class GraphBuilder:
         self.add_input(switch, [], TensorProto.BOOL)
         self.constant(switch, False, np.bool_)  # the input's default
         bodies = {
-            "then_branch": body(f"{switch}_true", branch.nodes, "computed"),
-            "else_branch": body(f"{switch}_false", empty, "empty"),
+            "then_branch": helper.make_graph(branch.nodes, f"{switch}_true", [], outputs("computed")),
+            "else_branch": helper.make_graph(empty, f"{switch}_false", [], outputs("empty")),
         }
         self.nodes.append(helper.make_node("If", [switch], [*columns], name=switch, **bodies))
         for name, width in columns.items():

@@ -1,4 +1,4 @@
-"""Params, the record of a fit and its rows -> what the device must know of a model, and its place in the ONNX file."""
+"""Params, the record of a fit and its rows -> the contract and golden rows inside the ONNX file."""
 
 import dataclasses
 import hashlib
@@ -93,7 +93,15 @@ def golden(model: ModelProto, contract: Contract, made: Rows) -> Golden:
 
 
 def with_metadata(model: ModelProto, contract: Contract, golden: Golden) -> bytes:
-    """Return the bytes of the file that ships: the model with contract and golden rows in its metadata."""
+    """Return the bytes of the file that ships: the model with contract and golden rows in its metadata.
+
+    Parameters
+    ----------
+    model
+        As `graph.build` returns it; it stays as it is.
+    contract, golden
+        What the device must know of the model, and the rows on which the device checks it.
+    """
     complete = ModelProto()
     complete.CopyFrom(model)
     helper.set_model_props(complete, {contracts.KEY: contract.to_json(), goldens.KEY: golden.to_json()})

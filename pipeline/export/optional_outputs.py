@@ -96,8 +96,8 @@ def _add_interval(branch: GraphBuilder, formula: CalibratedLogOdds, table: Inter
     """Add a look-up of the model's own log-odds; the prior moves both ends as it moves the log-odds."""
     edges = branch.constant("interval_edges", np.append(table.edges, np.inf)[None], np.float64)
     above = branch.add("Greater", own, edges, output="edges_below")
-    ones = branch.add("Cast", above, output="edges_below_as_numbers", to=TensorProto.INT64)
-    step = branch.add("ReduceSum", ones, branch.second_axis(), output="interval_step", keepdims=0)
+    below = branch.add("Cast", above, output="edges_below_as_numbers", to=TensorProto.INT64)
+    step = branch.add("ReduceSum", below, branch.second_axis(), output="interval_step", keepdims=0)
     # the model's own log-odds lie inside; never by its difference to an end, which loses digits where it is large
     ends = []
     for name, values, bound in (("low", table.low, "Min"), ("high", table.high, "Max")):
@@ -134,8 +134,8 @@ def _add_novelty(branch: GraphBuilder, novelty: Novelty, clipped: str) -> None:
         mask = branch.constant("novelty_modalities", belongs, np.float64)
         missing_double = branch.add("Cast", missing, output="novelty_missing_double", to=TensorProto.DOUBLE)
         count = branch.add("MatMul", missing_double, mask, output="missing_in_modality")
-        there = branch.add("Less", count, branch.constant("half", 0.5, np.float64), output="modality_is_there")
-        bits = branch.add("Cast", there, output="modality_bits", to=TensorProto.INT64)
+        present = branch.add("Less", count, branch.constant("half", 0.5, np.float64), output="modality_is_there")
+        bits = branch.add("Cast", present, output="modality_bits", to=TensorProto.INT64)
         powers = branch.constant("modality_powers", [2 ** np.arange(modalities)], np.int64)
         weighed = branch.add("Mul", bits, powers, output="modality_numbers")
         index = branch.add("ReduceSum", weighed, branch.second_axis(), output="modalities_there", keepdims=1)
@@ -154,7 +154,7 @@ def add_explanations(
 ) -> None:
     """Add the output `contributions`; the input `explain` requests it.
 
-    The graph sums it in double: a row's contributions then add up to its log-odds as closely as float32 can hold them.
+    The graph sums in double. A row's contributions then add up to its log-odds as closely as float32 allows.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def _add_tree_contributions(branch: GraphBuilder, forest: Forest, source: str) -
     """Add each feature's contribution on the way to the row's leaf, summed over the trees: (rows, features), double.
 
     The leaves give their numbers, and a table gives the contributions. A leaf with several targets would need no
-    table, but onnxruntime 1.31 takes two leaves for one when their first weights agree.
+    table. But onnxruntime 1.31 merges two leaves whose first weights agree.
     """
     numbers = branch.add_trees(forest, LeafOutputs.number(forest), source, "leaf_numbers")
     number = branch.add("Cast", numbers, output="leaf_numbers_whole", to=TensorProto.INT64)

@@ -1,4 +1,4 @@
-"""The text of a LightGBM model -> `Forest`: its trees as flat arrays, or the reason why it cannot be exported."""
+"""The text of a LightGBM model -> `Forest`: its trees as flat arrays, or the reason why export is impossible."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ ZERO_THRESHOLD: Final = np.float32(1e-35)
 
 
 class ModelNotExportable(ValueError):
-    """A booster that no exported graph would follow faithfully; the message says why."""
+    """A booster that no exported graph would follow faithfully; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Forest:
     """The trees of a binary booster, laid out flat: tree after tree, in LightGBM's own numbering.
 
-    An inner node asks one question and sends a row left when it holds. A child is an index into the node arrays, or
-    ``~leaf`` (negative), an index into the leaf arrays. A child always comes after its parent.
+    An inner node tests one condition and sends a row left where it is true. A child is an index into the node arrays,
+    or ``~leaf`` (negative), an index into the leaf arrays. A child always comes after its parent.
     """
 
     feature_names: tuple[str, ...]
     feature: NDArray[np.int32]
     """(nodes,) column that the node looks at."""
     threshold: NDArray[np.float64]
-    """(nodes,) left when value <= threshold; NaN where the node asks for a category."""
+    """(nodes,) left when value <= threshold; NaN where the node tests for a category."""
     default_left: NDArray[np.bool_]
     """(nodes,) where a missing value goes, if the node knows missing values."""
     missing: NDArray[np.int8]
@@ -46,7 +46,7 @@ class Forest:
     categories: tuple[NDArray[np.int64], ...]
     """For each node the codes that go left, ascending; empty where the node compares with a threshold."""
     root: NDArray[np.int32]
-    """(trees,) first node of each tree, or ``~leaf`` of a tree that asks nothing."""
+    """(trees,) first node of each tree, or ``~leaf`` of a tree without a split."""
     node_tree: NDArray[np.int32]
     leaf_tree: NDArray[np.int32]
     leaf_value: NDArray[np.float64]
@@ -64,7 +64,7 @@ class Forest:
 
     @property
     def is_categorical(self) -> NDArray[np.bool_]:
-        """(nodes,) whether the node asks for a category."""
+        """(nodes,) whether the node tests for a category."""
         return np.isnan(self.threshold)
 
     @property
@@ -96,8 +96,8 @@ class Forest:
 def parse(text: str) -> Forest:
     """Read a model as `Booster.model_to_string` or `Booster.save_model` writes it.
 
-    The text, not `dump_model`, is read because it holds every number in full: the dump prints an infinite threshold
-    ("is it missing?") as 1e300, which sends +inf astray.
+    This reads the text, not `dump_model`, because the text has every number in full. The dump prints an infinite
+    threshold ("is it missing?") as 1e300, which sends +inf to the wrong side.
 
     Raises
     ------
@@ -227,11 +227,11 @@ def _refuse_mixed_columns(forest: Forest) -> None:
     """Refuse a column that needs two preparations at once; boosting on from another data set can make one."""
     numeric = ~forest.is_categorical
     with_zero = np.unique(forest.feature[numeric & (forest.missing != MISSING_ZERO)])
-    for ones, others, reason in (
+    for left, right, reason in (
         (forest.columns(categorical=True), forest.columns(categorical=False), "as a category and as a number"),
         (with_zero, forest.zero_as_missing, "with and without zero as a missing value"),
     ):
-        if len(both := np.intersect1d(ones, others)):
+        if len(shared := np.intersect1d(left, right)):
             raise ModelNotExportable(
-                f"feature {forest.feature_names[both[0]]!r} is read {reason}; expected one of them"
+                f"feature {forest.feature_names[shared[0]]!r} is read {reason}; expected one of them"
             )

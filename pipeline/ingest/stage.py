@@ -31,7 +31,7 @@ def in_place(
 ) -> Iterator[tuple[Source, Staged]]:
     """Yield each source of a dataset and its staging folder, gazetteers first.
 
-    The folder of a gazetteer must be whole before the caller asks for the next source, which looks places up in it.
+    The caller must complete a gazetteer's folder before it takes the next source, which looks places up there.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def in_place(
     measured = params.measured(dataset)
     mappings = read_sources(entry.sources, sources, measured=measured)
     border = border_of(entry.theatre, sources=sources, raw=raw)
-    wanted = {mapping.gazetteer for mapping in mappings.values()}
+    used = {mapping.gazetteer for mapping in mappings.values()}
     gazetteers: dict[str, Gazetteer] = {}
     for name, mapping in mappings.items():
         staged = Staged(staging / name)
         within = None if mapping.table == "places" else border  # towns across the border matter too
         yield Source(name, mapping, entry.bounds, measured, gazetteers, within, entry.years), staged
-        if name in wanted:
+        if name in used:
             gazetteers[name] = Gazetteer.of(store.read_table(staged.rows))
 
 

@@ -1,6 +1,6 @@
 """One partner's file -> a folder with its rows, withdrawals and rejected rows, streamed in bounded memory.
 
-The folder keeps a digest of its inputs: ingest reads a file again after a change of file, mapping or code only.
+The folder keeps a digest of its inputs. Only a changed file, mapping or code makes ingest read a file again.
 """
 
 from collections import Counter, deque
@@ -67,7 +67,7 @@ class Staged:
 
     @property
     def versions(self) -> Path:
-        """The rows with their versions resolved; there is no such file where no record repeats."""
+        """The rows with their versions resolved; without a repeated record, this file does not exist."""
         return self.folder / "versions.parquet"
 
     @property

@@ -1,4 +1,4 @@
-"""A source and its file -> the digest of all inputs of its staging folder: where one changed, ingest reads again."""
+"""A source and its file -> the digest of its staging folder's inputs: after a change, ingest reads again."""
 
 import hashlib
 from pathlib import Path

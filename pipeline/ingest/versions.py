@@ -28,7 +28,7 @@ def resolve(rows: pa.Table, withdrawals: pa.Table) -> Versions:
     rows
         Of a canonical table and one source.
     withdrawals
-        Of `WITHDRAWALS`: a withdrawal closes the version that is open at its time, if there is one.
+        Of `WITHDRAWALS`: a withdrawal closes the version that is open at its time, if any.
     """
     reports = [(*key, index) for index, key in enumerate(_keys(rows))]
     contents = _contents(rows)
@@ -39,15 +39,15 @@ def resolve(rows: pa.Table, withdrawals: pa.Table) -> Versions:
     open_version: int | None = None
     for name, available, _, index in sorted([*reports, *((*key, -1) for key in _keys(withdrawals))]):
         if name != record:
-            record, open_version, seen = name, None, False
+            record, open_version, has_version = name, None, False
         if index >= 0 and open_version is not None and contents[open_version] == contents[index]:
             keep[index] = False
             continue
         if open_version is not None:
             superseded[open_version] = available
         open_version = index if index >= 0 else None
-        corrections += index >= 0 and seen
-        seen = seen or index >= 0
+        corrections += index >= 0 and has_version
+        has_version = has_version or index >= 0
     position = rows.schema.get_field_index("superseded_at")
     field = rows.schema.field(position)
     rows = rows.set_column(position, field, pa.array(superseded, pa.int64()).cast(field.type))

@@ -1,4 +1,4 @@
-"""``python -m pipeline.report --dataset NAME`` writes metrics, page and cards; ``--show`` prints what there is.
+"""``python -m pipeline.report --dataset NAME`` writes metrics, page and cards; ``--show`` prints the results.
 
 ``python -m pipeline.report documents`` writes the results and features of all datasets into docs/.
 """
@@ -17,7 +17,7 @@ from pipeline.storage.paths import DatasetPaths
 
 
 def main() -> None:
-    """Combine the stages' findings, or show them."""
+    """Combine the stages' results, or show them."""
     if sys.argv[1:2] == ["documents"]:
         documents.write(sys.argv[2:])
         return
@@ -30,14 +30,14 @@ def main() -> None:
     evaluations = {model: read_metrics(paths.evaluation(model) / "metrics.json") for model in models}
     if given.show:
         print(f"\n{summary.table(evaluations)}\n")
-        print(_where(paths, "sensor_threat" if "sensor_threat" in evaluations else next(iter(evaluations))))
+        print(_next_steps(paths, "sensor_threat" if "sensor_threat" in evaluations else next(iter(evaluations))))
         return
     parity = {model: records.read(paths.parity(model), ParityReport) for model in models}
     store.write_json(summary.combine(evaluations, parity, records.read(paths.ingested, IngestReport)), paths.metrics)
-    found = facts.gather(given.dataset, declared)
-    for model in found.models:
-        store.write_bytes(render.card(found, model).encode(), paths.card(model.evidence.model))
-    store.write_bytes(render.page(found).encode(), paths.page)
+    gathered = facts.gather(given.dataset, declared)
+    for model in gathered.models:
+        store.write_bytes(render.card(gathered, model).encode(), paths.card(model.evidence.model))
+    store.write_bytes(render.page(gathered).encode(), paths.page)
     print(f"reviewers' page: {paths.page}")
     # MLflow is a log beside the files, and slow to import: nothing above needs it
     from pipeline import tracking
@@ -45,7 +45,7 @@ def main() -> None:
     tracking.record_pipeline(given.dataset)
 
 
-def _where(paths: DatasetPaths, model: str) -> str:
+def _next_steps(paths: DatasetPaths, model: str) -> str:
     scorer = Path(".venv/bin/threat-scorer")
     return (
         f"Results:  {paths.page}   Models: {paths.bundle}/   MLflow: make ui\n"

@@ -15,7 +15,7 @@ from threat_scorer.scoring.kinds import kind_of
 
 
 def write(words: Sequence[str]) -> None:
-    """Write both pages from the files that the stages left of some datasets, of all unless told.
+    """Write both pages from the stages' files of the named datasets, or of all.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def write(words: Sequence[str]) -> None:
     for dataset, models in entries.items():
         for model in models:
             of_kind = catalogues.setdefault(kind_of(model), {}).setdefault(dataset, {})
-            catalogue = Catalogue.read(_there(DatasetPaths(dataset).catalogue(model)))
+            catalogue = Catalogue.read(_existing(DatasetPaths(dataset).catalogue(model)))
             of_kind |= {feature.name: feature for feature in catalogue.features}
     store.write_bytes(results.results(evaluations).encode(), given.out / "results.md")
     store.write_bytes(feature_page.features(catalogues).encode(), given.out / "features.md")
@@ -45,10 +45,10 @@ def write(words: Sequence[str]) -> None:
 
 
 def _metrics(path: Path) -> Metrics:
-    return metrics_of(store.read_json(_there(path)), where=str(path))
+    return metrics_of(store.read_json(_existing(path)), where=str(path))
 
 
-def _there(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.exists():
         dataset = path.parts[1] if path.parts[0] == "reports" else path.parts[2]
         raise StageError(f"{path}: no such file; expected what `make DATASET={dataset}` leaves; run it first")

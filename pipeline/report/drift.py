@@ -1,4 +1,4 @@
-"""Training rows and rows that the model had not seen -> how far each group of features has shifted between the two."""
+"""Training rows and held-out rows -> how far each group of features has shifted between the two."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Instants = npt.NDArray[np.datetime64]
 
 @dataclass(frozen=True)
 class Split:
-    """Rows that a model learnt from and rows that it then spoke of; masks of shape (n,)."""
+    """Rows that a model learnt from and rows that it then predicted; masks of shape (n,)."""
 
     name: str
     """Of the origin, or of the group that was held out."""
@@ -37,7 +37,7 @@ class Drift:
     index: float
     """`stability_index` of that feature in that split."""
     by_chance: float
-    """What it would be on average without a shift."""
+    """Its average without a shift."""
     train: int
     """Rows behind it."""
     held_out: int
@@ -68,12 +68,12 @@ def drift(rows: pa.Table, features: Sequence[Feature], splits: Sequence[Split]) 
 
 
 def stability_index(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Return the population stability index of two samples, and what it is on average where both are of one population.
+    """Return the population stability index of two samples, and its average if both are of one population.
 
-    The index is the sum over bins of ``(q - p) ln(q / p)``, `p` and `q` the shares of the two samples in a bin
-    (Siddiqi, Credit Risk Scorecards, 2006); half a row more in each bin keeps an empty one finite. Without a shift
-    it is about ``(bins - 1) (1 / n + 1 / m)`` on average (Yurdakul, Statistical Properties of Population Stability
-    Index, 2018).
+    The index is the sum over bins of ``(q - p) ln(q / p)`` (Siddiqi, Credit Risk Scorecards, 2006). Here `p` and `q`
+    are the shares of the two samples in a bin. Half a row more in each bin keeps an empty one finite. Without a shift,
+    the average is about ``(bins - 1) (1 / n + 1 / m)``. See Yurdakul, Statistical Properties of Population Stability
+    Index, 2018.
 
     Parameters
     ----------
@@ -82,10 +82,10 @@ def stability_index(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.flo
 
     Examples
     --------
-    >>> same, other = np.repeat(np.float32([1, 2]), 50), np.repeat(np.float32([1, 2]), [20, 80])
-    >>> stability_index(same, same)
+    >>> even, uneven = np.repeat(np.float32([1, 2]), 50), np.repeat(np.float32([1, 2]), [20, 80])
+    >>> stability_index(even, even)
     (0.0, 0.02)
-    >>> round(stability_index(same, other)[0], 2)  # by hand, without the half rows: 0.3 ln(0.8 / 0.2)
+    >>> round(stability_index(even, uneven)[0], 2)  # by hand, without the half rows: 0.3 ln(0.8 / 0.2)
     0.41
     """
     present = train[~np.isnan(train)]
@@ -98,25 +98,25 @@ def stability_index(train: npt.NDArray[np.float32], held_out: npt.NDArray[np.flo
 
 
 def after_the_last_origin(cutoff: Instants, held_out: pa.Table, *, horizon_days: int, zone: str) -> list[Split]:
-    """Return the rows of the last origin: those whose labels had ended by then, and those that it spoke of.
+    """Return the rows of the last origin: those whose labels had ended by then, and those that its model predicted.
 
     Parameters
     ----------
     cutoff
         Of each row, UTC, shape (n,).
     held_out
-        Its rows' ``cutoff``, and as ``fold`` the day of the origin whose model spoke of each.
+        Its rows' ``cutoff``, and as ``fold`` the day of the origin whose model predicted each.
     zone
         Of the cutoffs and of that day.
     """
     fold = held_out["fold"].to_numpy()
     last = str(fold.max())
-    spoken_of = np.isin(cutoff, held_out["cutoff"].to_numpy()[fold == last])
-    return [Split(last, days_of(cutoff, zone) + horizon_days <= np.datetime64(last), spoken_of)]
+    predicted = np.isin(cutoff, held_out["cutoff"].to_numpy()[fold == last])
+    return [Split(last, days_of(cutoff, zone) + horizon_days <= np.datetime64(last), predicted)]
 
 
 def by_group(group: npt.NDArray[np.object_]) -> list[Split]:
-    """Return for each group its rows as held out, and all others as the training; nothing where there is but one."""
+    """Return a split for each group: its rows held out, all others for training; none where there is one group."""
     names = np.unique(group).tolist()
     return [Split(str(name), group != name, group == name) for name in names] if len(names) > 1 else []
 

@@ -35,7 +35,7 @@ class Reasons:
 
 
 def reasons(onnx: Path, rows: pa.Table, features: Sequence[Feature]) -> Reasons | None:
-    """Ask the file that goes to the field for its reasons; None where it was exported without.
+    """Return the reasons that the file for the field gives; None where it was exported without.
 
     Parameters
     ----------

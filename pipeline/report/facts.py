@@ -1,4 +1,4 @@
-"""The files that the stages left of a dataset -> all that the reviewers' page and the model cards say."""
+"""The stages' files of a dataset -> the content of the reviewers' page and of the model cards."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -108,14 +108,14 @@ class Facts:
     models: tuple[ModelFacts, ...]
     ingested: IngestReport
     cutoff: np.datetime64
-    """The last one that the models were asked at; of sensors alone, when the last row became known."""
+    """The models' last one; of sensors alone, the moment when the last row became known."""
     known_by: str
-    """The same for people: a cutoff is the start of a day of the theatre, another moment is told by its UTC day."""
+    """The same for people: a cutoff as the start of a theatre's day, another moment as its UTC day."""
     freshness: tuple[Freshness, ...]
 
 
 def gather(dataset: str, declared: Params) -> Facts:
-    """Read everything.
+    """Read all files of a dataset.
 
     Raises
     ------
@@ -151,32 +151,32 @@ def _moment(cutoff: np.datetime64, zone: str | None) -> str:
 
 def _model(dataset: str, model: str, declared: Params, *, mapped: bool) -> ModelFacts:
     paths = DatasetPaths(dataset)
-    found = evidence.of_files(dataset, model)
-    rows = store.read_table(paths.features(model), columns=[*ROW_KEYS[kind_of(model)], *found.fit.features])
-    held_out = _held_out_features(rows, found, paths)
+    fitted = evidence.of_files(dataset, model)
+    rows = store.read_table(paths.features(model), columns=[*ROW_KEYS[kind_of(model)], *fitted.fit.features])
+    held_out = _held_out_features(rows, fitted, paths)
     features = Catalogue.read(paths.catalogue(model)).features
     explained = reasons(paths.onnx(model), held_out, features)
     return ModelFacts(
-        evidence=found,
-        verdict=gate.judge(found, None, declared.review),
-        parts=tuple(_part(name, comparison) for name, comparison in found.metrics.comparisons.items()),
+        evidence=fitted,
+        verdict=gate.judge(fitted, None, declared.review),
+        parts=tuple(_part(name, comparison) for name, comparison in fitted.metrics.comparisons.items()),
         subgroups=tuple(
             _part(f"{name}, {subgroup}".replace("_", " "), inner)
-            for name, comparison in found.metrics.comparisons.items()
+            for name, comparison in fitted.metrics.comparisons.items()
             for subgroup, inner in comparison.subgroups.items()
         ),
         plots=_plots(paths.evaluation(model), PLOTS),
         driver_plots=_plots(paths.evaluation(model), DRIVER_PLOTS),
         drivers=tuple(explained.mean_effect()) if explained else (),
-        drift=tuple(_drift(rows, held_out, features, found)),
-        risk_map=_map(found, explained, zone_of(rows.schema)) if mapped else None,
+        drift=tuple(_drift(rows, held_out, features, fitted)),
+        risk_map=_map(fitted, explained, zone_of(rows.schema)) if mapped else None,
     )
 
 
-def _map(found: Evidence, explained: Reasons | None, zone: str) -> dict[str, Any] | None:
-    if found.fit.horizon_days is None:
+def _map(fitted: Evidence, explained: Reasons | None, zone: str) -> dict[str, Any] | None:
+    if fitted.fit.horizon_days is None:
         return None
-    return risk_map(found.held_out, explained, horizon_days=found.fit.horizon_days, zone=zone)
+    return risk_map(fitted.held_out, explained, horizon_days=fitted.fit.horizon_days, zone=zone)
 
 
 def _part(name: str, compared: SubgroupSkill) -> Part:
@@ -200,24 +200,24 @@ def _part(name: str, compared: SubgroupSkill) -> Part:
     )
 
 
-def _drift(rows: pa.Table, held_out: pa.Table, features: Sequence[Feature], found: Evidence) -> list[Drift]:
+def _drift(rows: pa.Table, held_out: pa.Table, features: Sequence[Feature], fitted: Evidence) -> list[Drift]:
     """Return the shift of the features: after the last origin, or of any group that was held out."""
-    if (horizon := found.fit.horizon_days) is not None:
+    if (horizon := fitted.fit.horizon_days) is not None:
         zone = zone_of(rows.schema)
-        last = after_the_last_origin(rows["cutoff"].to_numpy(), found.held_out, horizon_days=horizon, zone=zone)
+        last = after_the_last_origin(rows["cutoff"].to_numpy(), fitted.held_out, horizon_days=horizon, zone=zone)
         return drift(rows, features, last)
-    return drift(held_out, features, by_group(found.held_out["fold"].to_numpy()))
+    return drift(held_out, features, by_group(fitted.held_out["fold"].to_numpy()))
 
 
-def _held_out_features(rows: pa.Table, found: Evidence, paths: DatasetPaths) -> pa.Table:
+def _held_out_features(rows: pa.Table, fitted: Evidence, paths: DatasetPaths) -> pa.Table:
     """Return the features of the held-out rows, in their order."""
-    keys = ROW_KEYS[kind_of(found.model)]
-    wanted = found.held_out[keys[0]]
-    rows = rows.filter(pc.is_in(rows[keys[0]], value_set=pc.unique(wanted)))
+    keys = ROW_KEYS[kind_of(fitted.model)]
+    held_out = fitted.held_out[keys[0]]
+    rows = rows.filter(pc.is_in(rows[keys[0]], value_set=pc.unique(held_out)))
     for key in keys:
-        if not rows[key].combine_chunks().equals(found.held_out[key].combine_chunks()):
+        if not rows[key].combine_chunks().equals(fitted.held_out[key].combine_chunks()):
             raise StageError(
-                f"{paths.features(found.model)}: {key} of its rows is not that of the held-out predictions; expected "
+                f"{paths.features(fitted.model)}: {key} of its rows is not that of the held-out predictions; expected "
                 "the same rows in the same order: run `python -m pipeline.train` again"
             )
     return rows

@@ -1,4 +1,4 @@
-"""Catalogues of all datasets -> the page of features as Markdown, a line for each statistic of a group of features."""
+"""Catalogues of all datasets -> the page of features as Markdown, a line for each group and statistic."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The canonical tables -> how fresh each source was at a cutoff; asks no clock, so the same tables say the same."""
+"""The canonical tables -> how fresh each source was at a cutoff; reads no clock: same tables, same result."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DAY = np.timedelta64(1, "D")
 
 @dataclass(frozen=True)
 class Freshness:
-    """What of one source was known at the cutoff."""
+    """The state of one source, as known at the cutoff."""
 
     source: str
     table: str
@@ -49,7 +49,7 @@ def newest(dataset: str) -> np.datetime64:
 
 
 def _tables_of_events(dataset: str) -> dict[str, str]:
-    """Return the dataset's tables of what happened, and the column that says when; a row of `places` does not."""
+    """Return the dataset's tables of events, and the column of their time; `places` has none."""
     files = table_files(dataset)
     return {name: spec.occurred for name, spec in schemas.tables().items() if spec.occurred and name in files}
 
@@ -60,7 +60,7 @@ def _of_table(dataset: str, name: str, occurred: str, cutoff: np.datetime64) -> 
     times = [(occurred, "min"), ("available_at", "min"), ("available_at", "max")]
     records = rows.group_by(["source_id", "record_id"]).aggregate(times)
     source = records["source_id"].to_numpy()
-    happened, first, last = (records[f"{column}_{how}"].to_numpy() for column, how in times)
+    happened, first, last = (records[f"{column}_{function}"].to_numpy() for column, function in times)
     for partner in np.unique(source).tolist():
         ours = source == partner
         delay = (first[ours] - happened[ours]) / DAY

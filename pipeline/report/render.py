@@ -32,7 +32,7 @@ COLUMNS = {
 }
 """Metrics of a model's table of results, besides log-loss."""
 
-SAYS = {
+STATEMENTS = {
     "area_risk": "The probability of at least one hazard event in an H3 cell in {horizon} days, of which the one that "
     "begins at the cutoff is the first, from what was known at the cutoff.",
     "sensor_threat": "The probability that a sensor's alarm is a real hazard, from what the sensor measured.",
@@ -63,7 +63,7 @@ LIMITS = {
 
 
 def page(facts: Facts) -> str:
-    """Return the reviewers' page: one HTML file that asks for no other."""
+    """Return the reviewers' page: one HTML file that loads no other."""
     mapped = next((model for model in facts.models if model.risk_map), None)
     columns = {id(part): COLUMNS[kind_of(model.evidence.model)] for model in facts.models for part in model.parts}
     kinds = dict.fromkeys(kind_of(model.evidence.model) for model in facts.models)
@@ -91,7 +91,7 @@ def card(facts: Facts, model: ModelFacts) -> str:
         facts=facts,
         model=model,
         evidence=model.evidence,
-        says=SAYS[kind].format(horizon=model.evidence.fit.horizon_days),
+        statement=STATEMENTS[kind].format(horizon=model.evidence.fit.horizon_days),
         limits=LIMITS[kind],
         effort=EFFORT_ELSEWHERE,
     )
@@ -110,11 +110,11 @@ def better(part: Part) -> str:
 
 def grouped(subgroups: Iterable[Part]) -> dict[str, list[Part]]:
     """Return the subgroups of a model's rows under their headings, the headings always in the same order."""
-    found: dict[str, list[Part]] = {heading: [] for heading in (*SUBGROUPS.values(), OTHER)}
+    headed: dict[str, list[Part]] = {heading: [] for heading in (*SUBGROUPS.values(), OTHER)}
     for part in subgroups:
         first_word = part.name.split(", ")[-1].split(" ")[0]
-        found[SUBGROUPS.get(first_word, OTHER)].append(part)
-    return {heading: parts for heading, parts in found.items() if parts}
+        headed[SUBGROUPS.get(first_word, OTHER)].append(part)
+    return {heading: parts for heading, parts in headed.items() if parts}
 
 
 def _json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Held-out predictions of cells and cutoffs -> what the page's map needs: outlines, risk, events, reasons."""
+"""Held-out predictions of cells and cutoffs -> the data of the page's map: outlines, risk, events, reasons."""
 
 from base64 import b64encode
 from typing import Any
@@ -30,6 +30,8 @@ def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int, 
         As `train` wrote it: sorted by cutoff and cell, every cell at every cutoff.
     reasons
         Of the same rows; None where the bundle gives none.
+    horizon_days
+        Of the model.
     zone
         Of the cutoffs: the map names each by the day that begins at it.
 
@@ -45,7 +47,7 @@ def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int, 
     cells = pc.unique(held_out["cell"]).to_pylist()
     outlines, height = _outlines(cells)
     scaled = (np.clip(held_out["log_odds"].to_numpy(), -LOG_ODDS, LOG_ODDS) + LOG_ODDS) / (2 * LOG_ODDS)
-    found: dict[str, Any] = {
+    data: dict[str, Any] = {
         "horizon_days": horizon_days,
         "cutoffs": days_of(moments.to_numpy(), zone).astype(str).tolist(),
         "cells": cells,
@@ -56,8 +58,8 @@ def risk_map(held_out: pa.Table, reasons: Reasons | None, *, horizon_days: int, 
         "events": _base64((held_out["label"].to_numpy() == 1).astype(np.uint8)),
     }
     if reasons is not None:
-        found |= {"groups": list(reasons.groups), "reasons": _base64(_strongest(reasons.added))}
-    return found
+        data |= {"groups": list(reasons.groups), "reasons": _base64(_strongest(reasons.added))}
+    return data
 
 
 def _outlines(cells: list[str]) -> tuple[list[list[int]], int]:

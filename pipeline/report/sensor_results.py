@@ -1,4 +1,4 @@
-"""What only the evaluation of a sensor model has -> tables of the page of results, as Markdown."""
+"""Results that only a sensor model has -> tables of the page of results, as Markdown."""
 
 from collections.abc import Iterator, Mapping
 
@@ -25,8 +25,8 @@ def sensor_tables(comparison: Comparison) -> list[str]:
     lines: list[str] = []
     if comparison.random_split is not None:
         at_random = comparison.random_split.skill[SHIPPED]
-        whole = "random groups held out: **flattering**" if comparison.repeated else "whole groups held out"
-        shown = {whole: comparison.shipped}
+        title = "random groups held out: **flattering**" if comparison.repeated else "whole groups held out"
+        shown = {title: comparison.shipped}
         shown |= {f"the same, without {name}": skill for name, skill in (comparison.without or {}).items()}
         shown |= {"random split: **flattering**": at_random}
         lines += [*_table("lightgbm, with 95 % intervals over groups", shown), ""]

@@ -14,7 +14,7 @@ SHOWN = ("roc_auc", "pr_auc", "log_loss", "brier")
 def combine(
     evaluations: Mapping[str, Metrics], parity: Mapping[str, ParityReport], ingested: IngestReport
 ) -> dict[str, Any]:
-    """Return under each model's name its comparisons alone, and all else that is known beside them.
+    """Return each model's comparisons under its name, and all other results beside them.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ def combine(
     ingested
         What `ingest` wrote.
     """
-    written = {model: metrics.to_json() for model, metrics in evaluations.items()}
+    documents = {model: metrics.to_json() for model, metrics in evaluations.items()}
     return {
-        "operating_points": {model: metrics.pop("operating_points") for model, metrics in written.items()},
-        **written,
+        "operating_points": {model: metrics.pop("operating_points") for model, metrics in documents.items()},
+        **documents,
         "parity": {model: records.to_json(report) for model, report in parity.items()},
         "ingest": records.to_json(ingested),
     }

@@ -1,7 +1,7 @@
-"""What a reviewer decides: is the challenger fit for the field, and what is there now; no stage of DVC's.
+"""A reviewer's decisions: is the challenger fit for the field, and which model is there; not a stage of DVC's.
 
-Read `gate` first: evidence in, a verdict rule by rule out. `evidence` reads what the stages found of a model, from
-their files or from MLflow; `champion` compares two models on the same rows. `ledger` is the record of every decision,
-chained, and signed with the keys of `reviewers`; `registry` makes MLflow's aliases show what the ledger says. `decide`
-puts them together, ``__main__`` is the command.
+Read `gate` first: evidence in, a verdict rule by rule out. `evidence` reads the stages' results for a model, from
+their files or from MLflow. `champion` compares two models on the same rows. `ledger` is the chained record of every
+decision, signed with the keys of `reviewers`. `registry` makes MLflow's aliases agree with the ledger. `decide` puts
+them together, ``__main__`` is the command.
 """

@@ -1,4 +1,4 @@
-"""``python -m pipeline.review key|compare|promote|rollback|history``: what goes to the field, who said so, and why."""
+"""``python -m pipeline.review key|compare|promote|rollback|history``: what goes to the field, who decided, and why."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ from pipeline.runtime import cli
 
 
 def main() -> None:
-    """Do what the reviewer asks."""
+    """Run the reviewer's command."""
     given = _parser().parse_args()
     if given.command == "key":
         public = reviewers.make_key(given.name)
@@ -39,28 +39,28 @@ def _history(on: date | None, dataset: str | None, model: str | None) -> None:
     entries = ledger.read(registry.anchors(client))
     for line in registry.reconcile(client, ledger.in_field(entries).values()):
         print(line, file=sys.stderr)
-    wanted = [
+    selected = [
         entry
         for entry in entries
         if dataset in (None, entry.decision.dataset) and model in (None, entry.decision.model)
     ]
     if on is None:
-        _print_entries(wanted)
-        _print_in_field(entries, ledger.in_field(wanted).values())
+        _print_entries(selected)
+        _print_in_field(entries, ledger.in_field(selected).values())
     else:
         start = datetime.combine(on, time(), UTC)
         print(f"In the field when {on} began (UTC):")
-        _print_entries(ledger.in_field(wanted, at=start).values())
+        _print_entries(ledger.in_field(selected, at=start).values())
         print(f"Decided on {on}:")
-        _print_entries(entry for entry in wanted if start < entry.decision.moment < start + timedelta(days=1))
+        _print_entries(entry for entry in selected if start < entry.decision.moment < start + timedelta(days=1))
     print(f"{len(entries)} decisions in {ledger.LEDGER}, all signed and in their places")
 
 
 def _print_entries(entries: Iterable[Entry]) -> None:
-    found = list(entries)
-    for entry in found:
+    listed = list(entries)
+    for entry in listed:
         _print_entry(entry)
-    if not found:
+    if not listed:
         print("     nothing")
 
 
@@ -84,8 +84,8 @@ def _print_verdict(verdict: Verdict, heading: str) -> None:
     print(heading)
     width = max(len(finding.rule) for finding in verdict.findings)
     for finding in verdict.findings:
-        word = "holds" if finding.holds else "FAILS"
-        print(f"  {word}  {finding.rule:<{width}}  {finding.got}  (expected: {finding.expected})")
+        result = "holds" if finding.holds else "FAILS"
+        print(f"  {result}  {finding.rule:<{width}}  {finding.got}  (expected: {finding.expected})")
     print("verdict: fit for the field" if verdict.passed else f"verdict: not fit; fails {len(verdict.broken)} rules")
 
 

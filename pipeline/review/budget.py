@@ -1,4 +1,4 @@
-"""A model's ONNX file -> how long a row takes and how much memory it needs, in a process that has nothing else to do.
+"""A model's ONNX file -> time for a row and memory, measured in a process of its own.
 
 python -m pipeline.review.budget FILE      measure here, print JSON
 """
@@ -36,8 +36,8 @@ def measure(onnx: Path) -> Used:
         env={**os.environ, "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"},
     )
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise StageError(f"{onnx}: the device's scorer does not run it; got: {said}")
+        message = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise StageError(f"{onnx}: the device's scorer does not run it; got: {message}")
     return Used(**json.loads(done.stdout))
 
 
@@ -65,8 +65,8 @@ def main() -> None:
 
 
 def _memory_kib(line: str) -> int:
-    """Return one number of what the kernel says of this process."""
-    # getrusage would tell the parent's peak, which outlives exec
+    """Return one number from the kernel's status of this process."""
+    # getrusage would give the parent's peak, which outlives exec
     status = Path("/proc/self/status").read_text()
     return next(int(text.split()[1]) for text in status.splitlines() if text.startswith(f"{line}:"))
 

@@ -1,4 +1,4 @@
-"""Held-out predictions of challenger and champion -> by how much the one is better, on the rows that both have."""
+"""Held-out predictions of challenger and champion -> the difference in log-loss, on the rows that both have."""
 
 from typing import Any
 
@@ -20,7 +20,14 @@ from threat_scorer.scoring.kinds import kind_of
 def rival(challenger: Evidence, champion: Evidence, settings: Evaluate) -> Rival:
     """Compare the two, row by row.
 
-    The outcome is the one that the challenger was held against: a later correction counts for both.
+    The outcome is the challenger's: a later correction counts for both.
+
+    Parameters
+    ----------
+    challenger, champion
+        Of one kind of model, with held-out rows in common.
+    settings
+        Number of bootstrap samples and their seed.
 
     Raises
     ------
@@ -47,7 +54,7 @@ def rival(challenger: Evidence, champion: Evidence, settings: Evaluate) -> Rival
 
 
 def _blocks(challenger: Evidence, shared: pd.DataFrame) -> npt.NDArray[Any]:
-    """Return what hangs together and is drawn as a whole by the bootstrap: a horizon's cutoffs, or a group's alarms."""
+    """Return (rows,) the block that the bootstrap draws as a whole: a horizon's cutoffs, or a group's alarms."""
     if (horizon := challenger.fit.horizon_days) is None:
         return shared["group_id"].to_numpy()
     return origins.blocks(shared["cutoff"].to_numpy("datetime64[us]"), horizon_days=horizon)

@@ -1,4 +1,4 @@
-"""A reviewer's word -> the gate's verdict, an entry in the ledger, and MLflow showing both."""
+"""A reviewer's command -> the gate's verdict, an entry in the ledger, and MLflow showing both."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A challenger, what is in the field, and what the gate says."""
+    """A challenger, the champion in the field, and the gate's verdict."""
 
     challenger: Evidence
     champion: Entry | None
@@ -29,7 +29,7 @@ class Comparison:
 
 
 def compare(dataset: str, model: str) -> Comparison:
-    """Hold the model in the working folder against the champion and the baselines; log the verdict in its run.
+    """Compare the model in the working folder with the champion and the baselines; log the verdict in its run.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def compare(dataset: str, model: str) -> Comparison:
     champion = ledger.in_field(ledger.read(registry.anchors(client))).get((dataset, model))
     placed = champion is not None and champion.decision.model_digest == challenger.digest
     declared = params.load()
-    # the champion is not asked to be better than itself
+    # the champion need not be better than itself
     before = None if placed else _evidence(client, champion)
     rival = None if before is None else champions.rival(challenger, before, declared.evaluate)
     used = budget.measure(DatasetPaths(dataset).onnx(model))
@@ -61,13 +61,17 @@ def promote(compared: Comparison, *, by: str, override: str | None = None) -> En
 
     Parameters
     ----------
+    compared
+        The challenger and its verdict.
+    by
+        Name of the reviewer, whose key signs.
     override
-        Why, although the gate says no; None where it must say yes.
+        Reason to promote against the gate's verdict; None where the verdict must be a pass.
 
     Raises
     ------
     StageError
-        The gate says no and nobody overrides it, or says yes and somebody does; the model is the champion already.
+        The model fails the gate without an override, or passes it with one; the model is the champion already.
     """
     challenger, verdict = compared.challenger, compared.verdict
     if compared.champion is not None and compared.champion.decision.model_digest == challenger.digest:
@@ -101,6 +105,13 @@ def promote(compared: Comparison, *, by: str, override: str | None = None) -> En
 def rollback(dataset: str, model: str, *, by: str, reason: str) -> Entry:
     """Put back what the champion replaced.
 
+    Parameters
+    ----------
+    dataset, model
+        Names of the dataset and of its model.
+    by, reason
+        Name of the reviewer, whose key signs, and the reason that the ledger keeps.
+
     Raises
     ------
     StageError
@@ -127,7 +138,7 @@ def rollback(dataset: str, model: str, *, by: str, reason: str) -> Entry:
 def earlier(entries: list[Entry], current: Entry) -> Entry | None:
     """Return the last promotion of the model that a champion replaced: what a rollback would put back.
 
-    After a rollback that is the promotion before the one put back, so that rolling back twice goes two steps back.
+    After a rollback, that is the promotion before the one put back. Two rollbacks therefore go two steps back.
     """
     placed = [
         entry

@@ -1,4 +1,4 @@
-"""What the stages found of one model, from their files or from the model's MLflow run -> one `Evidence`."""
+"""The stages' results for one model, from their files or from the model's MLflow run -> one `Evidence`."""
 
 import tempfile
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ ARTIFACTS = {
     "parity": "export/{model}.json",
     "onnx": "export/{model}.onnx",
 }
-"""What a verdict rests on, and where a model's MLflow run keeps it."""
+"""The files that a verdict rests on, and where a model's MLflow run keeps them."""
 
 OF_THE_MODEL = ("fit", "held_out", "onnx")
-"""Those that are the same for as long as the model is; how skill is measured may change after it was promoted."""
+"""Those that never change while the model is the same; the measure of skill may change after a promotion."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ def of_run(client: "MlflowClient", run: "Run", *, dataset: str, model: str, sign
 
     Parameters
     ----------
+    client, run
+        MLflow, and the model's run in it.
+    dataset, model
+        Names of the dataset and of its model.
     signed
         Digest of each file as the ledger has it.
 

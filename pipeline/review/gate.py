@@ -21,7 +21,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rival:
-    """The champion, as the challenger is held against it."""
+    """The champion, as the challenger is compared with it."""
 
     evidence: Evidence
     rows: int
@@ -64,11 +64,15 @@ def judge(challenger: Evidence, rival: Rival | None, rules: Review, *, used: Use
 
     Parameters
     ----------
+    challenger
+        All that the gate reads of it.
     rival
         None where nothing is in the field yet.
+    rules
+        The limits, from `review` in params.yaml.
     used
-        What it needs of a device; None, and no rule on it, where nobody measured: the reviewers' page, which is the
-        same each time that it is made.
+        Time and memory on a device. None, and no rule on it, where nobody measured them: the reviewers' page must be
+        the same each time that it is made.
     """
     comparisons = challenger.metrics.comparisons
     findings = [Finding("evaluated", bool(comparisons), f"{len(comparisons)} comparisons", "at least one")]
@@ -141,11 +145,11 @@ def _within_budget(used: Used, rules: Review) -> Iterator[Finding]:
 def _fit_for_the_field(challenger: Evidence, rules: Review) -> Iterator[Finding]:
     compared = challenger.parity.rows.values()
     worst = max(rows.log_odds_difference for rows in compared)
-    wrong = sum(rows.wrong_leaves for rows in compared)
+    wrong_leaves = sum(rows.wrong_leaves for rows in compared)
     yield Finding(
         "ONNX agrees with the booster",
-        worst <= rules.log_odds_difference_at_most and wrong == 0,
-        f"{worst:.1e} in log-odds, {wrong} wrong leaves, {sum(rows.rows for rows in compared)} rows",
+        worst <= rules.log_odds_difference_at_most and wrong_leaves == 0,
+        f"{worst:.1e} in log-odds, {wrong_leaves} wrong leaves, {sum(rows.rows for rows in compared)} rows",
         f"at most {rules.log_odds_difference_at_most:.0e}, none",
     )
     mib = challenger.onnx_bytes / 2**20
@@ -159,12 +163,12 @@ def _fit_for_the_field(challenger: Evidence, rules: Review) -> Iterator[Finding]
         f"TLP:{marking.tlp}",
         f"at most TLP:{rules.tlp_at_most}",
     )
-    wanted = set(rules.release_to.get(challenger.dataset, []))
+    partners = set(rules.release_to.get(challenger.dataset, []))
     yield Finding(
         "releasable to the field's partners",
-        all(map(marking.allows, wanted)),
+        all(map(marking.allows, partners)),
         ", ".join(sorted(marking.audience)) or "nobody",
-        ", ".join(sorted(wanted)) or "nobody in particular",
+        ", ".join(sorted(partners)) or "nobody in particular",
     )
 
 

@@ -1,7 +1,7 @@
-"""Decisions <-> an append-only JSON Lines file in which each line is signed and names the digest of the one before.
+"""Decisions <-> an append-only JSON Lines file; each line is signed and names the digest of the line before.
 
-A changed, moved or removed line breaks the chain at the next one. The last lines could be cut off unseen, so every
-decision's number and digest are kept in a second place (MLflow) as an `Anchor`, which the file must still hold.
+A changed, moved or removed line breaks the chain at the next one. The last lines could be cut off unseen.
+A second place (MLflow) therefore keeps each decision's number and digest as an `Anchor`, which the file must match.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from pipeline.storage import store
 
 LEDGER = Path("approvals/ledger.jsonl")
 FIRST = "sha256:" + "0" * 64
-"""What the first line names as the one before it."""
+"""The digest that the first line names as the one before it."""
 
 Action = Literal["promote", "override", "rollback"]
 
@@ -47,14 +47,14 @@ class Decision:
     replaces: str | None
     """Digest of the model that was in the field until then."""
     verdict: Sequence[Mapping[str, Any]]
-    """What the gate found, rule by rule."""
+    """The gate's findings, rule by rule."""
     evidence: Mapping[str, str]
     """Digest of each file that the verdict rests on."""
     git_commit: str | None
 
     @property
     def moment(self) -> datetime:
-        """When it was decided."""
+        """When the reviewer decided."""
         return datetime.fromisoformat(self.at)
 
 
@@ -71,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Anchor:
-    """What another place remembers of the ledger: its entry of that number had that digest."""
+    """Another place's record of the ledger: its entry of that number had that digest."""
 
     number: int
     digest: str
@@ -80,6 +80,13 @@ class Anchor:
 
 def append(decision: Decision, anchors: Iterable[Anchor] = (), path: Path = LEDGER) -> Entry:
     """Verify the ledger, sign the decision and add it; return its entry.
+
+    Parameters
+    ----------
+    decision
+        Its reviewer's key signs it.
+    anchors, path
+        As for `read`.
 
     Raises
     ------
@@ -113,7 +120,9 @@ def read(
     Parameters
     ----------
     anchors
-        What other places remember.
+        Records of other places, which the file must match.
+    path
+        Of the file.
     keys
         By reviewer; by default those that the project keeps.
 
@@ -130,10 +139,10 @@ def read(
     for line in content.split(b"\n")[:-1]:
         entries.append(_verified(line, entries[-1] if entries else None, trusted, path))
     for anchor in anchors:
-        held = entries[anchor.number - 1].digest if anchor.number <= len(entries) else "no such line"
-        if held != anchor.digest:
+        got = entries[anchor.number - 1].digest if anchor.number <= len(entries) else "no such line"
+        if got != anchor.digest:
             raise LedgerError(
-                f"{path} line {anchor.number}: got {held}; expected {anchor.digest}, as {anchor.where} remembers"
+                f"{path} line {anchor.number}: got {got}; expected {anchor.digest}, as {anchor.where} remembers"
             )
     return entries
 

@@ -34,17 +34,24 @@ def registered_name(dataset: str, model: str) -> str:
 
 
 def anchors(client: "MlflowClient") -> list[Anchor]:
-    """Return what the registry remembers of the ledger."""
-    found = []
+    """Return the registry's records of the ledger."""
+    recorded = []
     for registered in client.search_registered_models():
         if HEAD in registered.tags:
             number, digest = registered.tags[HEAD].split(" ")
-            found.append(Anchor(int(number), digest, f"MLflow's registered model {registered.name}"))
-    return found
+            recorded.append(Anchor(int(number), digest, f"MLflow's registered model {registered.name}"))
+    return recorded
 
 
 def version_of(client: "MlflowClient", dataset: str, model: str, digest: str) -> "ModelVersion":
     """Return the version made of a model's ONNX form; its description is the model card.
+
+    Parameters
+    ----------
+    client
+        MLflow.
+    dataset, model, digest
+        The dataset, its model, and the digest of the model as it was fitted.
 
     Raises
     ------
@@ -75,7 +82,13 @@ def version_of(client: "MlflowClient", dataset: str, model: str, digest: str) ->
 
 
 def show_challenger(client: "MlflowClient", dataset: str, model: str, digest: str) -> None:
-    """Make a model a version of the registered model, and the challenger."""
+    """Make a model a version of the registered model, and the challenger.
+
+    Parameters
+    ----------
+    client, dataset, model, digest
+        As for `version_of`.
+    """
     version = version_of(client, dataset, model, digest)
     client.set_registered_model_alias(registered_name(dataset, model), CHALLENGER, version.version)
 
@@ -86,8 +99,8 @@ def show_decision(client: "MlflowClient", entry: Entry) -> None:
     name = registered_name(decision.dataset, decision.model)
     version = version_of(client, decision.dataset, decision.model, decision.model_digest)
     client.set_registered_model_alias(name, CHAMPION, version.version)
-    said = f"{decision.at} by {decision.by}" + (f": {decision.reason}" if decision.reason else "")
-    client.set_model_version_tag(name, version.version, f"{decision.action}.{entry.number}", said)
+    text = f"{decision.at} by {decision.by}" + (f": {decision.reason}" if decision.reason else "")
+    client.set_model_version_tag(name, version.version, f"{decision.action}.{entry.number}", text)
     client.set_registered_model_tag(name, HEAD, f"{entry.number} {entry.digest}")
     if client.get_registered_model(name).aliases.get(CHALLENGER) == version.version:
         client.delete_registered_model_alias(name, CHALLENGER)
@@ -123,5 +136,5 @@ def _card(client: "MlflowClient", run: "Run", model: str) -> str | None:
 
 
 def _registered(client: "MlflowClient", name: str) -> "RegisteredModel | None":
-    found = client.search_registered_models(f"name = '{name}'")
-    return found[0] if found else None
+    registered = client.search_registered_models(f"name = '{name}'")
+    return registered[0] if registered else None

@@ -1,4 +1,4 @@
-"""A reviewer's name -> the Ed25519 key that signs for it: the private half outside the project, the public in it."""
+"""A reviewer's name -> the Ed25519 key that signs: its private half outside the project, its public half inside."""
 
 import os
 import re
@@ -94,7 +94,17 @@ def trusted_keys() -> dict[str, Ed25519PublicKey]:
 
 
 def verified(keys: Mapping[str, Ed25519PublicKey], name: str, message: bytes, signature: bytes) -> bool:
-    """Return whether the signature is that reviewer's."""
+    """Return whether the signature is that reviewer's.
+
+    Parameters
+    ----------
+    keys
+        Public keys, by reviewer.
+    name
+        Of the reviewer; one without a key has signed nothing.
+    message, signature
+        The signed bytes, and 64 bytes.
+    """
     if name not in keys:
         return False
     try:

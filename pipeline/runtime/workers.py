@@ -45,9 +45,9 @@ def count() -> int:
 def map_in_order(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Yield ``work(item)`` for each item, in the items' order, while the next ones are worked on.
 
-    As many results are under way as there are workers, and the items are taken one by one: so much memory, and no
-    more. The first item that fails raises its error in its turn, and no further one is begun. Inside of a worker's
-    own work, and with one worker, everything runs in the calling thread.
+    As many results are under way as there are workers. Items are taken one by one, which bounds the memory. The first
+    item that fails raises its error in its turn, and no further one begins. With one worker, and inside of a worker's
+    own work, everything runs in the calling thread.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""``python -m pipeline.sign keygen | trust | bundle``: make keys, say which are trusted, sign a bundle."""
+"""``python -m pipeline.sign keygen | trust | bundle``: make keys, list the trusted ones, sign a bundle."""
 
 from pipeline.runtime import cli
 from pipeline.sign import commands

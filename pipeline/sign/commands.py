@@ -1,4 +1,4 @@
-"""``python -m pipeline.sign keygen | trust | bundle``: make keys, say which are trusted, sign a bundle."""
+"""``python -m pipeline.sign keygen | trust | bundle``: make keys, list the trusted ones, sign a bundle."""
 
 import argparse
 import base64
@@ -17,7 +17,7 @@ from threat_scorer.errors import Refused
 from threat_scorer.scoring.kinds import kind_of
 
 RELEASES = Path("dist")
-"""Where signed bundles are written, unless told: not in git, not in DVC."""
+"""Where signed bundles are written by default: not in git, not in DVC."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -150,15 +150,15 @@ def _card_of(paths: DatasetPaths, model: str) -> Path:
     return card
 
 
-def _prior_of(paths: DatasetPaths, told: str | None) -> str | None:
+def _prior_of(paths: DatasetPaths, requested: str | None) -> str | None:
     """Return the model of area risk whose prior goes along; None where the bundle holds none."""
-    held = [path.stem for path in sorted(paths.bundle.glob("*.onnx")) if kind_of(path.stem) == "area_risk"]
-    if told is None and len(held) < 2:
-        return held[0] if held else None
-    if told not in held:
-        got = f"got {told}" if told else "got several models of area risk"
-        raise StageError(f"{paths.bundle}: {got}; expected --prior-of one of {', '.join(held)}, or --no-prior")
-    return told
+    present = [path.stem for path in sorted(paths.bundle.glob("*.onnx")) if kind_of(path.stem) == "area_risk"]
+    if requested is None and len(present) < 2:
+        return present[0] if present else None
+    if requested not in present:
+        got = f"got {requested}" if requested else "got several models of area risk"
+        raise StageError(f"{paths.bundle}: {got}; expected --prior-of one of {', '.join(present)}, or --no-prior")
+    return requested
 
 
 def _time(text: str) -> datetime:

@@ -64,7 +64,7 @@ def read_public(path: Path) -> bytes:
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise StageError(f"{path}: no public key in PEM: {_why(error)}") from None
+        raise StageError(f"{path}: no public key in PEM: {_reason(error)}") from None
     if not isinstance(key, Ed25519PublicKey):
         raise StageError(f"{path}: got a {type(key).__name__}; expected Ed25519")
     return key.public_bytes_raw()
@@ -75,14 +75,14 @@ def signer_of_file(path: Path) -> Signer:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
-        raise StageError(f"{path}: no private key in PEM without a password: {_why(error)}") from None
+        raise StageError(f"{path}: no private key in PEM without a password: {_reason(error)}") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise StageError(f"{path}: got a {type(key).__name__}; expected Ed25519")
     return Signer(key.public_key().public_bytes_raw(), key.sign)
 
 
 def signer_of_command(command: str, public: Path) -> Signer:
-    """Return the signer that asks a command, so that the key may stay in a token or on another machine.
+    """Return the signer that runs a command, so that the key may stay in a token or on another machine.
 
     The command gets the bytes to sign on stdin, and writes the raw signature, 64 bytes, on stdout.
     """
@@ -94,10 +94,10 @@ def signer_of_command(command: str, public: Path) -> Signer:
                 shlex.split(command), input=message, capture_output=True, check=False, timeout=SIGNER_SECONDS
             )
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            raise StageError(f"signer {command!r}: {_why(error)}") from None
+            raise StageError(f"signer {command!r}: {_reason(error)}") from None
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()[-500:]
-            raise StageError(f"signer {command!r}: ended with status {done.returncode}: {said}")
+            details = done.stderr.decode(errors="replace").strip()[-500:]
+            raise StageError(f"signer {command!r}: ended with status {done.returncode}: {details}")
         return done.stdout
 
     return Signer(public_key, sign)
@@ -105,6 +105,13 @@ def signer_of_command(command: str, public: Path) -> Signer:
 
 def sign(payload_type: str, payload: bytes, signers: list[Signer]) -> Envelope:
     """Return the payload in an envelope that every signer signed.
+
+    Parameters
+    ----------
+    payload_type, payload
+        What the bytes are, and the bytes.
+    signers
+        Each adds one signature, in this order.
 
     Raises
     ------
@@ -124,5 +131,5 @@ def sign(payload_type: str, payload: bytes, signers: list[Signer]) -> Envelope:
     return envelope
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200]

@@ -1,4 +1,4 @@
-"""The area model and the rows of its latest cutoff -> the prior that a bundle carries: log-odds of each cell."""
+"""The area model and its rows at the latest cutoff -> the prior of a bundle: log-odds of each cell."""
 
 from dataclasses import dataclass
 from datetime import UTC
@@ -30,8 +30,12 @@ def of_latest_cutoff(model: str, features: Path, scorer: Scorer) -> MadePrior:
 
     Parameters
     ----------
+    model
+        Name of the model of area risk.
     features
         Rows of that model: `cell`, `cutoff` and the model's inputs.
+    scorer
+        Of the bundle, with that model in it.
 
     Raises
     ------

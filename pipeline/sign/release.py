@@ -24,7 +24,7 @@ from threat_scorer.scoring.scorer import Scorer
 
 @dataclass(frozen=True)
 class Decision:
-    """What the person who signs decides."""
+    """The decision of the person who signs."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class Decision:
     not_before: datetime
     expires: datetime
     partner: str | None
-    """Whom it is for; None for everyone that the marking allows."""
+    """The only recipient; None for everyone that the marking allows."""
 
 
 def members(
@@ -49,8 +49,10 @@ def members(
     ----------
     folder
         As the export stage wrote it: it is loaded and tested on its golden rows first.
+    decision
+        Name, version, counter, dates and recipient of the release.
     only
-        Names of the models that go in; all, unless told. A device holds every model of its bundle in memory.
+        Names of the models that go in; all of them by default. A device holds every model of its bundle in memory.
     cards
         Model cards by model, to go in under their names.
     prior_rows
@@ -71,18 +73,18 @@ def members(
     if unknown:
         raise StageError(f"{folder}: got no model {unknown[0]}; expected one of {', '.join(scorer.contracts)}")
     carried = [name for name in scorer.contracts if not only or name in only]
-    speaking = [scorer.contracts[name] for name in dict.fromkeys([*carried, *(prior_rows or ())[:1]])]
+    contracts = [scorer.contracts[name] for name in dict.fromkeys([*carried, *(prior_rows or ())[:1]])]
     made = prior.of_latest_cutoff(*prior_rows, scorer) if prior_rows else None
     content = {f"{name}.onnx": files.models[name] for name in carried}
     content |= {cards[name].name: _read(cards[name]) for name in carried if name in cards}
     content |= made.members if made else {}
-    marking = most_restrictive(speaking)
+    marking = most_restrictive(contracts)
     release = Release(
         name=decision.name,
         version=decision.version,
         counter=decision.counter,
-        dataset=speaking[0].dataset,
-        simulated=speaking[0].simulated,
+        dataset=contracts[0].dataset,
+        simulated=contracts[0].simulated,
         not_before=write_time(decision.not_before),
         expires=write_time(decision.expires),
         recipients=recipients(marking, decision.partner),
@@ -105,12 +107,12 @@ def _read(path: Path) -> bytes:
 
 
 def most_restrictive(contracts: Sequence[Contract]) -> Marking:
-    """Return the marking of what holds all the models."""
+    """Return the marking of a file with all the models."""
     return Marking(**asdict(markings.combined(markings.Marking.of(asdict(each.marking)) for each in contracts)))
 
 
 def recipients(marking: Marking, partner: str | None) -> tuple[str, ...]:
-    """Return who may load what carries `marking`, or `partner` alone if it is one of them.
+    """Return the partners that may load a file with this marking, or `partner` alone if it is one of them.
 
     Raises
     ------
@@ -133,6 +135,15 @@ def recipients(marking: Marking, partner: str | None) -> tuple[str, ...]:
 
 def write(path: Path, manifest: Manifest, content: Mapping[str, bytes], signer: Signer) -> None:
     """Sign a manifest and write the bundle; the same manifest and key give the same bytes.
+
+    Parameters
+    ----------
+    path
+        Of the bundle.
+    manifest, content
+        As from `members`.
+    signer
+        Signs the manifest.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Lanes on the ground -> a stream of detections, chunk by chunk in order of time: any number fits in memory."""
+"""Lanes on the ground -> a stream of detections, in order of time, one chunk at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ CHUNK_ALARMS = 200_000
 LANE_M = 300.0
 SENSORS = 12
 PRIOR_RANGE = (0.01, 0.7)
-"""What lies under an alarm never goes without saying."""
+"""Limits of an alarm's prior: it is never certain what lies there."""
 NEVER_DUG = 0.12
 """Share of alarms whose cause nobody looked for."""
 FAULTY_PER_CHUNK = 12
@@ -53,7 +53,15 @@ class Lanes:
 
 
 def make_lanes(scenario: Scenario, ground: Ground, laws: Laws) -> Lanes:
-    """Lay lanes on the roads, most where patrols go most."""
+    """Lay lanes on the roads, most where patrols go most.
+
+    Parameters
+    ----------
+    scenario
+        Gives the number of lanes and the random stream.
+    ground, laws
+        The roads, and the laws by which patrols are planned.
+    """
     random = scenario.random("lanes")
     count = scenario.size.lanes
     patrolled = plan_patrols(laws, np.zeros(len(ground.cells)))
@@ -74,9 +82,13 @@ def write_detections(
 
     Parameters
     ----------
+    scenario, ground, lanes
+        The theatre and its search lanes.
     weekly_prior
         Probability of a reported event in each lane's cell, week by week; shape (weeks, lanes). It is the chance that
         an alarm there is a hazard.
+    raw, truth
+        Folders of the partners' files and of the truth.
     """
     prior = np.clip(weekly_prior, *PRIOR_RANGE)
     base_rate = float(prior.mean())
@@ -191,4 +203,4 @@ def _faulty(rows: pa.Table) -> pa.Table:
 
 
 _FAULTS = (("voltage", "3.27"), ("voltage", ""), ("observed_at", "2021-02-30 08:00:00Z"), ("outcome", "maybe"))
-"""A value out of range, one that must not be missing, a day that does not exist, a word that nobody defined."""
+"""A value out of range, a required value missing, a day that does not exist, an unknown word."""

@@ -1,4 +1,4 @@
-"""Days of the process -> what there was to be noticed: hazards, events, patrols, traffic, tips and sightings."""
+"""Days of the process -> all that could be noticed: hazards, events, patrols, traffic, tips and sightings."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,9 @@ UXO_PER_CELL_DAY = 0.0001
 """Finds and accidents with old ammunition: they come anywhere and bring no others."""
 OTHER_PER_CELL_DAY = {"seizure": 0.0003, "attack_other": 0.0007, "threat_report": 0.0004, "hoax_false": 0.0003}
 TIPPED_SHARE = 0.06
-"""Share of hazards that someone near it tells of before they come to light."""
+"""Share of hazards that someone nearby reports before they come to light."""
 SIGHTED_SHARE = 0.05
-"""Share of hazards whose placing a UAV sees something of."""
+"""Share of hazards whose placing a UAV partly observes."""
 FALSE_PER_CELL_DAY = {"tip": 0.0002, "uav_sighting": 0.0002}
 PATROL_HOURS = 4.0
 """Mean duration of one patrol in one cell."""
@@ -47,7 +47,7 @@ class Happenings:
 
 
 class Recorder:
-    """Collects what the days bring; only what happened is held, not the days."""
+    """Collects the events of the days; keeps the events, not the days."""
 
     def __init__(self, scenario: Scenario, ground: Ground, laws: Laws) -> None:
         self._scenario, self._ground, self._laws = scenario, ground, laws
@@ -56,22 +56,22 @@ class Recorder:
         self._inhabited = np.flatnonzero(ground.population > 0)
         self._counted = self._on_road[::CELLS_PER_COUNTING_POINT]
         self._hazards: list[_Rows] = []
-        self._others: list[_Rows] = []
+        self._further: list[_Rows] = []
         self._observations: list[_Rows] = []
 
     def add(self, day: Day) -> None:
-        """Note what one day brought."""
+        """Record the events of one day."""
         hazards = self._placed(day)
         self._hazards.append(hazards)
-        self._others.extend(self._other_events(day))
-        self._observations.extend(self._told(day, hazards))
+        self._further.extend(self._other_events(day))
+        self._observations.extend(self._tips_and_sightings(day, hazards))
         if day.number % 7 == 0:
             self._observations.append(self._patrolled(day))
         if day.number % 7 in COUNTING_DAYS:
             self._observations.append(self._traffic(day))
 
     def happenings(self) -> Happenings:
-        """Return everything that was noted, numbered in order of time."""
+        """Return everything that was recorded, numbered in order of time."""
         last = self._scenario.size.days
         hazards = _table(self._hazards).sort_values("day", kind="stable", ignore_index=True)
         hazards.insert(0, "hazard_id", _numbered("h", len(hazards)))
@@ -79,9 +79,9 @@ class Recorder:
         lit = known.drop(columns=["cell", "day"]).rename(
             columns={"hazard_id": "event_id", "fate": "event_type", "fate_day": "day"}
         )
-        others = _table(self._others)
-        others["event_id"] = _numbered("e", len(others))
-        events = pd.concat([lit, others], ignore_index=True)
+        further = _table(self._further)
+        further["event_id"] = _numbered("e", len(further))
+        events = pd.concat([lit, further], ignore_index=True)
         events["victim_count"] = self._victims(events)
         # an event after the last day is still to come: nobody can have reported it
         events = events[events["day"].between(0, last, inclusive="left")]
@@ -124,17 +124,17 @@ class Recorder:
             )
         return frames
 
-    def _told(self, day: Day, hazards: _Rows) -> list[_Rows]:
-        """Draw tips from people and sightings from the air: of hazards that are there, and of nothing."""
+    def _tips_and_sightings(self, day: Day, hazards: _Rows) -> list[_Rows]:
+        """Draw tips from people and sightings from the air: of hazards that exist, and false ones."""
         frames = []
         for kind, share, late_days in (("tip", TIPPED_SHARE, 3.0), ("uav_sighting", SIGHTED_SHARE, 0.1)):
-            some = self._random.random(len(hazards["day"])) < share
-            true_m = np.column_stack([hazards["x_m"][some], hazards["y_m"][some]])
+            noticed = self._random.random(len(hazards["day"])) < share
+            true_m = np.column_stack([hazards["x_m"][noticed], hazards["y_m"][noticed]])
             true_m += self._random.normal(0, 700, true_m.shape)
             false_m = self._near(self._random.choice(self._inhabited, self._false(FALSE_PER_CELL_DAY[kind])))
-            when = np.concatenate([hazards["day"][some], day.number + self._random.random(len(false_m))])
-            when = when + late_days * self._random.random(len(when))
-            frames.append(_rows(np.vstack([true_m, false_m]), when, kind=kind, value=1.0, precision="day"))
+            times = np.concatenate([hazards["day"][noticed], day.number + self._random.random(len(false_m))])
+            times = times + late_days * self._random.random(len(times))
+            frames.append(_rows(np.vstack([true_m, false_m]), times, kind=kind, value=1.0, precision="day"))
         return frames
 
     def _patrolled(self, day: Day) -> _Rows:
@@ -160,12 +160,12 @@ class Recorder:
         )
 
     def _clearance(self, lit: pd.DataFrame) -> _Rows:
-        some = lit[self._random.random(len(lit)) < CLEARED_SHARE]
+        cleared = lit[self._random.random(len(lit)) < CLEARED_SHARE]
         return _rows(
-            some[["x_m", "y_m"]].to_numpy() + self._random.normal(0, 100, (len(some), 2)),
-            some["day"].to_numpy() + self._random.uniform(60, 240, len(some)),
+            cleared[["x_m", "y_m"]].to_numpy() + self._random.normal(0, 100, (len(cleared), 2)),
+            cleared["day"].to_numpy() + self._random.uniform(60, 240, len(cleared)),
             kind="clearance",
-            value=np.round(portable_math.exp(8.3 + self._random.normal(0, 0.8, len(some)))),
+            value=np.round(portable_math.exp(8.3 + self._random.normal(0, 0.8, len(cleared)))),
             precision="day",
         )
 

@@ -1,4 +1,4 @@
-"""A partner's rows -> the same rows and some that are wrong, as happens when people type: ingest has to refuse them."""
+"""A partner's rows -> the same rows and faulty copies, such as typing errors make; ingest must reject the copies."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ ACROSS_M = 15_000.0
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a partner's file keeps what a fault touches."""
+    """The columns of a partner's file that faults change."""
 
     key: str
     latitude: str
@@ -31,6 +31,17 @@ def add_faulty(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put faulty copies of some rows in among the rows, under keys of their own.
 
+    Parameters
+    ----------
+    rows
+        One partner's rows, as its file will have them.
+    columns
+        Names of the columns that faults change.
+    ground
+        Gives positions across the border.
+    random
+        Chooses the rows.
+
     Returns
     -------
     rows
@@ -44,7 +55,7 @@ def add_faulty(
     copies[columns.key] = [f"{rows[columns.key].iloc[0][0]}X{number:05d}" for number in range(count)]
     names = np.resize(np.array(FAULTS), count)
     for name in FAULTS:
-        _spoil(copies, names == name, name, columns, ground)
+        _plant(copies, names == name, name, columns, ground)
     merged = pd.concat([rows.astype(object), copies])
     order = np.argsort(np.concatenate([np.arange(len(rows)), chosen + 0.5]), kind="stable")
     at = np.empty(len(order), dtype=np.int64)
@@ -56,9 +67,9 @@ def add_faulty(
 FAULTS = ("swapped_coordinates", "zero_coordinates", "no_such_day", "unknown_word", "no_key", "across_border")
 
 
-def _spoil(copies: pd.DataFrame, some: np.ndarray, fault: str, columns: Columns, ground: Ground) -> None:
+def _plant(copies: pd.DataFrame, mask: np.ndarray, fault: str, columns: Columns, ground: Ground) -> None:
     # by position, not by label: a row may have been copied twice
-    at = np.flatnonzero(some)
+    at = np.flatnonzero(mask)
     index = {name: list(copies.columns).index(name) for name in vars(columns).values() if name in copies.columns}
     place = [index[columns.latitude], index[columns.longitude]]
     if fault == "swapped_coordinates":
@@ -67,8 +78,8 @@ def _spoil(copies: pd.DataFrame, some: np.ndarray, fault: str, columns: Columns,
         copies.iloc[at, place] = 0.0
     elif fault == "across_border":
         latitude, longitude = copies.iloc[at, place].to_numpy(dtype=np.float64).T
-        there = ground.across_border(ground.projection.metres(latitude, longitude), ACROSS_M)
-        copies.iloc[at, place] = np.round(np.column_stack(ground.projection.degrees(there)), 5)
+        moved_m = ground.across_border(ground.projection.metres(latitude, longitude), ACROSS_M)
+        copies.iloc[at, place] = np.round(np.column_stack(ground.projection.degrees(moved_m)), 5)
     elif fault == "no_such_day":
         copies.iloc[at, index[columns.date]] = columns.no_such_day
     elif fault == "unknown_word":

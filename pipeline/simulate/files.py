@@ -1,6 +1,6 @@
 """Reports, observations and ground -> the partners' files: three formats, two languages, each partner's own words.
 
-Every record says that it is an exercise, in the partner's language.
+Every record states that it is an exercise, in the partner's language.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from pipeline.simulate.faults import Columns, add_faulty
 from pipeline.simulate.ground import Ground
 from pipeline.simulate.scenario import Scenario
 
+_Form = Callable[[pd.DataFrame, Scenario], pd.DataFrame]
 COMMAND_UTC_OFFSET = np.timedelta64(-1, "h")
 """The command writes local time: UTC-1 all year."""
 
@@ -52,17 +53,32 @@ _MONITOR = {
 def write_incidents(
     partner: str, reports: pd.DataFrame, scenario: Scenario, ground: Ground, raw: Path
 ) -> tuple[str, pd.DataFrame]:
-    """Write one partner's reports; return the file's name under `raw` and its faulty rows."""
+    """Write one partner's reports; return the file's name under `raw` and its faulty rows.
+
+    Parameters
+    ----------
+    partner, reports
+        Name of the partner, and its reports from `partners.report`.
+    scenario, ground, raw
+        The theatre, and the folder of all partners' files.
+    """
     form, write, name, columns = _INCIDENT_FILES[partner]
-    rows, faults = add_faulty(
-        form(_with_degrees(reports, ground), scenario), columns, ground, scenario.random(f"faults {partner}")
-    )
+    random = scenario.random(f"faults {partner}")
+    rows, faults = add_faulty(form(_with_degrees(reports, ground), scenario), columns, ground, random)
     formats.write(write, rows, raw / name)
     return name, faults
 
 
 def write_observations(observations: pd.DataFrame, scenario: Scenario, ground: Ground, raw: Path) -> None:
-    """Write what the partners report besides incidents: patrols, traffic and sightings, tips, clearance."""
+    """Write what the partners report besides incidents: patrols, traffic and sightings, tips, clearance.
+
+    Parameters
+    ----------
+    observations
+        As in `Happenings.observations`.
+    scenario, ground, raw
+        As for `write_incidents`.
+    """
     random = scenario.random("observation files")
     for kinds, (form, write, name, delay_days) in _OBSERVATION_FILES.items():
         rows = _with_degrees(observations[observations["kind"].isin(kinds)], ground)
@@ -73,7 +89,13 @@ def write_observations(observations: pd.DataFrame, scenario: Scenario, ground: G
 
 
 def write_ground(scenario: Scenario, ground: Ground, raw: Path) -> None:
-    """Write the gazetteer: towns, hamlets, roads, rivers, and population and elevation by cell."""
+    """Write the gazetteer: towns, hamlets, roads, rivers, and population and elevation by cell.
+
+    Parameters
+    ----------
+    scenario, ground, raw
+        As for `write_incidents`.
+    """
     random = scenario.random("gazetteer")
     on_land = ground.population > 0
     by_a_road = (ground.road_m > 0) | (random.random(len(ground.cells)) < 0.4)
@@ -92,21 +114,18 @@ def write_ground(scenario: Scenario, ground: Ground, raw: Path) -> None:
     for kind, points_m, value in parts:
         latitude, longitude = ground.projection.degrees(points_m)
         named = kind in ("town", "settlement")
-        frames.append(
-            pd.DataFrame(
-                {
-                    "id": [f"{kind}-{number:06d}" for number in range(len(points_m))],
-                    "kind": kind,
-                    "name": [f"{kind.title()} {number}" if named else "" for number in range(1, len(points_m) + 1)],
-                    "value": value,
-                    "unit": units.get(kind, "1"),
-                    "lat": np.round(latitude, 5),
-                    "lon": np.round(longitude, 5),
-                    "surveyed": "2015-01-01",
-                    "exercise": "EXERCISE",
-                }
-            )
-        )
+        columns = {
+            "id": [f"{kind}-{number:06d}" for number in range(len(points_m))],
+            "kind": kind,
+            "name": [f"{kind.title()} {number}" if named else "" for number in range(1, len(points_m) + 1)],
+            "value": value,
+            "unit": units.get(kind, "1"),
+            "lat": np.round(latitude, 5),
+            "lon": np.round(longitude, 5),
+            "surveyed": "2015-01-01",
+            "exercise": "EXERCISE",
+        }
+        frames.append(pd.DataFrame(columns))
     formats.write(formats.english_csv, pd.concat(frames, ignore_index=True), raw / "ground/places.csv")
 
 
@@ -248,7 +267,7 @@ def _numbered(letter: str, count: int) -> list[str]:
     return [f"{letter}{number:06d}" for number in range(1, count + 1)]
 
 
-_INCIDENT_FILES: dict[str, tuple[Callable[[pd.DataFrame, Scenario], pd.DataFrame], formats.Writer, str, Columns]] = {
+_INCIDENT_FILES: dict[str, tuple[_Form, formats.Writer, str, Columns]] = {
     "command": (
         _command,
         formats.spanish_csv,
@@ -268,9 +287,7 @@ _INCIDENT_FILES: dict[str, tuple[Callable[[pd.DataFrame, Scenario], pd.DataFrame
         Columns("ref", "lat", "lon", "date", "2021-02-30", "kind"),
     ),
 }
-_OBSERVATION_FILES: dict[
-    tuple[str, ...], tuple[Callable[[pd.DataFrame, Scenario], pd.DataFrame], formats.Writer, str, float]
-] = {
+_OBSERVATION_FILES: dict[tuple[str, ...], tuple[_Form, formats.Writer, str, float]] = {
     # kinds -> form, format, file, median days from the end of the period to the report
     ("patrol", "activity", "uav_sighting"): (
         _command_observations,

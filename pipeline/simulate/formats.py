@@ -11,7 +11,17 @@ Writer = Callable[[pd.DataFrame, Path], None]
 
 
 def write(form: Writer, rows: pd.DataFrame, path: Path) -> None:
-    """Write a file in a folder that need not be there yet."""
+    """Write a file, and make its folder where it is missing.
+
+    Parameters
+    ----------
+    form
+        Writer of the format.
+    rows
+        A column for each field of the file.
+    path
+        Of the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     form(rows, path)
 

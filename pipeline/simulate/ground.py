@@ -1,6 +1,6 @@
-"""A scenario -> the ground: an island with towns, roads, rivers, hills and people, and its waters, cut into H3 cells.
+"""A scenario -> the ground: an island with towns, roads, rivers, hills, people and waters, cut into H3 cells.
 
-Nothing of it is a real place. Positions are metres east and north of the island's centre; `Projection` turns them into
+No part of it is a real place. Positions are metres east and north of the island's centre; `Projection` turns them into
 degrees.
 """
 
@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 ROAD_STEP_M = 250.0
 RIVER_STEP_M = 500.0
 SHORE_M = 5_000.0
-"""Width of the coastal waters that belong to the theatre: a rough report may be placed there."""
+"""Width of the coastal waters that belong to the theatre: a rough report may have its position there."""
 BORDER_STEP_M = 500.0
 _EARTH_RADIUS_M = 6_371_008.8
 _TOWN_AREA_KM2 = 110.0
@@ -62,7 +62,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class Ground:
-    """The island. Arrays of shape (cells,) speak of the cells in order; points are metres, shape (n, 2)."""
+    """The island. Arrays of shape (cells,) describe the cells in order; points are metres, shape (n, 2)."""
 
     projection: Projection
     cells: NDArray[np.str_]
@@ -89,8 +89,12 @@ class Ground:
         """Return the index of the nearest cell centre: H3's own answer but for a strip of metres at its edges."""
         return np.asarray(cKDTree(self.centre_m).query(xy_m)[1], dtype=np.int64)
 
+    def road_share(self) -> Floats:
+        """Return each cell's share of all road, shape (cells,)."""
+        return np.asarray(self.road_m / self.road_m.sum())
+
     def road_points(self, cell: Integers, random: np.random.Generator) -> Floats:
-        """Draw a point on or beside the road in each of the given cells, all of which have road; shape (n, 2)."""
+        """Draw a point on or beside the road in each given cell, which must have road; shape (n, 2)."""
         order = np.argsort(self.road_cell, kind="stable")
         first = np.searchsorted(self.road_cell[order], cell)
         points = np.round(self.road_m[cell] / ROAD_STEP_M)
@@ -179,21 +183,21 @@ def _cells(corners_m: Floats, projection: Projection, resolution: int) -> tuple[
 
 def _towns(coast: _Coast, random: np.random.Generator) -> Floats:
     """Draw towns that keep a gap between them, none at the shore."""
-    wanted = max(6, round(np.pi * float(np.square(coast.radius_m / 1000)) / _TOWN_AREA_KM2))
-    candidates = random.uniform(-1.3 * coast.radius_m, 1.3 * coast.radius_m, (wanted * 20, 2))
+    count = max(6, round(np.pi * float(np.square(coast.radius_m / 1000)) / _TOWN_AREA_KM2))
+    candidates = random.uniform(-1.3 * coast.radius_m, 1.3 * coast.radius_m, (count * 20, 2))
     candidates = candidates[coast.inland(candidates) > 0.08]
-    kept: list[int] = []
+    chosen: list[int] = []
     blocked = np.zeros(len(candidates), dtype=bool)
     near = cKDTree(candidates).query_ball_point(candidates, _TOWN_GAP_M)
     for index, neighbours in enumerate(near):
-        if not blocked[index] and len(kept) < wanted:
-            kept.append(index)
+        if not blocked[index] and len(chosen) < count:
+            chosen.append(index)
             blocked[neighbours] = True
-    return np.asarray(candidates[kept])
+    return np.asarray(candidates[chosen])
 
 
 def _roads(towns_m: Floats, random: np.random.Generator) -> Floats:
-    """Join the towns by the shortest tree and by the shorter half of what else Delaunay would join, in gentle bows."""
+    """Join the towns, in gentle bows, by the shortest tree and by the shorter half of the Delaunay edges."""
     corners = Delaunay(towns_m).simplices
     pairs = np.unique(np.sort(np.vstack([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [0, 2]]]), axis=1), axis=0)
     length = portable_math.hypot(*(towns_m[pairs[:, 0]] - towns_m[pairs[:, 1]]).T)
@@ -234,7 +238,21 @@ def _elevation(centre_m: Floats, coast: _Coast, random: np.random.Generator) -> 
 def smooth_field(
     points_m: Floats, bumps: int, *, width_m: float, reach_m: float, random: np.random.Generator
 ) -> Floats:
-    """Return a smooth random field at points, shape (n,): a sum of Gaussian bumps, mean 0 and deviation 1."""
+    """Return a smooth random field at points, shape (n,): a sum of Gaussian bumps, mean 0 and deviation 1.
+
+    Parameters
+    ----------
+    points_m
+        Metres, shape (n, 2).
+    bumps
+        Number of bumps.
+    width_m
+        Standard deviation of a bump.
+    reach_m
+        The bumps' centres lie within this distance of 0 on either axis.
+    random
+        Draws centres and heights.
+    """
     centres = random.uniform(-reach_m, reach_m, (bumps, 2))
     heights = random.normal(0, 1, bumps)
     field = np.zeros(len(points_m))

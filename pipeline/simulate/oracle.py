@@ -1,7 +1,7 @@
-"""Laws and days -> the probability that a cell's next weeks hold a known event: the best that a model could say.
+"""Laws and days -> the probability of a known event in a cell's next weeks: the best possible forecast.
 
 The oracle knows the laws, every hazard placed so far and the campaigns under way. It does not know the draws to come,
-nor which hazards still lie there: it is the process's own forecast, not hindsight.
+nor which hazards still lie there. It is the process's own forecast, not hindsight.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Visibility:
     explosion: float
     """Share of explosions that at least one partner reports, by day and with the hazard named."""
     found_cleared: float
-    """The same of finds."""
+    """The same for finds."""
     displaced: sparse.csr_array
     """Where reports place events: from a cell (column) to cells (rows)."""
     invented_per_day: Floats
@@ -45,8 +45,8 @@ class Oracle:
     def outlook(self, days: Sequence[Day]) -> dict[int, Floats]:
         """Return, for each horizon in days, the probability of a reported event from the start of each day on.
 
-        The days must come in order, from the first of the process on: the expected number of hazards that lie about
-        is carried from one to the next.
+        Give the days in order, from the first of the process on. The oracle carries the expected number of lying
+        hazards from one day to the next.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class Oracle:
         dict
             Horizon -> float64 of shape (cells, days).
         """
-        laws, seen, longest = self._laws, self._visibility, max(self._horizons_days)
+        laws, visibility, longest = self._laws, self._visibility, max(self._horizons_days)
         fates = self._fates_of(days[0].patrol_hours)
         lying = np.empty((len(laws.background), len(days)))
         for k, day in enumerate(days):
@@ -68,7 +68,7 @@ class Oracle:
         excitation = np.column_stack([day.excitation for day in days])
         numbers = np.array([day.number for day in days])
         background, own = laws.background[:, None], ((1 - FADING) * self._own * fates.reported)[:, None]
-        for ahead, campaigns in enumerate(laws.campaign_outlook(numbers, longest)):
+        for ahead, campaigns in enumerate(laws.campaigns.outlook(numbers, longest)):
             placed = background * np.array([laws.rhythm(number + ahead) for number in numbers.tolist()]) + excitation
             placed += campaigns
             for horizon, total in expected.items():
@@ -76,9 +76,9 @@ class Oracle:
                     total += placed * fates.ended_midday[horizon - ahead - 1][:, None]
             # a hazard that an already counted one brings to the same cell changes nothing there
             excitation = next_excitation(laws, excitation, placed) - own * placed
-        reported, invented = fates.reported[:, None], seen.invented_per_day[:, None]
+        reported, invented = fates.reported[:, None], visibility.invented_per_day[:, None]
         return {
-            horizon: -portable_math.expm1(-(seen.displaced @ (reported * total) + invented * horizon))
+            horizon: -portable_math.expm1(-(visibility.displaced @ (reported * total) + invented * horizon))
             for horizon, total in expected.items()
         }
 
@@ -89,12 +89,12 @@ class Oracle:
     def _fates_of(self, patrol_hours: Floats) -> "_Fates":
         """Return what becomes of hazards under planned patrols, which stay the same for a week."""
         if self._fates is None or self._fates.patrol_hours is not patrol_hours:
-            laws, seen = self._laws, self._visibility
+            laws, visibility = self._laws, self._visibility
             explodes, found = laws.explodes_per_day(), laws.found_per_day(patrol_hours)
             ends = explodes + found + LAPSES_PER_DAY
             self._fates = _Fates(
                 patrol_hours=patrol_hours,
-                reported=(explodes * seen.explosion + found * seen.found_cleared) / ends,
+                reported=(explodes * visibility.explosion + found * visibility.found_cleared) / ends,
                 lie_on=portable_math.exp(-ends),
                 ended={h: -portable_math.expm1(-ends * h) for h in self._horizons_days},
                 ended_midday=-portable_math.expm1(
@@ -116,7 +116,7 @@ class _Fates:
     ended: dict[int, Floats]
     """Horizon in days -> share of those that lie there now whose fate comes within it."""
     ended_midday: Floats
-    """The same of those placed at midday, by the end of that day and of the days after it, shape (days, cells)."""
+    """The same for those placed at midday, by the end of that and each later day; shape (days, cells)."""
 
 
 def make_visibility(scenario: Scenario, ground: Ground) -> Visibility:

@@ -17,7 +17,7 @@ STATUS = ("report", "correction", "withdrawal")
 
 @dataclass(frozen=True)
 class Partner:
-    """How one partner hears and reports; shares are of its reports."""
+    """How one partner reports; shares are of its reports."""
 
     name: str
     letter: str
@@ -31,11 +31,11 @@ class Partner:
     error_m: float
     """Standard deviation of its positions, east and north."""
     stated_precision_m: float
-    """Radius that it says holds the true place."""
+    """Radius about the stated position in which it expects the true place."""
     precisions: Mapping[str, float]
     """Share of reports with each precision of date."""
     unnamed: float
-    """Share that does not say which hazard."""
+    """Share that does not name the hazard."""
     repeated: float
     """Share that is sent again under another record id."""
     invented_per_cell_day: float
@@ -117,8 +117,12 @@ def report(partner: Partner, events: pd.DataFrame, scenario: Scenario, ground: G
 
     Parameters
     ----------
+    partner
+        How it reports.
     events
         As in `Happenings.events`.
+    scenario, ground
+        The theatre.
 
     Returns
     -------
@@ -128,24 +132,24 @@ def report(partner: Partner, events: pd.DataFrame, scenario: Scenario, ground: G
         order of the reports. Two rows of one record_id are versions of one report.
     """
     random = scenario.random(f"partner {partner.name}")
-    heard = random.random(len(events)) < events["event_type"].map(partner.coverage).fillna(0).to_numpy()
-    first = events[heard].drop(columns="fate_day", errors="ignore")
+    reported = random.random(len(events)) < events["event_type"].map(partner.coverage).fillna(0).to_numpy()
+    first = events[reported].drop(columns="fate_day", errors="ignore")
     again = first[random.random(len(first)) < partner.repeated]
-    told = pd.concat([first, again, _invented(partner, scenario, ground, random)], ignore_index=True)
-    count = len(told)
-    told["true_x_m"], told["true_y_m"] = told["x_m"], told["y_m"]
-    _place(told, partner.error_m, partner.stated_precision_m, random)
-    told["reported_day"] = told["day"] + partner.delay_days * portable_math.exp(
+    reports = pd.concat([first, again, _invented(partner, scenario, ground, random)], ignore_index=True)
+    count = len(reports)
+    reports["true_x_m"], reports["true_y_m"] = reports["x_m"], reports["y_m"]
+    _place(reports, partner.error_m, partner.stated_precision_m, random)
+    reports["reported_day"] = reports["day"] + partner.delay_days * portable_math.exp(
         random.normal(0, partner.delay_spread, count)
     )
-    told["precision"] = _draw(partner.precisions, count, random)
-    told["source_reliability"] = _draw(partner.reliability, count, random)
-    told["information_credibility"] = _draw(partner.credibility, count, random)
-    told["status"] = "report"
-    told.loc[random.random(count) < partner.unnamed, "hazard"] = "unknown"
-    told = told.sort_values(["reported_day", "day"], ignore_index=True)
-    told["record_id"] = [f"{partner.letter}{number:06d}" for number in range(1, count + 1)]
-    versions = pd.concat([told, _corrections(partner, told, random), _withdrawals(partner, told, random)])
+    reports["precision"] = _draw(partner.precisions, count, random)
+    reports["source_reliability"] = _draw(partner.reliability, count, random)
+    reports["information_credibility"] = _draw(partner.credibility, count, random)
+    reports["status"] = "report"
+    reports.loc[random.random(count) < partner.unnamed, "hazard"] = "unknown"
+    reports = reports.sort_values(["reported_day", "day"], ignore_index=True)
+    reports["record_id"] = [f"{partner.letter}{number:06d}" for number in range(1, count + 1)]
+    versions = pd.concat([reports, _corrections(partner, reports, random), _withdrawals(partner, reports, random)])
     versions = versions[versions["reported_day"] < scenario.size.days]
     return versions.sort_values(["reported_day", "record_id"], ignore_index=True).drop(columns=["true_x_m", "true_y_m"])
 
@@ -157,7 +161,7 @@ def rumoured(ground: Ground) -> Floats:
 
 
 def _invented(partner: Partner, scenario: Scenario, ground: Ground, random: np.random.Generator) -> pd.DataFrame:
-    """Tell of explosions that nobody had."""
+    """Return reports of explosions that never happened."""
     count = random.poisson(partner.invented_per_cell_day * len(ground.cells) * scenario.size.days)
     cell = random.choice(len(ground.cells), count, p=rumoured(ground))
     points_m = ground.centre_m[cell] + random.uniform(-900, 900, (count, 2))
@@ -174,22 +178,22 @@ def _invented(partner: Partner, scenario: Scenario, ground: Ground, random: np.r
     )
 
 
-def _corrections(partner: Partner, told: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+def _corrections(partner: Partner, reports: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """Send some reports again, later, with a place half as far off."""
-    some = told[random.random(len(told)) < partner.corrected].copy()
-    some["x_m"], some["y_m"] = some["true_x_m"], some["true_y_m"]
-    _place(some, partner.error_m / 2, partner.stated_precision_m / 2, random)
-    some["reported_day"] += random.gamma(2.0, 10.0, len(some))
-    some["status"] = "correction"
-    return some
+    corrected = reports[random.random(len(reports)) < partner.corrected].copy()
+    corrected["x_m"], corrected["y_m"] = corrected["true_x_m"], corrected["true_y_m"]
+    _place(corrected, partner.error_m / 2, partner.stated_precision_m / 2, random)
+    corrected["reported_day"] += random.gamma(2.0, 10.0, len(corrected))
+    corrected["status"] = "correction"
+    return corrected
 
 
-def _withdrawals(partner: Partner, told: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+def _withdrawals(partner: Partner, reports: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """Take back some reports of what did not happen."""
-    some = told[told["event_id"].isna() & (random.random(len(told)) < partner.withdrawn)].copy()
-    some["reported_day"] += 5 + random.gamma(2.0, 15.0, len(some))
-    some["status"] = "withdrawal"
-    return some
+    withdrawn = reports[reports["event_id"].isna() & (random.random(len(reports)) < partner.withdrawn)].copy()
+    withdrawn["reported_day"] += 5 + random.gamma(2.0, 15.0, len(withdrawn))
+    withdrawn["status"] = "withdrawal"
+    return withdrawn
 
 
 def _place(reports: pd.DataFrame, error_m: float, stated_m: float, random: np.random.Generator) -> None:

@@ -1,12 +1,12 @@
 """Ground -> hazards day by day: a self-exciting point process on the roads, with campaigns that start, move and stop.
 
-On day d a cell's expected number of new hazards, given all that happened before, is its *intensity*
+On day d a cell's expected number of new hazards, given all that happened before, is its *intensity*:
 
-    intensity = background * season * weekday + campaigns + excitation
+    intensity = background * season * weekday + campaigns + excitation.
 
-where each hazard raises the excitation of its own and the neighbouring cells, fading over weeks (Hawkes, 1971; for
-near-repeats Mohler et al., 2011). Hazards come to light, or never do, by how much the cell is travelled and searched;
-searches follow what came to light before. All of this stands in `Laws`, which the oracle reads too.
+Each hazard raises the excitation of its own and the neighbouring cells. Excitation fades over weeks (Hawkes, 1971; for
+near-repeats Mohler et al., 2011). Traffic and searches in a cell decide when its hazards come to light, if ever.
+Searches follow what came to light before. All of this stands in `Laws`, which the oracle reads too.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import cKDTree
 
 from pipeline.runtime import portable_math
+from pipeline.simulate.campaigns import Campaigns, draw_campaigns
 from pipeline.simulate.ground import Floats, Ground, Integers, smooth_field
 from pipeline.simulate.scenario import Scenario
 
@@ -33,17 +33,8 @@ FADING = float(portable_math.exp(-1 / EXCITATION_DAYS))
 SPREAD_M = 1_800.0
 """Standard deviation of how far off they come."""
 
-CAMPAIGN_DAYS = 150.0
-"""Mean duration."""
-CAMPAIGN_CELLS = 220.0
-"""Cells to each campaign that is under way, in the mean."""
-CAMPAIGN_PER_DAY = 0.3
-"""Expected new hazards a day that a campaign brings by itself."""
-CAMPAIGN_WIDTH_M = 4_000.0
-CAMPAIGN_SPEED_M_PER_DAY = 60.0
-
 WEEKDAYS = (1.15, 1.15, 1.15, 1.15, 1.05, 0.8, 0.55)
-"""How busy each day of the week is, 1 in the mean: the week begins with the first day, and ends with a day of rest."""
+"""How busy each day of the week is, 1 in the mean. The week begins with the first day and ends with a day of rest."""
 VEHICLES_PER_DAY = 800.0
 """In a cell of mean traffic."""
 
@@ -61,24 +52,10 @@ REACTION_DAYS = 21.0
 _REACTION_FADING = float(portable_math.exp(-1 / REACTION_DAYS))
 """What is left of a reaction after a day."""
 
-LONGEST_HORIZON_DAYS = 366
-"""How far ahead a campaign that is under way is looked at."""
-_LASTING: list[float] = portable_math.exp(-np.arange(LONGEST_HORIZON_DAYS + 1) / CAMPAIGN_DAYS).tolist()
-"""Chance that a campaign under way still is so many days later."""
 WARM_UP_DAYS = 120
 YEAR_DAYS = 365.25
 
 FATES = ("explosion", "found_cleared", "never_known")
-
-
-@dataclass(frozen=True)
-class Campaigns:
-    """Every campaign, in the order of its start; times in days since the first day, arrays of shape (campaigns,)."""
-
-    starts: Floats
-    stops: Floats
-    origin_m: Floats
-    velocity_m_per_day: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +71,6 @@ class Laws:
     traffic: Floats
     """Traffic over its mean where there is any road."""
     campaigns: Campaigns
-    tree: cKDTree
-    """Of the cells' centres."""
 
     def rhythm(self, day: int) -> float:
         """Return how much more hazards there are on a day for its season and its weekday."""
@@ -106,43 +81,8 @@ class Laws:
         return _season(day)
 
     def vehicles_per_day(self, day: int) -> Floats:
-        """Return the traffic of a day, by cell: more where hazards are out of season, less on the day of rest."""
+        """Return the traffic of a day, by cell: more out of the hazards' season, less on the day of rest."""
         return VEHICLES_PER_DAY * self.traffic * (2 - self.season(day)) * WEEKDAYS[day % 7]
-
-    def campaign_intensity(self, day: int) -> Floats:
-        """Return what the campaigns under way add to the intensity of a day."""
-        return np.asarray(CAMPAIGN_PER_DAY * (_campaign_shapes(self, day // 7) @ self._under_way(day)))
-
-    def campaign_outlook(self, days: Integers, longest: int) -> Iterator[Floats]:
-        """Yield what campaigns can be expected to add to the intensity of each day, and of the days after each.
-
-        Those under way on the day stop at their mean rate; others start anywhere on the roads.
-
-        Parameters
-        ----------
-        days
-            Shape (d,).
-        longest
-            Number of days ahead that are foretold; at most `LONGEST_HORIZON_DAYS`.
-
-        Yields
-        ------
-        ndarray
-            Of the days themselves, then of each a day later, and so on; float64 of shape (cells, d).
-        """
-        under_way = np.column_stack([self._under_way(day) for day in days.tolist()]).astype(np.float64)
-        by_week: dict[int, Floats] = {}
-        for ahead in range(longest):
-            weeks = ((days + ahead) // 7).tolist()
-            for week in set(weeks) - set(by_week):
-                by_week[week] = _campaign_shapes(self, week) @ under_way
-            lasting = _LASTING[ahead]
-            going_on = np.column_stack([by_week[week][:, k] for k, week in enumerate(weeks)])
-            others = (1 - lasting) * len(self.background) / CAMPAIGN_CELLS * self.road_share
-            yield CAMPAIGN_PER_DAY * (lasting * going_on + others[:, None])
-
-    def _under_way(self, day: int) -> npt.NDArray[np.bool_]:
-        return (self.campaigns.starts <= day) & (day < self.campaigns.stops)
 
     def explodes_per_day(self) -> Floats:
         """Return the chance a day that a hazard explodes, by cell."""
@@ -178,7 +118,7 @@ def make_laws(scenario: Scenario, ground: Ground) -> Laws:
     random = scenario.random("laws")
     has_road = ground.road_m > 0
     reach_m = scenario.size.land_radius_km * 1000
-    # a lasting difference between places that no map shows: only history tells it
+    # a lasting difference between places that no map shows: only history shows it
     hidden = smooth_field(
         ground.centre_m, max(8, len(ground.cells) // 12), width_m=4_000, reach_m=reach_m, random=random
     )
@@ -189,15 +129,14 @@ def make_laws(scenario: Scenario, ground: Ground) -> Laws:
     return Laws(
         background=BACKGROUND_PER_CELL_DAY * len(rate) * rate / rate.sum(),
         kernel=_kernel(ground),
-        road_share=ground.road_m / ground.road_m.sum(),
+        road_share=ground.road_share(),
         traffic=traffic / traffic[has_road].mean(),
-        campaigns=_campaigns(scenario, ground, random),
-        tree=cKDTree(ground.centre_m),
+        campaigns=draw_campaigns(ground, first_day=-WARM_UP_DAYS, last_day=scenario.size.days, random=random),
     )
 
 
 def run(scenario: Scenario, laws: Laws) -> Iterator[Day]:
-    """Run the process from before the first day to the last, one day at a time; only one day is held."""
+    """Run the process from before the first day to the last; only one day at a time is in memory."""
     random = scenario.random("process")
     cells = len(laws.background)
     excitation, came_to_light = np.zeros(cells), np.zeros(cells)
@@ -206,7 +145,7 @@ def run(scenario: Scenario, laws: Laws) -> Iterator[Day]:
     for day in range(-WARM_UP_DAYS, scenario.size.days):
         if day % 7 == 0:
             patrol_hours = plan_patrols(laws, came_to_light)
-        calm = laws.background * laws.rhythm(day) + laws.campaign_intensity(day)
+        calm = laws.background * laws.rhythm(day) + laws.campaigns.intensity(day)
         intensity = calm + excitation
         counts = random.poisson(intensity)
         cell = np.repeat(np.arange(cells), counts)
@@ -221,7 +160,15 @@ def run(scenario: Scenario, laws: Laws) -> Iterator[Day]:
 
 
 def next_excitation(laws: Laws, excitation: Floats, hazards: Floats) -> Floats:
-    """Return tomorrow's excitation from today's and from today's hazards (or their expected number)."""
+    """Return tomorrow's excitation from today's and from today's hazards (or their expected number).
+
+    Parameters
+    ----------
+    laws
+        Give the kernel.
+    excitation, hazards
+        Today's, by cell; shape (cells,).
+    """
     return np.asarray(FADING * excitation + (1 - FADING) * (laws.kernel @ hazards))
 
 
@@ -267,49 +214,11 @@ def _kernel(ground: Ground) -> sparse.csr_array:
     return sparse.csr_array(kernel @ sparse.diags_array(BRANCHING / np.where(total > 0, total, 1)))
 
 
-def _campaigns(scenario: Scenario, ground: Ground, random: np.random.Generator) -> Campaigns:
-    """Let campaigns start at random on the roads, in a steady state from the first day on."""
-    first = -(WARM_UP_DAYS + 5 * CAMPAIGN_DAYS)
-    per_day = len(ground.cells) / CAMPAIGN_CELLS / CAMPAIGN_DAYS
-    count = random.poisson(per_day * (scenario.size.days - first))
-    starts = np.sort(random.uniform(first, scenario.size.days, count))
-    bearing = random.uniform(0, 2 * np.pi, count)
-    return Campaigns(
-        starts=starts,
-        stops=starts + random.exponential(CAMPAIGN_DAYS, count),
-        origin_m=ground.roads_m[random.integers(0, len(ground.roads_m), count)],
-        velocity_m_per_day=CAMPAIGN_SPEED_M_PER_DAY * np.column_stack(portable_math.direction(bearing)),
-    )
-
-
 @lru_cache(maxsize=1024)
 def _season(day: int) -> float:
     return 1 + 0.3 * float(portable_math.sin(2 * np.pi * day / YEAR_DAYS))
 
 
-@lru_cache(maxsize=32)
-def _campaign_shapes(laws: Laws, week: int) -> sparse.csr_array:
-    """Return each campaign's share in each cell in a week, shape (cells, campaigns); a campaign moves once a week.
-
-    A campaign that has left the roads brings nothing.
-    """
-    campaigns = laws.campaigns
-    near = np.flatnonzero((campaigns.starts < 7 * week + 7) & (7 * week - LONGEST_HORIZON_DAYS < campaigns.stops))
-    rows, columns, shares = [np.empty(0, int)], [np.empty(0, int)], [np.empty(0)]
-    for campaign in near:
-        age_days = 7 * week - campaigns.starts[campaign]
-        centre = campaigns.origin_m[campaign] + age_days * campaigns.velocity_m_per_day[campaign]
-        cells = np.array(laws.tree.query_ball_point(centre, 3 * CAMPAIGN_WIDTH_M), dtype=int)
-        square_m2 = np.sum(np.square(laws.tree.data[cells] - centre), axis=1)
-        weight = laws.road_share[cells] * portable_math.exp(-square_m2 / (2 * CAMPAIGN_WIDTH_M * CAMPAIGN_WIDTH_M))
-        if weight.sum() > 0:
-            rows.append(cells)
-            columns.append(np.full(len(cells), campaign))
-            shares.append(weight / weight.sum())
-    shape = (len(laws.background), len(campaigns.starts))
-    return sparse.csr_array((np.concatenate(shares), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
-
-
-def _standard(values: Floats, among: np.ndarray) -> Floats:
-    """Return values less their mean, over their deviation, among some of them."""
-    return np.asarray((values - values[among].mean()) / max(float(values[among].std()), 1e-9))
+def _standard(values: Floats, subset: np.ndarray) -> Floats:
+    """Return values less their mean, over their deviation, both taken over a subset of them."""
+    return np.asarray((values - values[subset].mean()) / max(float(values[subset].std()), 1e-9))

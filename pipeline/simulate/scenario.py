@@ -71,7 +71,7 @@ def make_scenario(simulate: Simulate, dataset: Dataset) -> Scenario:
     if dataset.theatre.zone != "UTC":
         raise ValueError(
             f"theatre.zone of a simulated dataset: got {dataset.theatre.zone}; expected UTC: its partners date by the "
-            "UTC day, and the truth tells of UTC days"
+            "UTC day, and the truth is by UTC day"
         )
     size, bounds = SIZES[simulate.size], dataset.bounds
     return Scenario(

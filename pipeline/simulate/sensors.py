@@ -1,8 +1,8 @@
-"""Lanes and their chance of a hazard -> sensor alarms, and the exact log-odds of a hazard given what was measured.
+"""Lanes and their chance of a hazard -> sensor alarms, and the exact log-odds of a hazard given the readings.
 
-Behind each bounded reading stands an unbounded one, and these are jointly Gaussian for each kind of object, given the
-sensor's height: a size of the object moves several readings together, ground and temperature shift a whole lane, noise
-is each reading's own. The likelihood of a class is therefore a mixture of normal densities, in closed form, whichever
+Behind each bounded reading stands an unbounded one. Given the sensor's height, these are jointly Gaussian for each kind
+of object. The object's size moves several readings together. Ground and temperature shift a whole lane. Each reading
+has its own noise. The likelihood of a class is therefore a mixture of normal densities, in closed form, whichever
 readings are missing.
 """
 
@@ -93,6 +93,8 @@ def sense(
         Deviations from the year's mean; shape (n,).
     base_rate
         Share of hazards among all alarms, that the log-odds start from.
+    random
+        Draws objects, heights and readings.
     """
     count = len(prior)
     is_hazard = random.random(count) < prior
@@ -131,11 +133,12 @@ def log_odds(height: Floats, readings: Floats, *, base_rate: float) -> Floats:
     pattern = (level << len(READINGS)) + (np.isfinite(behind) << np.arange(len(READINGS))).sum(axis=1)
     for value in np.unique(pattern):
         rows = np.flatnonzero(pattern == value)
-        there = np.flatnonzero(np.isfinite(behind[rows[0]]))
-        if len(there):
+        present = np.flatnonzero(np.isfinite(behind[rows[0]]))
+        if len(present):
             fading = _FADING[level[rows[0]]]
-            seen = behind[np.ix_(rows, there)]
-            result[rows] += _log_density(seen, HAZARDS, fading, there) - _log_density(seen, CLUTTER, fading, there)
+            measured = behind[np.ix_(rows, present)]
+            hazard, clutter = (_log_density(measured, kinds, fading, present) for kinds in (HAZARDS, CLUTTER))
+            result[rows] += hazard - clutter
     return result
 
 
@@ -155,15 +158,15 @@ _LOW = np.array([0.0, -2.0, -2.0, 0.0, 0.0])
 _HIGH = np.array([1.0, 2.0, 2.0, 10.0, 1.0])
 
 
-def _log_density(behind: Floats, kinds: tuple[Kind, ...], fading: Floats, there: np.ndarray) -> Floats:
-    """Return the log-density of a class at rows that all have the readings `there`; the shared constant is left out."""
+def _log_density(behind: Floats, kinds: tuple[Kind, ...], fading: Floats, present: np.ndarray) -> Floats:
+    """Return the log-density of a class at rows that all have the readings `present`, without the shared constant."""
     shared = np.diag(np.square(NOISE)) + cross_product(LANE_EFFECTS) + np.multiply.outer(TEMPERATURE, TEMPERATURE)
     densities = []
     for kind in kinds:
         size = fading * np.array(kind.size)
-        covariance = (shared + np.multiply.outer(size, size))[np.ix_(there, there)]
+        covariance = (shared + np.multiply.outer(size, size))[np.ix_(present, present)]
         root = cholesky(covariance)
-        mean = (GROUND_MEAN + fading * np.array(kind.signal))[there]
+        mean = (GROUND_MEAN + fading * np.array(kind.signal))[present]
         scaled = solve_lower(root, (behind - mean).T)
         densities.append(log(kind.share) - log(np.diag(root)).sum() - 0.5 * np.sum(np.square(scaled), axis=0))
     highest = np.max(densities, axis=0)

@@ -25,10 +25,12 @@ def write_theatre(simulate: Simulate, dataset: Dataset, *, raw: Path, truth: Pat
 
     Parameters
     ----------
+    simulate, dataset
+        Size and seed, and the dataset that the theatre is for.
     raw
         Folder that receives the partners' files.
     truth
-        Folder that receives what really happened; see `pipeline.simulate` for its tables.
+        Folder that receives the truth; see `pipeline.simulate` for its tables.
     """
     scenario = make_scenario(simulate, dataset)
     ground = make_ground(scenario)
@@ -45,7 +47,7 @@ def write_theatre(simulate: Simulate, dataset: Dataset, *, raw: Path, truth: Pat
 def _run(
     scenario: Scenario, ground: Ground, laws: process.Laws, lane_cell: np.ndarray, truth: Path
 ) -> tuple[Happenings, Floats]:
-    """Run the process once: note what happened, write each day's truth, keep the lanes' prior by week."""
+    """Run the process once: record the events, write each day's truth, keep the lanes' prior by week."""
     recorder = Recorder(scenario, ground, laws)
     oracle = Oracle(laws, make_visibility(scenario, ground), scenario.horizons_days)
     weekly_prior, cells = [], pa.array(ground.cells)
@@ -72,11 +74,11 @@ def _run(
 
 
 def _write_reports(happenings: Happenings, scenario: Scenario, ground: Ground, raw: Path, truth: Path) -> None:
-    told, faults = [], []
+    reported, faults = [], []
     for partner in PARTNERS:
         reports = report(partner, happenings.events, scenario, ground)
         name, faulty = files.write_incidents(partner.name, reports, scenario, ground, raw)
-        told.append(reports.drop_duplicates("record_id").assign(raw_file=name))
+        reported.append(reports.drop_duplicates("record_id").assign(raw_file=name))
         faults.append(faulty.assign(raw_file=name))
     hazards = happenings.hazards
     latitude, longitude = ground.projection.degrees(hazards[["x_m", "y_m"]].to_numpy())
@@ -89,7 +91,7 @@ def _write_reports(happenings: Happenings, scenario: Scenario, ground: Ground, r
     )
     columns = ["hazard_id", "cell", "latitude_deg", "longitude_deg", "hazard", "placed_at", "fate", "fate_at"]
     _write_truth(hazards[columns], truth / "hazards.parquet", "hazard_id")
-    _write_truth(pd.concat(told)[["raw_file", "record_id", "event_id"]], truth / "reports.parquet", "record_id")
+    _write_truth(pd.concat(reported)[["raw_file", "record_id", "event_id"]], truth / "reports.parquet", "record_id")
     _write_truth(
         pd.concat(faults)[["raw_file", "raw_row", "key", "fault"]], truth / "faults.parquet", "raw_file", "raw_row"
     )

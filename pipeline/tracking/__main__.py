@@ -1,4 +1,4 @@
-"""``python -m pipeline.tracking DATASET`` records what is not yet recorded; ``--serve`` shows it in MLflow's pages."""
+"""``python -m pipeline.tracking DATASET`` records all that is not recorded yet; ``--serve`` shows MLflow's pages."""
 
 import argparse
 import os

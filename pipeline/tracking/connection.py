@@ -1,4 +1,4 @@
-"""Which store MLflow writes to, made ready; and how a run is found there."""
+"""MLflow's store, made ready; and the search for a run in it."""
 
 import os
 import time
@@ -53,27 +53,45 @@ def find_run(client: "MlflowClient", dataset: str, **tags: str) -> "Run | None":
     experiment = client.get_experiment_by_name(dataset)
     if experiment is None:
         return None
-    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    conditions = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     runs = client.search_runs(
-        [experiment.experiment_id], filter_string=f"{wanted} and attributes.status = 'FINISHED'", max_results=1
+        [experiment.experiment_id], filter_string=f"{conditions} and attributes.status = 'FINISHED'", max_results=1
     )
     return runs[0] if runs else None
 
 
 def batched(client: "MlflowClient", run_id: str, *, metrics: Mapping[str, float], params: Mapping[str, Any]) -> None:
-    """Log metrics and parameters in as few calls as the store takes: one by one, a thousand take seconds."""
+    """Log metrics and parameters in as few calls as the store takes: one by one, a thousand take seconds.
+
+    Parameters
+    ----------
+    client, run_id
+        Of the store, and of the run in it.
+    metrics, params
+        By name.
+    """
     from mlflow.entities import Metric, Param
 
     now = int(1000 * time.time())
     values = [Metric(key, value, now, 0) for key, value in metrics.items()]
     texts = [Param(key, str(value)) for key, value in params.items()]
     for start in range(0, max(len(values), len(texts)), MOST_AT_ONCE):
-        some = slice(start, start + MOST_AT_ONCE)
-        client.log_batch(run_id, metrics=values[some], params=texts[some])
+        batch = slice(start, start + MOST_AT_ONCE)
+        client.log_batch(run_id, metrics=values[batch], params=texts[batch])
 
 
 def find_model(client: "MlflowClient", dataset: str, model: str, digest: str) -> "Run | None":
-    """Return the run of a fitted model, by the digest that it is known by; None where there is none."""
+    """Return the run of a fitted model; None where there is none.
+
+    Parameters
+    ----------
+    client
+        Of the store.
+    dataset, model
+        As in params.yaml.
+    digest
+        Of the model, by which its run is found.
+    """
     return find_run(client, dataset, kind="model", model=model, model_digest=digest)
 
 
@@ -87,5 +105,5 @@ def only_our_warnings() -> Iterator[None]:
 
 def _root() -> Path:
     """Return the project's root; of an experiment that DVC runs in a copy under .dvc/tmp, the copied project's."""
-    here = Path.cwd().resolve()
-    return next((folder.parent for folder in here.parents if folder.name == ".dvc"), here)
+    folder = Path.cwd().resolve()
+    return next((parent.parent for parent in folder.parents if parent.name == ".dvc"), folder)

@@ -1,4 +1,4 @@
-"""What `evaluate` measured of each fold of a model -> a run below the model's own for each origin or fold of groups.
+"""The results of `evaluate` for each fold of a model -> a run below the model's own for each fold.
 
 Nothing is computed here: the figures are those of metrics.json, and the fit's are those of fit.json.
 """
@@ -83,9 +83,9 @@ def folds(model: str, fit: AnyFitRecord, metrics: Metrics) -> Iterator[Fold]:
     model
         As in params.yaml.
     fit
-        Of area risk, its `origins` say how each origin's model was fitted.
+        Of area risk, its `origins` record how each origin's model was fitted.
     metrics
-        What `evaluate` measured.
+        The results of `evaluate`.
     """
     origins = {origin.day: origin for origin in fit.origins} if isinstance(fit, AreaFitRecord) else {}
     for comparison in metrics.comparisons.values():

@@ -1,4 +1,4 @@
-"""One fitted model's files -> its MLflow run: the fit, and what later stages found out of it."""
+"""One fitted model's files -> its MLflow run: the fit, and the results of later stages."""
 
 import dataclasses
 import json
@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 
 def log_fit(client: "MlflowClient", paths: DatasetPaths, model: str, digest: str) -> "Run":
-    """Open the model's run: parameters, data with digests, the commit, the booster."""
+    """Open the model's run: parameters, data with digests, the commit, the booster.
+
+    Parameters
+    ----------
+    client
+        Of the store.
+    paths, model
+        Where the model's files lie.
+    digest
+        Of the model, by which its run is found.
+    """
     import lightgbm
     import mlflow
     import pandas as pd
@@ -61,7 +71,19 @@ def log_fit(client: "MlflowClient", paths: DatasetPaths, model: str, digest: str
 
 
 def log_effort(client: "MlflowClient", run: "Run", effort: Effort) -> "Run":
-    """Log what the fit took; the card, which tells of it, is logged again."""
+    """Log the time and energy of the fit; the card, which states them, is logged again.
+
+    Parameters
+    ----------
+    client, run
+        Of the store, and the model's run.
+    effort
+        Time, energy and machine of the fit.
+
+    Returns
+    -------
+    The run with the new figures.
+    """
     run_id = run.info.run_id
     took = {"train.wall_seconds": effort.wall_s, "train.cpu_seconds": effort.cpu_s}
     took |= {} if effort.joules is None else {"train.joules": effort.joules}
@@ -73,7 +95,15 @@ def log_effort(client: "MlflowClient", run: "Run", effort: Effort) -> "Run":
 
 
 def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model: str) -> None:
-    """Add what later stages found out of the model, each time that it differs from what the run shows."""
+    """Add the results of later stages, each time that they differ from those in the run.
+
+    Parameters
+    ----------
+    client, run
+        Of the store, and the model's run.
+    paths, model
+        Where the model's files lie.
+    """
     run_id = run.info.run_id
     for tag, files in provenance.evidence(paths, model).items():
         if not files or run.data.tags.get(f"{tag}_digest") == (digest := store.digest(*files)):

@@ -1,4 +1,4 @@
-"""A dataset's models -> their MLflow runs, and the pipeline run that they are of; asking again changes nothing."""
+"""A dataset's models -> their MLflow runs, and the pipeline run that they are of; a repetition changes nothing."""
 
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def record(dataset: str, model: str, *, effort: Effort | None = None) -> str | None:
-    """Make MLflow show the fit, and what is known of it by now, of one model of one dataset.
+    """Make MLflow show one model of one dataset: its fit, and all later results so far.
 
     Parameters
     ----------
     dataset, model
         As in params.yaml. The model's files are read from where the stages left them.
     effort
-        What the fit took, where it was made just now.
+        Time and energy of the fit, where it was made just now.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def record_pipeline(dataset: str) -> str | None:
     lines = [f"- [{names[model]}](#/experiments/{parent.info.experiment_id}/runs/{run})" for model, run in runs.items()]
     client.set_tag(parent_id, "mlflow.note.content", "\n".join(["The models of this pipeline run:", "", *lines]))
     for model, child in children.items():
-        # while a stage runs, DVC's lock still tells of the time before; now all stages are done
+        # while a stage runs, DVC's lock is still that of the time before; now all stages are done
         tags = {"mlflow.parentRunId": parent_id} | child.data.tags | provenance.stage_digests(dataset, model)
         for key, value in tags.items() - child.data.tags.items():
             client.set_tag(child.info.run_id, key, value)

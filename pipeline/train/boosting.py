@@ -1,7 +1,7 @@
 """Rows -> a log-linear baseline and LightGBM trees boosted from its log-odds; same rows and parameters, same bytes.
 
-Every call of LightGBM is told to have one thread. Its number of threads is one for the whole process: a call with
-another number, while a fit goes on beside it in `runtime.workers`, would change that fit's too, and crash.
+Every call sets one thread. LightGBM keeps one number of threads for the whole process. A call with another number
+would change that of a fit beside it in `runtime.workers`, and crash.
 """
 
 import lightgbm
@@ -47,7 +47,18 @@ def fit_until_best(
     *,
     weights: Floats | None = None,
 ) -> tuple[Model, int]:
-    """Fit trees until the log-loss of other rows has stopped falling; the weights are of the rows of the fit.
+    """Fit trees until the log-loss of other rows has stopped falling.
+
+    Parameters
+    ----------
+    train, validation
+        Features, shape (n, len(columns.names)), and outcomes, shape (n,), of the rows of the fit and of other rows.
+    columns
+        The model's features.
+    settings
+        How the model is fitted, and when to stop.
+    weights
+        How much each row of the fit counts, shape (n,); all alike where not given.
 
     Returns
     -------

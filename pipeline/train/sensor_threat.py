@@ -169,9 +169,9 @@ def fit(
 ) -> GroupFit:
     """Fit the sensor model on all rows.
 
-    A few folds of whole groups each choose a number of trees for a model of the others; the model has their median, and
-    is calibrated on what those models, with so many trees, say of the groups that they had not seen. The interval comes
-    of the same.
+    Each of a few folds of whole groups chooses a number of trees for a model of the other folds. The final model has
+    the median of these numbers. With so many trees, the models of the folds predict the groups that they had not seen.
+    Calibration and interval are fitted to those predictions.
 
     Parameters
     ----------
@@ -195,8 +195,8 @@ def fit(
     if rounds is None:
         fitted, best = zip(
             *(
-                boosting.fit_until_best((matrix[seen], outcome[seen]), (matrix[held], outcome[held]), columns, settings)
-                for seen, held in folds
+                boosting.fit_until_best((matrix[seen], outcome[seen]), (matrix[out], outcome[out]), columns, settings)
+                for seen, out in folds
             ),
             strict=True,
         )
@@ -204,8 +204,8 @@ def fit(
     else:
         fitted = tuple(boosting.fit(matrix[seen], outcome[seen], columns, settings, rounds=rounds) for seen, _ in folds)
     unseen = np.empty(len(outcome))
-    for model, (_, held) in zip(fitted, folds, strict=True):
-        unseen[held] = model.log_odds(matrix[held], rounds=rounds)
+    for model, (_, out) in zip(fitted, folds, strict=True):
+        unseen[out] = model.log_odds(matrix[out], rounds=rounds)
     final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds)
     model = final.calibrated(unseen, outcome)
     calibrated = model.calibration.of(unseen)
@@ -242,13 +242,13 @@ def held_out(
     """
     fold = np.empty(len(outcome), dtype=np.object_)
     log_odds = {name: np.empty(len(outcome)) for name in (*as_seen, "interval_low", "interval_high")}
-    for seen, held in _folds(outcome, groups, settings.folds):
+    for seen, out in _folds(outcome, groups, settings.folds):
         fitted = fit(matrix[seen], outcome[seen], groups[seen], columns, settings, rounds=rounds)
-        fold[held] = "+".join(np.unique(groups[held]))
+        fold[out] = "+".join(np.unique(groups[out]))
         for name, rows in as_seen.items():
-            log_odds[name][held] = fitted.model.log_odds(rows[held])
-        low, high = fitted.interval.of(fitted.model.log_odds(matrix[held]))
-        log_odds["interval_low"][held], log_odds["interval_high"][held] = low, high
+            log_odds[name][out] = fitted.model.log_odds(rows[out])
+        low, high = fitted.interval.of(fitted.model.log_odds(matrix[out]))
+        log_odds["interval_low"][out], log_odds["interval_high"][out] = low, high
     return fold.tolist(), log_odds
 
 
@@ -291,10 +291,10 @@ def _folds(outcome: Mask, groups: Strings, most: int) -> Iterator[tuple[Mask, Ma
     if len(names) < 2:
         raise StageError(f"train: the rows are of the groups {names.tolist()}; expected at least two, to hold one out")
     splitter = GroupKFold(n_splits=min(most, len(names)))
-    for seen, held in splitter.split(groups, groups=number):
+    for seen, out in splitter.split(groups, groups=number):
         if outcome[seen].all() or not outcome[seen].any():
             raise StageError(
-                f"train: without the groups {np.unique(groups[held]).tolist()} all rows have one outcome; expected "
+                f"train: without the groups {np.unique(groups[out]).tolist()} all rows have one outcome; expected "
                 "hazard and clutter in more groups"
             )
-        yield seen, held
+        yield seen, out

@@ -11,7 +11,7 @@ from pipeline.tune import search, summary, training_period, trials
 
 
 def main() -> None:
-    """Search, remember each try, and print the result; params.yaml is left as it is."""
+    """Search, store each try, and print the result; params.yaml stays as it is."""
     parser = cli.parser("pipeline.tune", "Search for better values of `train`, inside the training period.", model=True)
     parser.add_argument("--trials", type=int, help="candidates besides the present values; default: tune.trials")
     parser.add_argument("--seed", type=int, help="another one draws others; default: tune.seed")
@@ -23,17 +23,17 @@ def main() -> None:
     evaluate, digest = declared.evaluate, rows.digest()
     file = paths.tuning(given.model)
     memory = file.with_suffix(".parquet")
-    known, scores = trials.read(memory), []
+    stored, scores = trials.read(memory), []
     candidates = search.candidates(
         declared.train.area_risk[given.model], tune.area_risk, trials=tune.trials, seed=tune.seed
     )
     for trial, candidate in enumerate(candidates):
         key = trials.key(digest, candidate)
-        if key not in known:
-            known[key] = search.score(rows, candidate, bins=evaluate.calibration_bins)
-            trials.add(memory, key, candidate, known[key])
-            print(f"trial {trial} of {tune.trials}: log-loss {known[key].log_loss:.6f}", flush=True)
-        scores.append(known[key])
+        if key not in stored:
+            stored[key] = search.score(rows, candidate, bins=evaluate.calibration_bins)
+            trials.add(memory, key, candidate, stored[key])
+            print(f"trial {trial} of {tune.trials}: log-loss {stored[key].log_loss:.6f}", flush=True)
+        scores.append(stored[key])
     searched = list(tune.area_risk)
     result = summary.table(candidates, scores, searched, evaluate)
     store.write_csv(result, file)

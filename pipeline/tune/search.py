@@ -1,8 +1,8 @@
-"""Bounds and a seed -> candidates, the values now in params.yaml first; each is fitted and scored as a model would be.
+"""Bounds and a seed -> candidates, the values now in params.yaml first, each fitted and scored like a model.
 
-Candidates are drawn independently at random (Bergstra and Bengio, Journal of Machine Learning Research 2012), so that
-they are known before the first is tried: a search that was killed goes on where it stood, and more trials with the same
-seed begin with the same ones.
+Candidates are drawn independently at random (Bergstra and Bengio, Journal of Machine Learning Research 2012). They are
+known before the first is tried, so a search that was killed goes on where it stopped. More trials with the same seed
+begin with the same candidates.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ class Score:
 
 
 def candidates(present: AreaBoosting, bounds: Mapping[str, Bound], *, trials: int, seed: int) -> list[AreaBoosting]:
-    """Return the present values, and so many others.
+    """Return the present values, and `trials` others.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def candidates(present: AreaBoosting, bounds: Mapping[str, Bound], *, trials: in
     >>> [candidate.num_leaves for candidate in drawn]
     [4, 2, 17, 6, 14]
     """
-    whole = {name: isinstance(getattr(present, name), int) for name in bounds}
-    spread = {name: _distribution(bound, whole=whole[name]) for name, bound in bounds.items()}
+    is_integer = {name: isinstance(getattr(present, name), int) for name in bounds}
+    spread = {name: _distribution(bound, integer=is_integer[name]) for name, bound in bounds.items()}
     result = [present]
     for drawn in ParameterSampler(spread, n_iter=trials, random_state=seed):
         values: dict[str, Any] = {
-            name: _readable(value, bounds[name], whole=whole[name]) for name, value in drawn.items()
+            name: _readable(value, bounds[name], integer=is_integer[name]) for name, value in drawn.items()
         }
         result.append(dataclasses.replace(present, **values))
     return result
@@ -100,7 +100,7 @@ def score(rows: TrainingPeriod, settings: AreaBoosting, *, bins: int) -> Score:
     Parameters
     ----------
     rows
-        All that the search may see.
+        The only rows that the search may use.
     settings
         The candidate.
     bins
@@ -114,12 +114,12 @@ def score(rows: TrainingPeriod, settings: AreaBoosting, *, bins: int) -> Score:
     return Score(measured.log_loss, measured.pr_auc, by_cutoff, blocks(cutoffs, horizon_days=rows.task.horizon_days))
 
 
-def _distribution(bound: Bound, *, whole: bool) -> Any:
+def _distribution(bound: Bound, *, integer: bool) -> Any:
     # half a step more on each side, so that rounding gives the ends their share
-    low, high = (bound.low - 0.5, bound.high + 0.5) if whole else (bound.low, bound.high)
+    low, high = (bound.low - 0.5, bound.high + 0.5) if integer else (bound.low, bound.high)
     return stats.loguniform(low, high) if bound.scale == "log" else stats.uniform(low, high - low)
 
 
-def _readable(value: float, bound: Bound, *, whole: bool) -> float:
-    short = float(f"{round(value) if whole else value:.{DIGITS}g}")
+def _readable(value: float, bound: Bound, *, integer: bool) -> float:
+    short = float(f"{round(value) if integer else value:.{DIGITS}g}")
     return min(max(short, bound.low), bound.high)

@@ -1,4 +1,4 @@
-"""Candidates and their scores -> a table, best first, each with its difference to the present values; and in words."""
+"""Candidates and their scores -> a table and text, best first, each with its difference to the present values."""
 
 from collections.abc import Sequence
 
@@ -62,8 +62,8 @@ def lines(result: pa.Table, searched: Sequence[str], task: AreaTask, *, dataset:
         Their names in params.yaml.
     """
     rows = result.to_pylist()
-    others = [row for row in rows if row["trial"]]
-    best = others[0]
+    drawn = [row for row in rows if row["trial"]]
+    best = drawn[0]
     text = [
         f"{model} of {dataset}, tuned on {task.test_from} to {task.test_until}: {len(rows)} tries, best first",
         "trial  log-loss  difference to trial 0, 95 %      PR-AUC  " + "  ".join(searched),
@@ -84,7 +84,7 @@ def lines(result: pa.Table, searched: Sequence[str], task: AreaTask, *, dataset:
     return [
         *text,
         verdict,
-        f"The best of {len(others)} flatters: some of its lead is luck, of which the interval does not know.",
+        f"The best of {len(drawn)} flatters: some of its lead is luck, of which the interval does not know.",
         f"To see trial {best['trial']} on the real test, in MLflow beside the others, with this folder left as it is:",
         f"  python -m pipeline.select_dataset {dataset} && dvc exp run --temp {flags}",
     ]

@@ -1,7 +1,7 @@
-"""Tables and an area task -> the rows of the training period alone, as they were known on the day the test began.
+"""Tables and an area task -> the rows of the training period, as known on the day the test began.
 
-All that no search may see is cut away first: a report that came later is not there, and a version that was corrected
-later still stands. Which reports are of one event is as `ingest` has judged it, on all that it read.
+Everything later is cut away first. A report that came later is missing, and a version that was corrected later is
+still valid. `ingest` decides which reports are of one event, on all that it read.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Tries and their scores <-> a Parquet file, so that nothing is tried twice: a row for each data and candidate."""
+"""Tries and their scores <-> a Parquet file with a row for each data and candidate: nothing is tried twice."""
 
 import dataclasses
 import hashlib
@@ -46,7 +46,7 @@ def read(path: Path) -> dict[str, Score]:
 
 
 def add(path: Path, name: str, settings: AreaBoosting, score: Score) -> None:
-    """Add a try to the file, which is replaced in one step: a killed search leaves all that it has finished.
+    """Add a try to the file, replaced in one step: a killed search leaves all its finished tries.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A way to fit and to predict -> calibrated log-odds of rows that no fit had seen, origin by origin.
 
-The area model and every baseline go through this, so that each has the same rows, the same choices and the same
-calibration: what differs is the skill.
+The area model and every baseline go through this. So each has the same rows, the same choices and the same
+calibration: only the skill differs.
 """
 
 from collections.abc import Callable, Sequence
@@ -120,7 +120,7 @@ def forecast(
 def thinned(train: Mask, outcome: Mask, *, most_negatives: int, seed: int) -> tuple[Indices, Floats]:
     """Return the rows to learn from and how many rows each stands for, shape (k,) each.
 
-    All rows that an event followed are kept, and of the others at most so many, drawn at random. Where events are
+    All rows that an event followed are kept. Of the others, at most so many are drawn at random. Where events are
     rare, the rest adds time and next to nothing else (King and Zeng, Political Analysis 2001).
 
     Parameters

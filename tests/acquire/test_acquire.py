@@ -74,11 +74,11 @@ def test_the_mirrors_bytes_arrive_with_their_list(project: Path) -> None:
     assert sorted(p.name for p in (project / "data/raw").iterdir()) == ["acme"]
 
 
-def test_without_a_mirror_it_says_how_to_give_one(project: Path) -> None:
+def test_without_a_mirror_the_message_explains_how_to_give_one(project: Path) -> None:
     refused(acquire(project), "DATA_MIRROR is not set", "acme/a.csv", "make DATASET=")
 
 
-def test_a_mirror_that_is_not_there(project: Path) -> None:
+def test_a_mirror_that_does_not_exist(project: Path) -> None:
     refused(acquire(project, mirror_folder=project.parent / "nowhere"), "nowhere: no such folder", "expected a mirror")
 
 
@@ -158,9 +158,9 @@ def test_the_cut_changes_with_any_file_and_not_with_the_order(
     shuffled = list(listing.items())
     random.shuffle(shuffled)
     assert mirror.cut_of(dict(shuffled)) == mirror.cut_of(listing)
-    name, other = data.draw(st.sampled_from(sorted(listing))), data.draw(digests)
-    changed = mirror.cut_of({**listing, name: other})
-    assert (changed == mirror.cut_of(listing)) == (other == listing[name])
+    name, digest = data.draw(st.sampled_from(sorted(listing))), data.draw(digests)
+    changed = mirror.cut_of({**listing, name: digest})
+    assert (changed == mirror.cut_of(listing)) == (digest == listing[name])
 
 
 def test_sha256sum_reads_our_list_and_we_read_its(project: Path) -> None:

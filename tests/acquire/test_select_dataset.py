@@ -23,8 +23,8 @@ def test_only_the_run_section_changes() -> None:
 
 def test_choosing_back_restores_the_file() -> None:
     run = yaml.safe_load(TEXT)["run"]
-    there = choose(TEXT, dataset="elsewhere", models=["area_risk_28d"], cut="sha256:0a1b")
-    assert choose(there, **run) == TEXT
+    elsewhere = choose(TEXT, dataset="elsewhere", models=["area_risk_28d"], cut="sha256:0a1b")
+    assert choose(elsewhere, **run) == TEXT
 
 
 def test_a_file_that_an_experiment_has_rewritten_can_be_chosen_in(tmp_path: Path) -> None:

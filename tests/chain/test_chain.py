@@ -76,7 +76,7 @@ def test_a_changed_parameter_reruns_that_model_only(project: Project) -> None:
         "train@simulated-area_risk_7d",
         "evaluate@simulated-area_risk_7d",
         "export@simulated-area_risk_7d",
-        "report@simulated",  # gathers what the models' evaluations found
+        "report@simulated",  # gathers the results of the models' evaluations
     }
 
 

@@ -60,8 +60,8 @@ CAN_UNSHARE = (
 def observe(code, home, *, isolated, cwd=ROOT):
     """Run `code` with an empty home; return what it opened and loaded, and the files that it left in the home."""
     home.mkdir()
-    # matplotlib keeps a list of this machine's fonts, in the home unless told where: a cache, no report
-    quiet = {
+    # matplotlib keeps a list of this machine's fonts, in the home by default: a cache, no report
+    variables = {
         "MPLCONFIGDIR": str(home.parent / "matplotlib"),
         "HOME": str(home),
         "PATH": os.environ["PATH"],
@@ -71,7 +71,7 @@ def observe(code, home, *, isolated, cwd=ROOT):
     done = subprocess.run(
         [*(["unshare", "-rn"] if isolated else []), sys.executable, "-c", WATCH + code + SENT + REPORT],
         cwd=cwd,
-        env=quiet,
+        env=variables,
         capture_output=True,
         text=True,
         check=False,

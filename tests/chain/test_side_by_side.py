@@ -113,8 +113,8 @@ def test_one_alone_writes_where_we_do_and_is_stopped_too() -> None:
     assert inside and not any(child.is_running() for child in inside)
 
 
-def test_what_dvc_says_of_itself_is_not_shown() -> None:
-    said = [
+def test_messages_of_dvc_about_itself_are_not_shown() -> None:
+    messages = [
         "",
         "Stage 'acquire@simulated' didn't change, skipping",
         "> python -m pipeline.train --dataset simulated --model area_risk_7d",
@@ -125,5 +125,5 @@ def test_what_dvc_says_of_itself_is_not_shown() -> None:
         "Running stage 'train@simulated-area_risk_7d':",
         "ERROR: failed to reproduce 'train@simulated-area_risk_7d'",
     ]
-    _, lines = run(1, m=f"print({chr(10).join(said)!r})")
-    assert lines[:-1] == [f"m | {line}" for line in said[-2:]]
+    _, lines = run(1, m=f"print({chr(10).join(messages)!r})")
+    assert lines[:-1] == [f"m | {line}" for line in messages[-2:]]

@@ -49,23 +49,23 @@ def test_the_whole_chain_runs_without_a_theatre(finished: Project) -> None:
     assert "sensor_threat" in shown
 
 
-def test_what_was_measured_on_random_groups_says_that_it_flatters(finished: Project) -> None:
-    found = json.loads((finished.root / "reports/sonar/metrics.json").read_text())["sensor_threat"]["sonar"]
-    assert found["groups"] == 20
-    assert found["repeated"]["repeats"] == 10
-    assert "random" in found["repeated"]["flattering"]
-    assert found["repeated"]["accuracy"] > 0.8
+def test_results_on_random_groups_are_marked_as_flattering(finished: Project) -> None:
+    results = json.loads((finished.root / "reports/sonar/metrics.json").read_text())["sensor_threat"]["sonar"]
+    assert results["groups"] == 20
+    assert results["repeated"]["repeats"] == 10
+    assert "random" in results["repeated"]["flattering"]
+    assert results["repeated"]["accuracy"] > 0.8
     out = finished.root / "out"
     finished.succeed(sys.executable, "-m", "pipeline.report", "documents", "sonar", "--out", str(out))
     page = (out / "results.md").read_text()
     assert "| random groups held out: **flattering** |" in page
-    assert f"| no groups are known: **flattering** | {found['repeated']['accuracy']:.4f} |" in page
+    assert f"| no groups are known: **flattering** | {results['repeated']['accuracy']:.4f} |" in page
 
 
 def test_a_device_scores_an_echo(finished: Project, tmp_path: Path) -> None:
     loud = {band: 0.55 if 20 <= n < 30 else 0.3 for n, band in enumerate(BANDS)}
-    quiet = dict.fromkeys(BANDS, 0.3)
-    (tmp_path / "echoes.jsonl").write_text("".join(json.dumps(echo) + "\n" for echo in (loud, quiet)))
+    faint = dict.fromkeys(BANDS, 0.3)
+    (tmp_path / "echoes.jsonl").write_text("".join(json.dumps(echo) + "\n" for echo in (loud, faint)))
     script = (
         "from threat_scorer import Scorer; import json, sys; scorer = Scorer.load('models/sonar/bundle'); "
         "print(json.dumps([scorer.score_record('sensor_threat', json.loads(line)).probability "

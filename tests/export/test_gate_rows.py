@@ -1,4 +1,4 @@
-"""Rows made for the gate: a generator's numbers become the rows that their definition says, however they are drawn."""
+"""Rows made for the gate: a generator's numbers become the rows of their definition, however they are drawn."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from pipeline.export.gate.rows import RealColumns, Rows, in_parts
 
 
 def synthetic(columns: RealColumns, count: int, rng: np.random.Generator) -> Rows:
-    """Return what `RealColumns.made` promises, all at once."""
+    """Return what `RealColumns.synthetic` promises, all at once."""
     values = columns.low + rng.random((count, len(columns.low))) * (columns.high - columns.low)
     values[:, columns.whole] = np.round(values[:, columns.whole])
     values[rng.random(values.shape) < columns.missing_share] = np.nan

@@ -1,4 +1,4 @@
-"""The gate against planted faults: whatever is changed in an exported file, the gate ends the export and says where."""
+"""The gate against planted faults: for any change in an exported file, the gate ends the export and names the place."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -169,11 +169,11 @@ def test_test_rows_alone_would_miss_thresholds_rounded_to_nearest(reference: Ref
     gate(model, reference, {"test": rows["test"]})
 
 
-def test_the_named_node_is_where_the_ways_part(reference: Reference, rows: dict[str, np.ndarray]) -> None:
+def test_the_named_node_is_the_first_divergence(reference: Reference, rows: dict[str, np.ndarray]) -> None:
     model = build(reference.forest, FORMULA, name="model")
     attribute(model, "nodes_values").floats[0] -= 1.0  # the root of the first tree
-    asked = FEATURES[reference.forest.feature[0]]
-    with pytest.raises(ParityError, match=rf"tree 0, node 0: {asked} = .* LightGBM goes left .* ONNX goes right"):
+    feature = FEATURES[reference.forest.feature[0]]
+    with pytest.raises(ParityError, match=rf"tree 0, node 0: {feature} = .* LightGBM goes left .* ONNX goes right"):
         gate(model, reference, {"test": rows["test"]})
 
 
@@ -182,10 +182,10 @@ def test_an_operating_point_on_a_score_is_moved_clear_of_it(reference: Reference
     probability = 1 / (1 + np.exp(-reference.log_odds(rows["test"])))
     exported, _ = run(session(model), rows["test"])
     row = int(np.argmax(probability - exported))
-    asked = float(probability[row])
-    assert exported[row] < asked
-    settled = gate(model, reference, {"test": rows["test"]}, alarm=asked).operating_points["alarm"]
-    assert 0 < abs(settled - asked) <= 1e-5
+    requested = float(probability[row])
+    assert exported[row] < requested
+    settled = gate(model, reference, {"test": rows["test"]}, alarm=requested).operating_points["alarm"]
+    assert 0 < abs(settled - requested) <= 1e-5
     np.testing.assert_array_equal(exported >= settled, probability >= settled)
 
 
@@ -195,7 +195,7 @@ def test_an_operating_point_clear_of_scores_stays(reference: Reference, rows: di
 
 
 @pytest.mark.parametrize("variant", ["field", "large_categories"])
-def test_contributions_add_up_and_are_given_only_when_asked_for(reference: Reference, rows, variant: str) -> None:
+def test_contributions_add_up_and_are_given_only_on_request(reference: Reference, rows, variant: str) -> None:
     model = build(reference.forest, FORMULA, name="model", variant=variant, typical=TYPICAL)
     gate(model, reference, rows)
     assert check_explanations(model, reference, rows["test"], typical=TYPICAL) <= 1e-6

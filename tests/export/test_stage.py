@@ -1,4 +1,4 @@
-"""The export stage on files as train and evaluate leave them: what it writes is what a device can open and trust."""
+"""The export stage on files as train and evaluate leave them: a device can open its output and trust it."""
 
 import dataclasses
 import json
@@ -101,7 +101,7 @@ def test_the_file_opens_in_the_scorer_and_gives_the_boosters_probability(
     np.testing.assert_allclose(scored.probability, 1 / (1 + np.exp(-log_odds)), atol=1e-6)
 
 
-def test_the_contract_says_what_the_stage_was_given(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_contract_has_the_values_that_the_stage_was_given(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     props = {e.key: e.value for e in export(files, "area_risk_28d", monkeypatch).metadata_props}
     contract = Contract.from_json(props[KEY])
     decay, ring = contract.inputs
@@ -126,8 +126,8 @@ def test_golden_rows_are_made_and_carry_their_outputs(files: Path, monkeypatch: 
 
 
 def test_golden_rows_that_were_cut_short_are_refused() -> None:
-    one = np.ones(3, np.float32)
-    text = Golden(one[:, None], one, one).to_json()
+    values = np.ones(3, np.float32)
+    text = Golden(values[:, None], values, values).to_json()
     for broken in (text.replace('"rows": 3', '"rows": 4'), text[:-9], "[]", "{}"):
         with pytest.raises(GoldenError, match="golden rows"):
             Golden.from_json(broken)
@@ -151,7 +151,7 @@ def test_the_report_counts_what_was_compared(files: Path, monkeypatch: pytest.Mo
     assert report["explanations_difference"] <= 1e-6
 
 
-def test_the_reference_variant_is_written_when_asked_for(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reference_variant_is_written_on_request(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export(files, "area_risk_28d", monkeypatch, "--reference", "double.onnx")
     double = onnx.load("double.onnx")
     assert double.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE

@@ -45,7 +45,9 @@ def fit(x: np.ndarray, y: np.ndarray, rounds: int, *, categorical: bool = False,
     return lgb.train({"objective": "binary", **QUIET, **params}, data, rounds)
 
 
-def hold_to(booster: lgb.Booster, x: np.ndarray, formula: CalibratedLogOdds = PLAIN) -> tuple[ModelProto, Reference]:
+def check_parity(
+    booster: lgb.Booster, x: np.ndarray, formula: CalibratedLogOdds = PLAIN
+) -> tuple[ModelProto, Reference]:
     """Put every variant through the gate, on real, random, threshold and adversarial rows; return the last."""
     text = booster.model_to_string()
     forest = parse(text)
@@ -95,7 +97,7 @@ def test_any_booster_keeps_every_leaf_and_probability(
     x, y = table(rng)
     weight = rng.random(len(y)) + 0.1 if weighted else None
     booster = fit(x, y, rounds, categorical=categorical, weight=weight, **missing, **kind, **shape)
-    hold_to(booster, x)
+    check_parity(booster, x)
 
 
 def test_early_stopping_exports_the_best_rounds_only() -> None:
@@ -110,7 +112,7 @@ def test_early_stopping_exports_the_best_rounds_only() -> None:
         keep_training_booster=True,
     )
     assert booster.best_iteration < booster.current_iteration()
-    model, reference = hold_to(booster, x)
+    model, reference = check_parity(booster, x)
     assert reference.forest.n_trees == booster.best_iteration
     np.testing.assert_allclose(run(session(model), x)[0], booster.predict(x), atol=1e-12)
 
@@ -118,14 +120,14 @@ def test_early_stopping_exports_the_best_rounds_only() -> None:
 def test_one_tree_of_one_leaf_is_a_constant() -> None:
     x, y = table(np.random.default_rng(0))
     booster = fit(x, y, 1, min_data_in_leaf=1000)
-    model, reference = hold_to(booster, x)
+    model, reference = check_parity(booster, x)
     assert (reference.forest.root < 0).all()
     np.testing.assert_allclose(run(session(model), x)[0], y.mean(), rtol=1e-12)
 
 
 def test_cross_entropy_on_shares_is_exported() -> None:
     x, y = table(np.random.default_rng(0))
-    hold_to(fit(x, 0.1 + 0.8 * y, 5, objective="cross_entropy"), x)
+    check_parity(fit(x, 0.1 + 0.8 * y, 5, objective="cross_entropy"), x)
 
 
 @pytest.mark.parametrize("missing", [{}, {"use_missing": False}])
@@ -133,7 +135,7 @@ def test_an_infinite_value_follows_a_split_on_being_missing(missing: dict[str, b
     x = np.array([[np.nan], [0], [1], [2]] * 50, np.float32)
     booster = fit(x, np.isnan(x[:, 0]).astype(int), 2, min_data_in_leaf=1, **missing)
     assert missing or np.isinf(parse(booster.model_to_string()).threshold).any()
-    hold_to(booster, np.concatenate([x, np.array([[np.inf], [-np.inf]], np.float32)]))
+    check_parity(booster, np.concatenate([x, np.array([[np.inf], [-np.inf]], np.float32)]))
 
 
 @pytest.mark.parametrize("threshold", ["0", "5e-36", "-5e-36", "-1.0000000180025095e-35", "-1e-34", "1e300", "-1e300"])
@@ -141,7 +143,7 @@ def test_a_threshold_within_or_beyond_what_lightgbm_reads_as_zero_keeps_its_rows
     x = np.array([[-1], [-1e-35], [-1e-36], [0], [1e-36], [1e-35], [1], [np.nan], [np.inf], [-np.inf]], np.float32)
     text = fit(np.repeat(x[[0, 6]], 20, axis=0), np.repeat([0, 1], 20), 1, num_leaves=2).model_to_string()
     was = next(line for line in text.splitlines() if line.startswith("threshold="))
-    hold_to(lgb.Booster(model_str=text.replace(was, f"threshold={threshold}")), x)
+    check_parity(lgb.Booster(model_str=text.replace(was, f"threshold={threshold}")), x)
 
 
 def test_a_fraction_of_a_category_is_cut_off_towards_zero() -> None:
@@ -150,7 +152,7 @@ def test_a_fraction_of_a_category_is_cut_off_towards_zero() -> None:
     sets = {"max_cat_to_onehot": 1, "cat_smooth": 1, "min_data_per_group": 1}
     booster = lgb.train({"objective": "binary", "min_data_in_leaf": 1, "num_leaves": 2, **sets, **QUIET}, data, 1)
     odd = np.array([[-0.5], [-0.999], [-1], [0.999], [1.5], [2.999], [3.5], [4], [1e30], [np.nan]], np.float32)
-    _, reference = hold_to(booster, np.concatenate([x, odd]))
+    _, reference = check_parity(booster, np.concatenate([x, odd]))
     assert set(reference.forest.categories[0]) == {0, 2}
     with_0 = (reference.leaves(odd) == reference.leaves(x[:1]))[:, 0]
     assert odd[with_0, 0].tolist() == odd[[0, 1, 3, 5], 0].tolist()
@@ -176,7 +178,7 @@ def test_baseline_calibration_and_limit_are_in_every_variant() -> None:
     data = lgb.Dataset(x, y, init_score=start)
     booster = lgb.train({"objective": "binary", "boost_from_average": False, **QUIET}, data, 10)
     formula = CalibratedLogOdds(baseline, Calibration(0.8, 0.3), limit=1.5)
-    model, _ = hold_to(booster, x, formula)
+    model, _ = check_parity(booster, x, formula)
     by_hand = np.clip(0.8 * (start + booster.predict(x, raw_score=True)) + 0.3, -1.5, 1.5)
     np.testing.assert_allclose(run(session(model), x)[1], by_hand, atol=1e-12)
     assert 0 < (np.abs(by_hand) == 1.5).sum() < len(by_hand)
@@ -204,7 +206,7 @@ def test_the_same_model_gives_the_same_bytes() -> None:
         ({"objective": "multiclass", "num_class": 3}, "has 3 classes"),
     ],
 )
-def test_what_no_graph_would_follow_is_refused_with_the_reason(params: dict[str, Any], reason: str) -> None:
+def test_a_booster_that_no_graph_would_follow_is_refused_with_the_reason(params: dict[str, Any], reason: str) -> None:
     x, y = table(np.random.default_rng(0))
     booster = fit(np.nan_to_num(x[:, :2]), y, 2, **params)
     with pytest.raises(ModelNotExportable, match=reason):
@@ -222,9 +224,9 @@ def test_a_category_that_float32_cannot_hold_is_refused() -> None:
 def test_a_column_read_in_two_ways_is_refused() -> None:
     x, y = table(np.random.default_rng(0))
     first = fit(x[:, :2], y, 2, zero_as_missing=True)
-    both = lgb.train({"objective": "binary", **QUIET}, lgb.Dataset(x[:, :2], y), 2, init_model=first)
+    mixed = lgb.train({"objective": "binary", **QUIET}, lgb.Dataset(x[:, :2], y), 2, init_model=first)
     with pytest.raises(ModelNotExportable, match="with and without zero as a missing value"):
-        parse(both.model_to_string())
+        parse(mixed.model_to_string())
 
 
 def test_a_text_that_is_no_model_is_refused() -> None:

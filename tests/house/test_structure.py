@@ -24,6 +24,8 @@ MOST_FILES = 15
 MOST_LINES = 300
 MOST_DEPENDENCIES = 60
 MOST_LOCK_LINES = 5000
+NAMED_FROM = 3
+"""Parameters from which on a docstring has a section of them."""
 
 
 def shown(path: Path) -> str:
@@ -75,6 +77,18 @@ def test_a_folder_is_read_at_a_glance(folder: Path) -> None:
 def test_a_module_has_one_subject() -> None:
     lengths = {shown(file): file.read_text(encoding="utf-8").count("\n") for file in FILES.values()}
     assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_public_function_of_three_parameters_or_more_names_them(name: str) -> None:
+    without = []
+    for node in ast.walk(tree(FILES[name])):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            number = sum(argument.arg not in ("self", "cls") for argument in given)
+            if number >= NAMED_FROM and "Parameters\n---" not in (ast.get_docstring(node) or ""):
+                without.append(node.name)
+    assert without == []
 
 
 def test_dvc_yaml_lists_rooms_not_files() -> None:

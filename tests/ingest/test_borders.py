@@ -55,7 +55,7 @@ def test_inside_every_part_and_on_the_line_is_kept(tmp_path, border, latitude, l
 
 
 @pytest.mark.parametrize(
-    ("latitude", "longitude", "rule", "said"),
+    ("latitude", "longitude", "rule", "message"),
     [
         (3.9, -73.0, "across_border", "'3.9, -73.0': lies 11.1 km across the border; expected a position inside"),
         (5.5, -73.5, "across_border", "lies 55.3 km across the border"),  # in the hole: half a degree of longitude
@@ -68,12 +68,12 @@ def test_inside_every_part_and_on_the_line_is_kept(tmp_path, border, latitude, l
         (-5.5, -73.5, "outside_theatre", "'-5.5, -73.5'; expected"),  # flipped it would lie in the hole
     ],
 )
-def test_across_the_border_is_refused_with_what_looks_wrong(tmp_path, border, latitude, longitude, rule, said):
+def test_across_the_border_is_refused_with_the_likely_cause(tmp_path, border, latitude, longitude, rule, message):
     staged = report(tmp_path, border, latitude, longitude)
     (row,) = rejected(staged)
     assert balance(staged) == (1, 1)
     assert (row["rule"], row["column"]) == (rule, "lat, lon")
-    assert said in row["message"]
+    assert message in row["message"]
 
 
 @pytest.mark.parametrize(("precision_m", "rules"), [(11_000, ["across_border"]), (11_500, [])])
@@ -88,20 +88,20 @@ def test_the_distance_is_that_on_the_ground(border):
     np.testing.assert_allclose(border.distance_m(latitude, longitude) / 1000, expected_km, rtol=1e-3)
 
 
-def test_several_threads_may_ask_at_once(border):
+def test_several_threads_may_use_it_at_once(border):
     random = np.random.default_rng(1)
     points = [(random.uniform(-4, 13, 20_000), random.uniform(-81, -67, 20_000)) for _ in range(8)]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda point: border.contains(*point), points))
-    for (latitude, longitude), found in zip(points, together, strict=True):
+    for (latitude, longitude), inside in zip(points, together, strict=True):
         main = (abs(latitude - 6) <= 2) & (abs(longitude + 73) <= 2)
         hole = (abs(latitude - 5.5) < 0.5) & (abs(longitude + 73.5) < 0.5)
         island = (abs(latitude - 5.5) <= 0.5) & (abs(longitude + 79.5) <= 0.5)
-        assert (found == ((main & ~hole) | island)).all()
+        assert (inside == ((main & ~hole) | island)).all()
 
 
 @pytest.mark.parametrize(
-    ("geometry", "said"),
+    ("geometry", "message"),
     [
         ({"type": "LineString", "coordinates": MAINLAND[0]}, "feature 1: geometry is LineString; expected Polygon"),
         (None, "feature 1: geometry is None"),
@@ -110,12 +110,12 @@ def test_several_threads_may_ask_at_once(border):
         ({"type": "Polygon", "coordinates": [[[y, x] for x, y in MAINLAND[0]]]}, "with the longitude first"),
     ],
 )
-def test_a_border_that_encloses_nothing_here_is_refused(tmp_path, geometry, said):
-    with pytest.raises(SourceError, match=said):
+def test_a_border_that_encloses_nothing_here_is_refused(tmp_path, geometry, message):
+    with pytest.raises(SourceError, match=message):
         read_border(write(tmp_path, geometry), GEOJSON, BOUNDS)
 
 
-def test_a_missing_file_and_an_empty_one_say_so(tmp_path):
+def test_a_missing_file_and_an_empty_one_are_errors_with_the_reason(tmp_path):
     with pytest.raises(SourceError, match=r"run python -m pipeline\.acquire first"):
         read_border(tmp_path / "no.geojson", GEOJSON, BOUNDS)
     with pytest.raises(SourceError, match="no features"):
@@ -147,7 +147,7 @@ def test_of_the_simulated_reports_those_put_across_the_border_are_refused_and_no
     planted = store.read_table(tmp_path / "truth/faults.parquet").to_pylist()
     across = {(row["raw_file"], row["raw_row"]) for row in planted if row["fault"] == "across_border"}
     every = [row for staged in done.values() for row in rejected(staged)]
-    found = {(row["raw_file"], row["raw_row"]): row["message"] for row in every if row["rule"] == "across_border"}
-    assert set(found) == across
+    messages = {(row["raw_file"], row["raw_row"]): row["message"] for row in every if row["rule"] == "across_border"}
+    assert set(messages) == across
     assert len({file for file, _ in across}) == 3
-    assert all("km across the border" in message for message in found.values())
+    assert all("km across the border" in message for message in messages.values())

@@ -16,7 +16,7 @@ def dated(folder, *days, **changes):
 
 
 @pytest.mark.parametrize(
-    ("day", "said"),
+    ("day", "message"),
     [
         ("1402-05-12", "the calendar may be Solar Hijri, in which 1402 is 2023"),
         ("2567-01-05", "the calendar may be Buddhist, in which 2567 is 2024"),
@@ -30,14 +30,14 @@ def dated(folder, *days, **changes):
         ("3024-01-05", "expected a year from 1900 to 2068"),
     ],
 )
-def test_a_year_that_cannot_be_is_refused_as_a_date_with_the_likely_calendar(tmp_path, day, said):
+def test_a_year_that_cannot_be_is_refused_as_a_date_with_the_likely_calendar(tmp_path, day, message):
     staged = dated(tmp_path, day, "2020-01-31")
     assert balance(staged) == (2, 2)
     assert [row["record_id"] for row in rows(staged)] == ["1"]
     (row,) = rejected(staged)
     assert (row["raw_row"], row["rule"], row["value"]) == (1, "date", day)
     assert f"occurred_at = '{day}'; expected a year from 1900 to 2068" in row["message"]
-    assert said in row["message"]
+    assert message in row["message"]
 
 
 def test_the_first_and_the_last_year_are_taken_by_the_clock_of_the_file(tmp_path):
@@ -48,10 +48,10 @@ def test_the_first_and_the_last_year_are_taken_by_the_clock_of_the_file(tmp_path
     assert [row["rule"] for row in rejected(staged)] == ["date", "date"]
 
 
-def test_the_time_of_the_report_and_of_a_withdrawal_is_held_to_the_same_years(tmp_path):
-    told = {"at": {"column": "told", "formats": ["iso8601"]}}
+def test_the_same_years_limit_the_time_of_the_report_and_of_a_withdrawal(tmp_path):
+    reported = {"at": {"column": "told", "formats": ["iso8601"]}}
     status = {"column": "status", "values": {"new": "report", "void": "withdrawal"}}
-    case = Case(tmp_path, changed(INCIDENTS, available_at=told, status=status))
+    case = Case(tmp_path, changed(INCIDENTS, available_at=reported, status=status))
     good = ",blast,2,2020-01-31,4.5,-74.1,"
     lines = [f"1{good}2567-01-05,new", f"2{good}2020-02-05,new", f"2{good}2567-01-05,void"]
     staged = case.ingest(HEADER.strip() + ",told,status\n" + "\n".join(lines))

@@ -88,8 +88,8 @@ def test_well_formed_csv_is_read_as_another_reader_reads_it(tmp_path_factory, no
     text = io.StringIO()
     writer = csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL if every else csv.QUOTE_MINIMAL)
     writer.writerow(["id", "a", "b", "c", "d", "e"])
-    for number, (one, other) in enumerate(notes):
-        writer.writerow([number, one, "x", other, "y", one])
+    for number, (left, right) in enumerate(notes):
+        writer.writerow([number, left, "x", right, "y", left])
     path = tmp_path_factory.mktemp("formed") / "in.csv"
     path.write_bytes(text.getvalue().encode())
     with pytest.MonkeyPatch.context() as patch:
@@ -117,7 +117,7 @@ def test_a_quoted_value_holds_as_many_line_ends_as_its_mapping_allows(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (['1,blast,2,2020-01-31,4.5,"-74.1', '2,blast,2,2020-01-31,4.5,-74.1"'], "line 3 among them has the columns"),
         (['1,"blast,2,2020-01-31,4.5,-74.1', record(2), '3,blast",2,2020-01-31,4.5,-74.1'], "line 3 among them has"),
@@ -125,13 +125,13 @@ def test_a_quoted_value_holds_as_many_line_ends_as_its_mapping_allows(tmp_path):
         (['1,"blast" and more,2,2020-01-31,4.5,-74.1'], "the quote that opens column 2 does not close"),
     ],
 )
-def test_a_quote_that_takes_in_other_records_is_refused_by_line(tmp_path, lines, said):
+def test_a_quote_that_takes_in_other_records_is_refused_by_line(tmp_path, lines, message):
     staged = ingest(tmp_path, INCIDENTS, HEADER + "\n".join([*lines, record(9)]) + "\n")
     assert balance(staged) == (len(lines) + 1, len(lines) + 1)
     first = rejected(staged)[0]
     assert (first["raw_row"], first["rule"]) == (1, "unclosed_quote")
     assert "line 2: " in first["message"]
-    assert said in first["message"]
+    assert message in first["message"]
     assert "9" in fate(staged)[0]
 
 
@@ -205,11 +205,11 @@ FEATURE = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [-74.
 
 
 def test_a_second_list_of_features_refuses_the_file_with_both_numbers(tmp_path):
-    one = {**FEATURE, "properties": {"id": "1", "type": "blast", "victims": 2, "date": "2020-01-31"}}
+    feature = {**FEATURE, "properties": {"id": "1", "type": "blast", "victims": 2, "date": "2020-01-31"}}
     mapping = changed(of("geojson"), position={"geometry": "point", "precision_m": 1000})
-    collection = json.dumps({"type": "FeatureCollection", "features": [one]})
+    collection = json.dumps({"type": "FeatureCollection", "features": [feature]})
     assert balance(ingest(tmp_path, mapping, collection)) == (1, 1)
-    twice = {"type": "FeatureCollection", "features": [one], "more": {"features": [one]}}
+    twice = {"type": "FeatureCollection", "features": [feature], "more": {"features": [feature]}}
     with pytest.raises(SourceError, match=r"in.csv: the reader gave 1 features, a second count 2; expected the same"):
         ingest(tmp_path, mapping, json.dumps(twice))
     with pytest.raises(SourceError, match="expected the end of one FeatureCollection"):
@@ -220,7 +220,7 @@ def test_a_second_list_of_features_refuses_the_file_with_both_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_a_parser_that_loses_records_is_found_out(tmp_path, monkeypatch, kind):
+def test_a_parser_that_loses_records_is_detected(tmp_path, monkeypatch, kind):
     losing = "_csv_chunk" if kind == "csv" else "_json_lines"
     reading = getattr(readers, losing)
     if kind == "csv":

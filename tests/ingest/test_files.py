@@ -93,7 +93,7 @@ def test_nested_objects_missing_keys_and_broken_lines_of_json(tmp_path):
     assert balance(staged) == (5, 5)
 
 
-def test_each_vertex_of_a_line_is_a_record_where_the_mapping_says_so(tmp_path):
+def test_each_vertex_of_a_line_is_a_record_where_the_mapping_states_it(tmp_path):
     mapping = {
         "file": "in.csv",
         "about": "made by a test",
@@ -129,7 +129,7 @@ def excel_bomb() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("mapping", "content", "said"),
+    ("mapping", "content", "message"),
     [
         (of("csv"), b"", "the file is empty"),
         (of("csv"), b"\n\n", "there is no header"),
@@ -152,12 +152,14 @@ def excel_bomb() -> bytes:
         (of("geojson"), b'{"features": [{"properties": {}}', "ends inside the list"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_nothing_is_written(tmp_path, mapping, content, said):
+def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_nothing_is_written(
+    tmp_path, mapping, content, message
+):
     case = Case(tmp_path, mapping)
     with pytest.raises(SourceError) as caught:
         case.ingest(content)
     assert "in.csv: " in str(caught.value)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert list((tmp_path / "staging").glob("*")) == []
 
 
@@ -231,8 +233,8 @@ def test_every_record_of_any_garbage_is_kept_merged_or_quarantined(tmp_path_fact
         assert "in.csv" in str(error)
         assert "a second count" not in str(error)  # whatever comes, the two ways of counting agree
         return
-    rows_in, told = balance(staged)
-    assert rows_in == told
+    rows_in, accounted_for = balance(staged)
+    assert rows_in == accounted_for
     numbers = [row["raw_row"] for row in [*rows(staged), *rejected(staged)]]
     assert len(set(numbers)) == len(numbers)
     assert len(numbers) + staged.counts.repeats == rows_in

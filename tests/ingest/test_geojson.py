@@ -31,7 +31,7 @@ def fates(staged):
 
 @pytest.mark.parametrize("mapping", [GEOJSON, VERTICES])
 @pytest.mark.parametrize(
-    ("geometry", "rule", "said"),
+    ("geometry", "rule", "message"),
     [
         (None, "missing_value", "is missing"),
         ({"type": "Point", "coordinates": []}, "missing_value", "is missing"),
@@ -55,11 +55,11 @@ def fates(staged):
         ({**POINT, "crs": {"type": "name", "properties": {"name": "EPSG:3116"}}}, "geometry", "EPSG:3116"),
     ],
 )
-def test_a_geometry_that_is_no_position_refuses_its_row_and_no_other(tmp_path, mapping, geometry, rule, said):
+def test_a_geometry_that_is_no_position_refuses_its_row_and_no_other(tmp_path, mapping, geometry, rule, message):
     case = Case(tmp_path, mapping)
     staged = case.ingest(collection(POINT, geometry, POINT))
     assert fates(staged) == ([1, 3], [(2, rule)])
-    assert said in rejected(staged)[0]["message"]
+    assert message in rejected(staged)[0]["message"]
     assert retry(case.source(), staged).accepted == 0
 
 
@@ -91,7 +91,7 @@ def test_a_height_is_left_alone_and_a_single_point_of_several_is_a_point(tmp_pat
 
 
 @pytest.mark.parametrize("name", ["urn:ogc:def:crs:OGC:1.3:CRS84", "urn:ogc:def:crs:EPSG::4326", "EPSG:4326"])
-def test_a_file_that_says_it_is_in_wgs84_is_read(tmp_path, name):
+def test_a_file_that_declares_wgs84_is_read(tmp_path, name):
     crs = {"type": "name", "properties": {"name": name}}
     assert fates(Case(tmp_path, GEOJSON).ingest(collection(POINT, crs=crs))) == ([1], [])
     assert fates(Case(tmp_path, GEOJSON).ingest(collection(POINT, crs=None))) == ([1], [])
@@ -106,7 +106,7 @@ def test_a_file_that_says_it_is_in_wgs84_is_read(tmp_path, name):
         "EPSG:3116",
     ],
 )
-def test_a_file_in_another_reference_system_is_refused_wherever_it_says_so(tmp_path, crs):
+def test_a_file_that_declares_another_reference_system_anywhere_is_refused(tmp_path, crs):
     first = collection(POINT, crs=crs)
     last = json.dumps({"features": [], "crs": crs})
     for content in (first, last):
@@ -114,10 +114,10 @@ def test_a_file_in_another_reference_system_is_refused_wherever_it_says_so(tmp_p
             Case(tmp_path, GEOJSON).ingest(content)
 
 
-@pytest.mark.parametrize("rest", ["", "}}", "}" + collection(POINT), ', "features": []}', ", 1}", "}\0"])
-def test_what_follows_the_features_is_the_end_of_one_collection_or_the_file_is_refused(tmp_path, rest):
+@pytest.mark.parametrize("ending", ["", "}}", "}" + collection(POINT), ', "features": []}', ", 1}", "}\0"])
+def test_a_file_with_more_than_the_end_of_one_collection_after_its_features_is_refused(tmp_path, ending):
     with pytest.raises(SourceError, match=r"in\.csv: after the list of features"):
-        Case(tmp_path, GEOJSON).ingest('{"features": []' + rest)
+        Case(tmp_path, GEOJSON).ingest('{"features": []' + ending)
 
 
 def test_the_list_of_features_is_the_collections_own(tmp_path):
@@ -143,7 +143,7 @@ def test_properties_nested_beyond_measure_cost_their_row_or_the_file_and_no_more
             assert balance(staged) == (1, 1)
 
 
-def test_a_draft_says_that_geometries_are_polygons(tmp_path):
+def test_a_draft_states_that_geometries_are_polygons(tmp_path):
     path = tmp_path / "areas.geojson"
     path.write_text(collection({"type": "Polygon", "coordinates": [RING]}))
     assert "the geometry is a Polygon" in draft(path)

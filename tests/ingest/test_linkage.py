@@ -24,7 +24,7 @@ def test_two_reports_of_one_place_and_day_are_one_event_and_the_better_dated_com
 
 
 @pytest.mark.parametrize(
-    "other",
+    "different",
     [
         incident("a", 2),  # of the same source: its own record of its own event
         incident("b", 1, north_m=5000),
@@ -36,11 +36,11 @@ def test_two_reports_of_one_place_and_day_are_one_event_and_the_better_dated_com
         incident("b", 1, precision="year"),
     ],
 )
-def test_reports_that_differ_too_much_or_may_not_meet_are_not_linked(other):
-    assert pairs(incident("a", 1), other) == []
+def test_reports_that_differ_too_much_or_may_not_meet_are_not_linked(different):
+    assert pairs(incident("a", 1), different) == []
 
 
-def test_a_marking_holds_in_both_directions():
+def test_a_marking_is_valid_in_both_directions():
     ours = incident("a", 1, releasable_to=["B"])
     assert pairs(ours, incident("b", 1)) == [("a:1", "b:1")]
     assert pairs(ours, incident("c", 1)) == []
@@ -107,24 +107,24 @@ def skill(merged, separate, folder):
     for row in merged.to_pylist():
         if (row["raw_file"], row["record_id"]) in marks:
             groups[row["incident_id"]].add((row["raw_file"], row["record_id"]))
-    found = [pair for reports in groups.values() for pair in combinations(reports, 2)]
-    right = [pair for pair in found if pair[0] in event and event[pair[0]] == event.get(pair[1])]
+    linked = [pair for reports in groups.values() for pair in combinations(reports, 2)]
+    right = [pair for pair in linked if pair[0] in event and event[pair[0]] == event.get(pair[1])]
     assert len(right) > 50
-    return len(right) / len(found), len(right) / sum(most_pairs(reports, marks) for reports in events.values())
+    return len(right) / len(linked), len(right) / sum(most_pairs(reports, marks) for reports in events.values())
 
 
 def most_pairs(reports, marks):
     """Return the most pairs of reports, of different sources, that can be joined when no marking is crossed."""
     if len(reports) < 2:
         return 0
-    first, *rest = reports
+    first, *further = reports
     best = 0
-    for size in range(len(rest) + 1):
-        for some in combinations(rest, size):
-            group = [first, *some]
+    for size in range(len(further) + 1):
+        for subset in combinations(further, size):
+            group = [first, *subset]
             if all(a[0] != b[0] and linkage.may_share(marks[a], marks[b]) for a, b in combinations(group, 2)):
-                others = [report for report in rest if report not in some]
-                best = max(best, len(group) * size // 2 + most_pairs(others, marks))
+                left_over = [report for report in further if report not in subset]
+                best = max(best, len(group) * size // 2 + most_pairs(left_over, marks))
     return best
 
 
@@ -150,7 +150,7 @@ def test_linkage_is_as_good_where_every_partner_releases_to_all(theatre):
     assert recall >= 0.90
 
 
-def test_linking_loses_no_record_and_its_table_says_why(theatre):
+def test_linking_loses_no_record_and_its_table_gives_the_reason(theatre):
     separate, folder, done = theatre
     merged = store.read_table(folder / "data/tables/simulated/incidents.parquet")
     merges = store.read_table(folder / "data/tables/simulated/merges.parquet").to_pylist()
@@ -175,9 +175,9 @@ def test_linking_loses_no_record_and_its_table_says_why(theatre):
 def test_a_reviewer_undoes_a_link_by_a_file_and_both_reports_stand_again(theatre, tmp_path, monkeypatch):
     _, folder, done = theatre
     before = store.read_table(folder / "data/tables/simulated/merges.parquet").to_pylist()
-    wrong = [before[0]["report_id"], before[0]["other_id"]]
+    pair = [before[0]["report_id"], before[0]["other_id"]]
     (tmp_path / "links").mkdir()
-    decided = {"never": [{"reports": wrong, "because": "two devices on one road"}]}
+    decided = {"never": [{"reports": pair, "because": "two devices on one road"}]}
     (tmp_path / "links/simulated.yaml").write_text(yaml.safe_dump(decided), encoding="utf-8")
     settings = params.load()
     linking = stage.linking_of("simulated", settings, sources=tmp_path)
@@ -187,16 +187,16 @@ def test_a_reviewer_undoes_a_link_by_a_file_and_both_reports_stand_again(theatre
     after = store.read_table(where.tables / "merges.parquet").to_pylist()
     assert {(row["report_id"], row["other_id"]) for row in before} - {
         (row["report_id"], row["other_id"]) for row in after
-    } == {tuple(wrong)}
+    } == {tuple(pair)}
     standing = store.read_table(where.tables / "incidents.parquet")
     standing = standing.filter(pc.is_null(standing["superseded_at"]))["incident_id"].to_pylist()
-    assert set(wrong) <= set(standing)
+    assert set(pair) <= set(standing)
 
 
-def test_what_was_spoilt_on_purpose_is_in_the_quarantine_and_nothing_else(theatre):
+def test_the_planted_faults_are_in_the_quarantine_and_nothing_else(theatre):
     _, folder, done = theatre
     suspect = store.read_table(Path(folder / "truth/faults.parquet")).to_pylist()
     files = {row["raw_file"] for row in suspect}  # the truth about detections lists no faults
     rejected = [row for staged in done.values() for row in store.read_table(staged.quarantine).to_pylist()]
-    found = {(row["raw_file"], row["raw_row"]) for row in rejected if row["raw_file"] in files}
-    assert found == {(row["raw_file"], row["raw_row"]) for row in suspect}
+    quarantined = {(row["raw_file"], row["raw_row"]) for row in rejected if row["raw_file"] in files}
+    assert quarantined == {(row["raw_file"], row["raw_row"]) for row in suspect}

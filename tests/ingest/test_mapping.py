@@ -33,7 +33,7 @@ def marked(originator, partner):
 
 
 @pytest.mark.parametrize(
-    ("mapping", "said"),
+    ("mapping", "details"),
     [
         (changed(INCIDENTS, availableat={}), "availableat: unknown key; did you mean 'available_at'?"),
         (with_field("victim_cout", {"column": "v"}), "did you mean 'victim_count'?"),
@@ -76,10 +76,10 @@ def marked(originator, partner):
         (marked("X" * 41, "X"), "expected the code of one partner: at most 40 letters A to Z, digits, _ and -"),
     ],
 )
-def test_a_wrong_mapping_is_refused_with_the_key_and_what_was_expected(tmp_path, mapping, said):
+def test_a_wrong_mapping_is_refused_with_the_key_and_the_expected_value(tmp_path, mapping, details):
     message = fault(tmp_path, mapping)
     assert "s.yaml" in message
-    assert said in message
+    assert details in message
 
 
 def test_every_shipped_mapping_is_valid():

@@ -28,7 +28,7 @@ def merged(*rows, never=(), always=()):
 
 
 def known(result, day):
-    """Return what is known on a day: event, who says it, victims."""
+    """Return what is known on a day: event, its originator, victims."""
     return [
         (row["incident_id"], row["source_id"], row["victim_count"])
         for row in result.incidents.to_pylist()
@@ -43,8 +43,8 @@ def test_an_event_of_two_reports_is_counted_twice_until_both_are_known_and_then_
     assert known(result, 5) == [("a:1", "a", None)]
     assert known(result, 10) == [("a:1", "b", None)]
     assert result.incidents.num_rows == 2
-    (why,) = result.merges.to_pylist()
-    assert (why["incident_id"], why["known_from"], why["originator"]) == ("a:1", at(10), "A+B")
+    (row,) = result.merges.to_pylist()
+    assert (row["incident_id"], row["known_from"], row["originator"]) == ("a:1", at(10), "A+B")
 
 
 def test_a_worse_report_that_comes_later_changes_nothing_that_is_known():
@@ -53,7 +53,7 @@ def test_a_worse_report_that_comes_later_changes_nothing_that_is_known():
     assert result.incidents["source_id"].to_pylist() == ["a", "b"]
 
 
-def test_what_the_better_report_leaves_open_is_taken_from_the_other_when_that_is_known():
+def test_values_that_the_better_report_leaves_open_come_from_the_other_when_that_is_known():
     better = {**A, "hazard": "unknown", "tlp": "AMBER", "releasable_to": ["B", "D"]}
     worse = {**B, "available_at": at(10), "location_precision_m": 900.0, "victim_count": 3.0}
     result = merged(better, worse)
@@ -97,23 +97,23 @@ def test_no_third_report_carries_an_event_across_a_marking():
     assert result.incidents["incident_id"].to_pylist() == ["a:1", "b:1", "b:1"]  # the better pair stands
 
 
-def test_a_reviewer_parts_what_the_score_joins_also_through_a_third():
+def test_a_reviewer_separates_reports_that_the_score_joins_also_through_a_third():
     assert pairs(A, B) == [("a:1", "b:1")]
     assert merged(A, B, never=[("b:1", "a:1")]).merges.num_rows == 0
     ids = merged(A, B, C, never=[("b:1", "a:1")]).incidents["incident_id"].to_pylist()
     assert ids[0] != ids[1]
 
 
-def test_a_reviewer_joins_what_the_score_parts_also_of_one_source():
+def test_a_reviewer_joins_reports_that_the_score_separates_also_of_one_source():
     far = incident("a", 2, north_m=9000)
     result = merged(A, far, always=[("a:1", "a:2")])
     assert result.incidents["incident_id"].to_pylist() == ["a:1", "a:1"]
-    (why,) = result.merges.to_pylist()
-    assert (why["decided_by"], why["reason"], why["probability"]) == ("reviewer", "seen", None)
+    (row,) = result.merges.to_pylist()
+    assert (row["decided_by"], row["reason"], row["probability"]) == ("reviewer", "seen", None)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (
             {"never": [{"reports": ["a:1", "b:11"], "because": "x"}]},
@@ -129,12 +129,12 @@ def test_a_reviewer_joins_what_the_score_parts_also_of_one_source():
         ),
     ],
 )
-def test_a_wrong_decision_is_refused_with_its_file_and_the_reason(tmp_path, content, said):
+def test_a_wrong_decision_is_refused_with_its_file_and_the_reason(tmp_path, content, message):
     path = decisions.path_of("third", tmp_path)
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(content))
     marks = {row["incident_id"]: mark_of(row) for row in ({**A, "releasable_to": ["B"]}, B, C)}
     with pytest.raises(DeclarationError) as caught:
         decisions.check(decisions.read_decisions(path), marks, path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "third.yaml" in str(caught.value)

@@ -47,7 +47,7 @@ def test_a_good_row_becomes_an_incident_with_both_clocks_and_its_provenance(tmp_
 
 
 @pytest.mark.parametrize(
-    ("line", "rule", "column", "said"),
+    ("line", "rule", "column", "message"),
     [
         ("1,bang,2,2020-01-31,4.5,-74.1", "unmapped_value", "type", "no map for 'bang'"),
         (",blast,2,2020-01-31,4.5,-74.1", "missing_value", "id", "key is missing"),
@@ -72,11 +72,11 @@ def test_a_good_row_becomes_an_incident_with_both_clocks_and_its_provenance(tmp_
         ("1,bl\0ast,2,2020-01-31,4.5,-74.1", "nul_byte", "type", "NUL"),
     ],
 )
-def test_a_bad_row_is_refused_whole_with_place_value_and_hint(tmp_path, line, rule, column, said):
+def test_a_bad_row_is_refused_whole_with_place_value_and_hint(tmp_path, line, rule, column, message):
     row = only_refusal(Case(tmp_path, INCIDENTS).ingest(HEADER + line + "\n"))
     assert (row["rule"], row["column"], row["raw_row"]) == (rule, column, 1)
     assert row["message"].startswith("in.csv row 1: ")
-    assert said in row["message"]
+    assert message in row["message"]
     if column:
         assert list(json.loads(row["row"])) == HEADER.strip().split(",")
 
@@ -192,8 +192,8 @@ def test_mgrs_is_read_and_nonsense_refused(tmp_path):
     ],
 )
 def test_mgrs_agrees_with_known_places(reference, latitude, longitude):
-    found = mgrs.to_degrees(pa.array([reference]))
-    assert np.allclose([found[0][0], found[1][0]], [latitude, longitude], atol=2e-4)
+    degrees = mgrs.to_degrees(pa.array([reference]))
+    assert np.allclose([degrees[0][0], degrees[1][0]], [latitude, longitude], atol=2e-4)
 
 
 def on_the_sphere(latitude, longitude):
@@ -229,7 +229,7 @@ def test_a_rough_grid_reference_is_as_rough_as_its_square_and_a_rougher_statemen
     assert all(metres >= 10**size / 2**0.5 for metres, size in zip(stated, (5, 4, 3), strict=False))
 
 
-def test_a_detection_keeps_what_was_measured_and_lacks_what_was_not(tmp_path):
+def test_a_detection_keeps_the_measured_values_and_lacks_the_others(tmp_path):
     mapping = {
         "file": "in.csv",
         "about": "made by a test",

@@ -118,7 +118,7 @@ def test_files_nobody_wrote_code_for_become_tables(project, monkeypatch, capsys)
     assert "unknown_place 1, unmapped_value 1" in printed
 
 
-def test_the_same_input_gives_the_same_bytes_with_and_without_what_was_staged(project, monkeypatch):
+def test_the_same_input_gives_the_same_bytes_with_and_without_staged_files(project, monkeypatch):
     ingest(monkeypatch)
     first = written(project)
     ingest(monkeypatch)
@@ -134,7 +134,7 @@ def test_a_new_file_is_read_and_the_others_are_not(project, monkeypatch):
     reading = stage.stage.__globals__["readers"].read
     monkeypatch.setattr(
         "pipeline.ingest.reading.readers.read",
-        lambda path, *rest, **more: read.append(path.name) or reading(path, *rest, **more),
+        lambda path, *more, **options: read.append(path.name) or reading(path, *more, **options),
     )
     ingest(monkeypatch)
     assert read == []
@@ -162,7 +162,7 @@ def test_a_retry_after_mending_gives_the_tables_that_a_fresh_run_gives(project, 
     assert written(project) == retried
 
 
-def test_check_shows_what_would_become_of_a_file_and_writes_nothing(project, monkeypatch, capsys):
+def test_check_shows_the_result_for_a_file_and_writes_nothing(project, monkeypatch, capsys):
     ingest(monkeypatch)
     before = written(project)
     capsys.readouterr()
@@ -189,7 +189,7 @@ def test_check_names_unused_columns_and_idle_parts_of_the_mapping(project, monke
     assert "fields.kind.values: Zulu" in shown
 
 
-def test_a_draft_is_a_mapping_but_for_what_only_a_person_can_know(project, monkeypatch, capsys):
+def test_a_draft_is_a_mapping_but_for_values_that_only_a_person_knows(project, monkeypatch, capsys):
     run(monkeypatch, "draft", "data/raw/third/q/meldungen.csv")
     text = capsys.readouterr().out
     drafted = yaml.safe_load(text)
@@ -200,9 +200,9 @@ def test_a_draft_is_a_mapping_but_for_what_only_a_person_can_know(project, monke
     Path("data/sources/drafted.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(DeclarationError) as caught:
         run(monkeypatch, "check", "data/sources/drafted.yaml", "data/raw/third/q/meldungen.csv")
-    said = str(caught.value)
+    message = str(caught.value)
     for key in ("about", "occurred_at.precision", "position.latitude", "marking.originator", "marking.releasable_to.0"):
-        assert f"data/sources/drafted.yaml: {key}: got '?'; " in said
+        assert f"data/sources/drafted.yaml: {key}: got '?'; " in message
 
 
 UNKNOWN = (
@@ -222,7 +222,7 @@ def test_a_finished_draft_of_an_unknown_file_maps_all_of_its_rows(project, monke
     assert drafted["format"].get("encoding", "utf-8") == encoding
     assert drafted["available_at"]["at"]["column"] == "Received"
     assert drafted["fields"]["hazard"]["values"] == {"": "?", "IED": "?"}
-    for left, told in (
+    for blank, value in (
         ('about: "?"', "about: a test"),
         ('"Explosión": "?"', "Explosión: explosion"),
         ('"Hallazgo": "?"', "Hallazgo: found_cleared"),
@@ -235,8 +235,8 @@ def test_a_finished_draft_of_an_unknown_file_maps_all_of_its_rows(project, monke
         ('precision_m: "?"', "precision_m: 200"),
         ('originator: "?", releasable_to: ["?"], tlp: "?"', "originator: P, releasable_to: [P], tlp: GREEN"),
     ):
-        assert left in text
-        text = text.replace(left, told)
+        assert blank in text
+        text = text.replace(blank, value)
     declare(project, "unknown", yaml.safe_load(text))
     run(monkeypatch, "check", "data/sources/unknown.yaml", str(path))
     shown = capsys.readouterr().out
@@ -245,8 +245,8 @@ def test_a_finished_draft_of_an_unknown_file_maps_all_of_its_rows(project, monke
 
 
 def test_a_gazetteer_must_be_a_source_of_the_dataset(project, monkeypatch):
-    wrong = {**REPORTS_MAPPING, "position": {"place": {"column": "wo", "source": "a_town"}, "precision_m": 3000}}
-    declare(project, "reports", wrong)
+    mapping = {**REPORTS_MAPPING, "position": {"place": {"column": "wo", "source": "a_town"}, "precision_m": 3000}}
+    declare(project, "reports", mapping)
     with pytest.raises(DeclarationError, match="did you mean 'a_towns'"):
         ingest(monkeypatch)
 

@@ -24,7 +24,7 @@ def line(record, victims, reported, status="new"):
 
 
 def known(staged, day):
-    """Return what a cutoff sees, by the rule that every reader of the tables keeps."""
+    """Return the open versions at a cutoff, by the rule that every reader of the tables keeps."""
     cutoff = datetime(2020, 2, day, tzinfo=UTC)
     return {
         row["record_id"]: row["victim_count"]
@@ -73,8 +73,8 @@ def test_a_withdrawal_needs_only_its_key_and_its_time(tmp_path):
         unique_by=lambda event: (event[0], event[2]),
     )
 )
-def test_any_order_of_reports_replays_as_the_partner_told_it(tmp_path_factory, events):
-    """Oracle: replay the reports in the order of their time and look at what stands."""
+def test_any_order_of_reports_replays_in_the_order_of_the_partner(tmp_path_factory, events):
+    """Oracle: replay the reports in the order of their time and take the open versions."""
     staged = Case(tmp_path_factory.mktemp("replay"), REPORTED).ingest(
         HEADER + "".join(line(record, victims, day, status) for record, victims, day, status in events)
     )

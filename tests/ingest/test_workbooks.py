@@ -1,4 +1,4 @@
-"""Workbooks: every row that holds something is mapped or refused by name, whatever the workbook says of itself."""
+"""Workbooks: every row with a value is mapped or refused by name, whatever the workbook states."""
 
 import io
 import re
@@ -25,8 +25,8 @@ EXCEL = changed(
 )
 
 
-def report(number, **other):
-    row = {"id": number, "type": "blast", "victims": 1, "date": "2020-01-31", "lat": 4.5, "lon": -74.1, **other}
+def report(number, **changes):
+    row = {"id": number, "type": "blast", "victims": 1, "date": "2020-01-31", "lat": 4.5, "lon": -74.1, **changes}
     return [row[name] for name in HEADER]
 
 
@@ -147,7 +147,7 @@ def test_a_value_right_of_the_header_stays_with_its_row(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('<row r="3"', '<row r="2"', "row 2 comes after 2"),
         ('<row r="3"', '<row r="9999999"', "row 9999999"),
@@ -162,17 +162,17 @@ def test_a_value_right_of_the_header_stays_with_its_row(tmp_path):
         ('<c r="A2" t="n">', '<c r="A2" t="s">', "can be read (IndexError"),
     ],
 )
-def test_a_sheet_of_which_rows_or_cells_would_be_lost_is_refused_by_name(tmp_path, old, new, said):
+def test_a_sheet_of_which_rows_or_cells_would_be_lost_is_refused_by_name(tmp_path, old, new, message):
     content = book(report(70), report(71), edit=lambda xml: xml.replace(old, new, 1))
-    with pytest.raises(SourceError, match=re.escape(said)) as raised:
+    with pytest.raises(SourceError, match=re.escape(message)) as raised:
         Case(tmp_path, EXCEL).ingest(content)
     assert "in.csv" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_workbook_whose_rows_openpyxl_does_not_see_is_refused(tmp_path):
-    other = "http://purl.oclc.org/ooxml/spreadsheetml/main"
-    content = book(report(1), edit=lambda xml: re.sub('xmlns="[^"]*"', f'xmlns="{other}"', xml, count=1))
+    namespace = "http://purl.oclc.org/ooxml/spreadsheetml/main"
+    content = book(report(1), edit=lambda xml: re.sub('xmlns="[^"]*"', f'xmlns="{namespace}"', xml, count=1))
     with pytest.raises(SourceError, match="openpyxl reads 0 cells in 0 rows; the sheet holds 12 in 2"):
         Case(tmp_path, EXCEL).ingest(content)
 

@@ -39,7 +39,7 @@ PLANTED
 
 
 def browse(page: str, folder: Path, *, planted: str = "") -> tuple[dict, str, set[str]]:
-    """Open a page and let it be used; return what was seen, the console's lines, and the addresses asked for."""
+    """Open a page and use it; return the page's state, the console's lines, and the requested addresses."""
     file, log = folder / "page.html", folder / "net.json"
     file.write_text(page.replace("</body>", SEEN.replace("PLANTED", planted)))
     recorded = [f"--log-net-log={log}", "--enable-logging=stderr"]
@@ -48,9 +48,9 @@ def browse(page: str, folder: Path, *, planted: str = "") -> tuple[dict, str, se
     (seen,) = re.findall(r'<script type="application/json" id="seen">(.*?)</script>', done.stdout, re.DOTALL)
     console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
     starts = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
-    # what the browser asks for itself has no origin
-    asked = {start["url"] for start in starts if start.get("initiator", "not an origin") != "not an origin"}
-    return json.loads(seen), console, asked - {file.as_uri()}
+    # requests of the browser itself have no origin
+    requested = {start["url"] for start in starts if start.get("initiator", "not an origin") != "not an origin"}
+    return json.loads(seen), console, requested - {file.as_uri()}
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +64,21 @@ def used(page: str, tmp_path_factory):
 
 
 def test_it_opens_without_an_error_or_a_request(used) -> None:
-    _, console, asked = used
-    assert (console, asked) == ("", set())
+    _, console, requested = used
+    assert (console, requested) == ("", set())
 
 
 def test_an_error_and_a_request_would_be_seen(page, tmp_path) -> None:
     allowed = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     planted = 'console.error("planted"); fetch("http://192.0.2.1/planted").catch(() => 0);'
-    _, console, asked = browse(allowed, tmp_path, planted=planted)
+    _, console, requested = browse(allowed, tmp_path, planted=planted)
     assert "planted" in console
-    assert asked == {"http://192.0.2.1/planted"}
+    assert requested == {"http://192.0.2.1/planted"}
 
 
 def test_the_page_itself_forbids_every_request(page, tmp_path) -> None:
-    _, console, asked = browse(page, tmp_path, planted='fetch("http://192.0.2.1/planted").catch(() => 0);')
-    assert asked == set()
+    _, console, requested = browse(page, tmp_path, planted='fetch("http://192.0.2.1/planted").catch(() => 0);')
+    assert requested == set()
     assert "Content Security Policy" in console
 
 
@@ -136,7 +136,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_picture_is_kept_of_what_a_reviewer_sees(page, tmp_path, name) -> None:
+def test_a_picture_is_kept_of_the_reviewers_view(page, tmp_path, name) -> None:
     done, (width, height), colours = VIEWS[name]
     file, shot = tmp_path / "page.html", tmp_path / "shot.png"
     file.write_text(page.replace("</body>", f"<script>{done}</script></body>"))
@@ -144,6 +144,6 @@ def test_a_picture_is_kept_of_what_a_reviewer_sees(page, tmp_path, name) -> None
     chromium.run(file.as_uri(), tmp_path / "profile", *options, f"--screenshot={shot}")
     picture = Image.open(shot).convert("RGB")
     assert picture.size == (width, height)
-    seen = {colour for _, colour in picture.getcolors(width * height)}
-    assert {ImageColor.getrgb(colour) for colour in colours} <= seen
+    present = {colour for _, colour in picture.getcolors(width * height)}
+    assert {ImageColor.getrgb(colour) for colour in colours} <= present
     assert chromium.keep(shot, tmp_path, name).stat().st_size < 150_000

@@ -1,4 +1,4 @@
-"""What the page says of the data: how fresh it was, how far it has shifted, and where a model was measured on it."""
+"""The page's part on the data: how fresh it was, how far it has shifted, and where a model was measured on it."""
 
 import dataclasses
 from datetime import UTC as UTC_ZONE
@@ -45,12 +45,12 @@ def test_freshness_counts_a_record_once_and_its_delay_to_the_first_report(tables
     assert (b.records, b.median_delay_days, b.silent_days) == (1, 0.0, 8.0)
 
 
-def test_what_became_known_after_the_cutoff_changes_no_freshness(tables) -> None:
+def test_rows_known_after_the_cutoff_change_no_freshness(tables) -> None:
     before = freshness.freshness(tables, np.datetime64("2022-01-10", "us"))
     after = freshness.freshness(tables, freshness.newest(tables))
     assert freshness.newest(tables) == np.datetime64("2022-01-11", "us")
-    assert [found.records for found in before] == [2, 1]
-    assert [found.records for found in after] == [3, 1]
+    assert [source.records for source in before] == [2, 1]
+    assert [source.records for source in after] == [3, 1]
 
 
 def test_the_shifted_feature_of_a_group_is_named_with_the_rows_that_were_held_out() -> None:
@@ -78,22 +78,22 @@ def test_missing_values_are_a_shift_too_and_an_empty_feature_is_none() -> None:
     assert drift.stability_index(full * np.nan, full * np.nan)[0] == 0
 
 
-def test_the_rows_of_the_last_origin_stand_against_those_whose_labels_had_ended() -> None:
+def test_the_rows_of_the_last_origin_are_compared_with_those_whose_labels_had_ended() -> None:
     days = ["2022-01-01", "2022-01-15", "2022-02-01", "2022-02-15", "2022-03-01"]
     held_out = pa.table({"cutoff": moments(*days[2:]), "fold": ["2022-01-20", "2022-02-10", "2022-02-10"]})
-    (found,) = drift.after_the_last_origin(np.array(days, "datetime64[us]"), held_out, horizon_days=14, zone="UTC")
+    (split,) = drift.after_the_last_origin(np.array(days, "datetime64[us]"), held_out, horizon_days=14, zone="UTC")
     expected = Split("2022-02-10", np.array([True, True, False, False, False]), np.array([0, 0, 0, 1, 1], bool))
-    assert found.name == expected.name
-    assert (found.train.tolist(), found.held_out.tolist()) == (expected.train.tolist(), expected.held_out.tolist())
+    assert split.name == expected.name
+    assert (split.train.tolist(), split.held_out.tolist()) == (expected.train.tolist(), expected.held_out.tolist())
 
 
-def test_one_group_has_nothing_to_stand_against() -> None:
+def test_one_group_has_nothing_to_compare_with() -> None:
     assert drift.by_group(np.array(["x", "x"])) == []
 
 
 def test_parts_of_the_rows_stand_under_their_headings() -> None:
     part = facts.Part("theatre", 10, 1, "base_rate", {"value": 0.0, "low": 0.0, "high": 0.0}, (), None)
     names = ["28d, cells with history", "28d, origin 2022-01-01", "28d, region north east", "28d, region south east"]
-    found = render.grouped(dataclasses.replace(part, name=name) for name in names)
-    assert [heading.split(":")[0] for heading in found] == ["By region", "By time", render.OTHER]
-    assert [[part.name for part in parts] for parts in found.values()] == [names[2:], names[1:2], names[:1]]
+    headed = render.grouped(dataclasses.replace(part, name=name) for name in names)
+    assert [heading.split(":")[0] for heading in headed] == ["By region", "By time", render.OTHER]
+    assert [[part.name for part in parts] for parts in headed.values()] == [names[2:], names[1:2], names[:1]]

@@ -1,4 +1,4 @@
-"""The generated pages: every model and metric stands in them, and nothing is left out in silence."""
+"""The generated pages: every model and metric stands in them, and a missing one is an error."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -67,25 +67,25 @@ def test_every_model_stands_on_a_line_with_its_metrics_and_the_interval() -> Non
     assert page.index("**lightgbm** |") < page.index("decayed_counts |") < page.index("base_rate |")
 
 
-def test_an_interval_that_holds_zero_is_said_to_do_so() -> None:
-    for high, said in ((-0.0005, False), (0.0001, True)):
+def test_an_interval_that_includes_zero_is_marked() -> None:
+    for high, marked in ((-0.0005, False), (0.0001, True)):
         page = results.results({"d": {"area_risk_28d": metrics(high=high)}})
-        assert ("**the interval does not exclude zero**" in page) is said
+        assert ("**the interval does not exclude zero**" in page) is marked
 
 
 def test_the_subgroups_of_the_rows_are_listed() -> None:
-    found = metrics(subgroups={"cells_ever_hit": SubgroupSkill(**compared())})
-    page = results.results({"d": {"area_risk_28d": found}})
+    with_subgroup = metrics(subgroups={"cells_ever_hit": SubgroupSkill(**compared())})
+    page = results.results({"d": {"area_risk_28d": with_subgroup}})
     assert "| cells ever hit | 23,544 | 923 | 1.10 | 0.1176 | decayed_counts | 0.1190 |" in page
 
 
 def test_features_that_differ_in_numbers_stand_on_one_line() -> None:
-    described = [
+    entries = [
         decayed(14.0, 0),
         decayed(56.0, 1),
         Feature("season_sine", "1", "sine of the year", "calendar", "season", "season"),
     ]
-    catalogue = {entry.name: entry for entry in described}
+    catalogue = {entry.name: entry for entry in entries}
     page = feature_page.features({"area_risk_28d": {"simulated": catalogue, "colombia": catalogue}})
     (line,) = [line for line in page.splitlines() if "decay" in line]
     assert line == (

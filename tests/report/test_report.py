@@ -1,4 +1,4 @@
-"""What reviewers read says what the files say, and nothing in it can break out of the page."""
+"""The reviewers' pages agree with the files, and no text in them can break out of the page."""
 
 import dataclasses
 import json
@@ -36,23 +36,23 @@ def declared(workspace) -> params.Params:
     finished_stages.write()
     (workspace / "data/sources").mkdir()
     (workspace / "data/sources/sim_command_detections.yaml").write_text("about: >\n  Alarms. Of sensors.\n")
-    found = params.load()
-    entry = found.datasets["simulated"]
-    models = {"sensor_threat": found.sensor_task("simulated")}
+    loaded = params.load()
+    entry = loaded.datasets["simulated"]
+    models = {"sensor_threat": loaded.sensor_task("simulated")}
     only = dataclasses.replace(entry, theatre=None, models=models, sources=["sim_command_detections"])
-    return dataclasses.replace(found, datasets={"simulated": only})
+    return dataclasses.replace(loaded, datasets={"simulated": only})
 
 
-def test_the_card_and_the_page_say_what_the_files_say(declared) -> None:
-    found = facts.gather("simulated", declared)
-    card, page = render.card(found, found.models[0]), render.page(found)
+def test_the_card_and_the_page_agree_with_the_files(declared) -> None:
+    gathered = facts.gather("simulated", declared)
+    card, page = render.card(gathered, gathered.models[0]), render.page(gathered)
     part = store.read_json(PATHS.evaluation(MODEL) / "metrics.json")[PART]
     ours, difference = part["models"]["lightgbm"], part["log_loss_differences"]["logistic_regression"]
     interval = f"{difference['value']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
     for text in (card, page):
         assert f"{ours['log_loss']:.4f}" in text
         assert interval in text
-        assert found.models[0].evidence.digest in text
+        assert gathered.models[0].evidence.digest in text
         assert "TLP:AMBER" in text
         assert "range 12" in text or "| 600 | 12 |" in text
     assert "Alarms |" in card  # the first sentence of what the source is
@@ -65,20 +65,20 @@ def test_the_same_files_give_the_same_bytes(declared) -> None:
     assert render.card(first, first.models[0]) == render.card(second, second.models[0])
 
 
-def test_the_page_says_how_fresh_the_data_is_how_far_it_shifted_and_what_is_detected(declared) -> None:
+def test_the_page_shows_freshness_drift_and_detection(declared) -> None:
     metrics = store.read_json(PATHS.evaluation(MODEL) / "metrics.json")
     shipped = metrics[PART]["models"]["lightgbm"]
-    known = {"pd_at_far": {"0.05": 0.5}, "pd_at_alarms_per_m2": {"0.01": 0.25}}
-    shipped |= {**known, "intervals": {"pd_at_alarms_per_m2_0.01": {"low": 0.125, "high": 0.375}}}
+    detection = {"pd_at_far": {"0.05": 0.5}, "pd_at_alarms_per_m2": {"0.01": 0.25}}
+    shipped |= {**detection, "intervals": {"pd_at_alarms_per_m2_0.01": {"low": 0.125, "high": 0.375}}}
     store.write_json(metrics, PATHS.evaluation(MODEL) / "metrics.json")
-    found = facts.gather("simulated", declared)
-    page = render.page(found)
-    (fresh,) = found.freshness
+    gathered = facts.gather("simulated", declared)
+    page = render.page(gathered)
+    (fresh,) = gathered.freshness
     assert (fresh.records, fresh.silent_days, fresh.median_delay_days) == (600, 0.0, 0.5)
     assert f"known by {fresh.newest_available} (UTC)" in page
     assert "<td>600</td><td>2022-01-25</td><td>2022-01-26</td><td>0.0</td><td>0.5</td><td>0.5</td>" in page
-    assert {shift.group for shift in found.models[0].drift} == {"voltage", "height"}
-    assert all(shift.split in page and f"<td>{shift.index:.3f}</td>" in page for shift in found.models[0].drift)
+    assert {shift.group for shift in gathered.models[0].drift} == {"voltage", "height"}
+    assert all(shift.split in page and f"<td>{shift.index:.3f}</td>" in page for shift in gathered.models[0].drift)
     assert "PD at 5% of the clutter" in page
     assert "PD at 0.01 false alarms per m²" in page
     assert "<td>0.500</td><td>0.250 [0.125, 0.375]</td>" in page
@@ -94,7 +94,7 @@ def test_the_verdict_is_the_gates(declared) -> None:
     assert "Fails: fits the device." in bad
 
 
-def test_what_a_partner_writes_stays_text(declared) -> None:
+def test_a_partners_text_stays_text(declared) -> None:
     ingested = store.read_json(PATHS.ingested)
     ingested["sources"]["<script>alert(1)</script>"] = ingested["sources"]["sim_command_detections"]
     store.write_json(ingested, PATHS.ingested)
@@ -105,10 +105,10 @@ def test_what_a_partner_writes_stays_text(declared) -> None:
 
 
 def test_a_page_of_several_models_carries_the_strictest_marking(declared) -> None:
-    (model,) = (found := facts.gather("simulated", declared)).models
+    (model,) = (gathered := facts.gather("simulated", declared)).models
     fit = dataclasses.replace(model.evidence.fit, marking=Marking("SURVEY", ("MINE_ACTION", "SURVEY"), "RED"))
     red = dataclasses.replace(model, evidence=dataclasses.replace(model.evidence, fit=fit))
-    page = render.page(dataclasses.replace(found, models=(model, red)))
+    page = render.page(dataclasses.replace(gathered, models=(model, red)))
     assert page.count("TLP:RED <span>· releasable to MINE_ACTION · from COMMAND+SURVEY · SIMULATED DATA") == 2
 
 
@@ -154,40 +154,40 @@ def test_the_map_holds_risk_events_and_the_strongest_reasons() -> None:
         }
     )
     added = np.array([[0, 1, -2, 0.5], [0, 0, 0, 0], [3, 0, 0, 0], [0, 0, 0, -100]], np.float32)
-    found = risk_map(held_out, Reasons(("a", "b", "c", "d"), added), horizon_days=28, zone="UTC")
-    assert found["cutoffs"] == ["2022-01-01", "2022-01-15"]
-    steps = np.frombuffer(b64decode(found["risk"]), "<u2") / 65535 * 30 - 15
+    data = risk_map(held_out, Reasons(("a", "b", "c", "d"), added), horizon_days=28, zone="UTC")
+    assert data["cutoffs"] == ["2022-01-01", "2022-01-15"]
+    steps = np.frombuffer(b64decode(data["risk"]), "<u2") / 65535 * 30 - 15
     assert steps == pytest.approx([-7.5, 0.0, 3.25, 15.0], abs=3e-4)
-    assert list(b64decode(found["events"])) == [0, 1, 0, 0]
-    reasons = np.frombuffer(b64decode(found["reasons"]), np.uint8).reshape(4, 3, 2)
+    assert list(b64decode(data["events"])) == [0, 1, 0, 0]
+    reasons = np.frombuffer(b64decode(data["reasons"]), np.uint8).reshape(4, 3, 2)
     assert reasons[0, :, 0].tolist() == [2, 1, 3]
     assert (reasons[0, :, 1].astype(int) - 128) * REASON_STEP == pytest.approx([-2, 1, 0.5])
     assert reasons[3, 0].tolist() == [3, 1]  # as far down as eight bits go
-    for cell, outline in zip(cells, found["outlines"], strict=True):
+    for cell, outline in zip(cells, data["outlines"], strict=True):
         corners = np.array(outline).reshape(-1, 2)
         assert len(corners) == len(h3.cell_to_boundary(cell))
         assert (corners >= 0).all()
-        assert (corners <= [found["width"], found["height"]]).all()
+        assert (corners <= [data["width"], data["height"]]).all()
     north, south = (
-        np.array(found["outlines"][i])[1::2].mean() for i in np.argsort([-h3.cell_to_latlng(c)[0] for c in cells])
+        np.array(data["outlines"][i])[1::2].mean() for i in np.argsort([-h3.cell_to_latlng(c)[0] for c in cells])
     )
     assert north < south  # north is up
-    json.dumps(found)
+    json.dumps(data)
 
 
 def test_the_reasons_add_up_to_the_log_odds_that_ship(small_chain: Project, monkeypatch) -> None:
     monkeypatch.chdir(small_chain.root)
     fit = read_fit(PATHS.model(MODEL) / "fit.json", MODEL)
     rows = store.read_table(PATHS.features(MODEL), columns=fit.features).slice(0, 500)
-    found = drivers.reasons(PATHS.onnx(MODEL), rows, Catalogue.read(PATHS.catalogue(MODEL)).features)
-    assert found is not None
+    result = drivers.reasons(PATHS.onnx(MODEL), rows, Catalogue.read(PATHS.catalogue(MODEL)).features)
+    assert result is not None
     session = onnxruntime.InferenceSession(PATHS.onnx(MODEL))
     matrix = np.column_stack([rows[name].to_numpy() for name in fit.features])
     (log_odds,) = session.run(["log_odds"], {"features": matrix})
-    base = log_odds[:, 0] - found.added.sum(axis=1)
+    base = log_odds[:, 0] - result.added.sum(axis=1)
     assert np.ptp(base) < 1e-4
     assert np.ptp(log_odds) > 1
-    assert [size for _, size in found.mean_effect()] == sorted((s for _, s in found.mean_effect()), reverse=True)
+    assert [size for _, size in result.mean_effect()] == sorted((s for _, s in result.mean_effect()), reverse=True)
 
 
 def test_a_bundle_without_reasons_gives_none(declared) -> None:

@@ -1,4 +1,4 @@
-"""The ledger tells what was decided, and tells when somebody has been at it."""
+"""The ledger gives every decision back, and refuses a file that somebody has changed."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def decision(day: int, **changes) -> Decision:
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory) -> tuple[Path, dict, Anchor]:
-    """Return a ledger of six decisions by two reviewers, their public keys, and what MLflow would remember."""
+    """Return a ledger of six decisions by two reviewers, their public keys, and the anchor in MLflow."""
     folder = tmp_path_factory.mktemp("ledger")
     with pytest.MonkeyPatch.context() as patch:
         (folder / "project").mkdir()
@@ -51,7 +51,7 @@ def signed(tmp_path_factory) -> tuple[Path, dict, Anchor]:
     return folder / "project" / ledger.LEDGER, keys, Anchor(last.number, last.digest, "MLflow")
 
 
-def test_what_was_written_is_read_back(signed) -> None:
+def test_decisions_are_read_back_as_written(signed) -> None:
     path, keys, anchor = signed
     entries = ledger.read([anchor], path, keys)
     assert [entry.number for entry in entries] == [1, 2, 3, 4, 5, 6]
@@ -70,19 +70,19 @@ def test_any_other_bytes_are_refused(signed, tmp_path_factory, data) -> None:
             content[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != content[place]))
             changed = bytes(content)
         case "remove":
-            gone = data.draw(st.sets(line, min_size=1))
-            changed = b"".join(kept for i, kept in enumerate(lines) if i not in gone)
+            removed = data.draw(st.sets(line, min_size=1))
+            changed = b"".join(text for i, text in enumerate(lines) if i not in removed)
         case "move":
-            changed = b"".join(data.draw(st.permutations(lines).filter(lambda other: other != lines)))
+            changed = b"".join(data.draw(st.permutations(lines).filter(lambda moved: moved != lines)))
         case "repeat":
             i = data.draw(line)
             changed = b"".join([*lines[: i + 1], lines[i], *lines[i + 1 :]])
         case "cut":
             changed = b"".join(lines)[: data.draw(st.integers(0, path.stat().st_size - 1))]
-    other = tmp_path_factory.mktemp("changed") / "ledger.jsonl"
-    other.write_bytes(changed)
+    file = tmp_path_factory.mktemp("changed") / "ledger.jsonl"
+    file.write_bytes(changed)
     with pytest.raises(LedgerError, match=r"ledger\.jsonl"):
-        ledger.read([anchor], other, keys)
+        ledger.read([anchor], file, keys)
 
 
 def test_without_the_anchor_a_cut_tail_would_go_unseen(signed, tmp_path) -> None:
@@ -94,7 +94,7 @@ def test_without_the_anchor_a_cut_tail_would_go_unseen(signed, tmp_path) -> None
         ledger.read([anchor], shorter, keys)
 
 
-def test_what_another_reviewer_signed_in_a_name_is_refused(signed, tmp_path) -> None:
+def test_a_signature_by_another_reviewer_is_refused(signed, tmp_path) -> None:
     path, keys, _ = signed
     with pytest.raises(LedgerError, match="line 1: the signature is not that of 'reviewer-2'"):
         ledger.read([], path, {"reviewer-1": keys["reviewer-1"], "reviewer-2": keys["reviewer-1"]})
@@ -111,11 +111,11 @@ def test_what_another_reviewer_signed_in_a_name_is_refused(signed, tmp_path) -> 
         (None, "sha256:6"),
     ],
 )
-def test_what_was_in_the_field_on_a_day(signed, moment, digest) -> None:
+def test_the_model_in_the_field_on_a_day(signed, moment, digest) -> None:
     path, keys, _ = signed
     at = datetime.fromisoformat(moment).replace(tzinfo=UTC) if moment else None
-    found = ledger.in_field(ledger.read([], path, keys), at=at).get(("simulated", "area_risk_28d"))
-    assert (found and found.decision.model_digest) == digest
+    entry = ledger.in_field(ledger.read([], path, keys), at=at).get(("simulated", "area_risk_28d"))
+    assert (entry and entry.decision.model_digest) == digest
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_private_key_never_lies_in_the_project_or_open_to_others(reviewer, mon
         reviewers.make_key("reviewer-2")
 
 
-def test_who_has_no_key_or_the_wrong_one_cannot_sign(reviewer) -> None:
+def test_a_reviewer_without_the_right_key_cannot_sign(reviewer) -> None:
     with pytest.raises(StageError, match="no such key; expected one made by"):
         ledger.append(decision(1, by="reviewer-2"))
     reviewers.make_key("reviewer-2")

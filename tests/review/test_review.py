@@ -35,7 +35,7 @@ USED = gate.Used(row_ms=0.02, session_mib=20.0)
 
 @pytest.fixture(autouse=True)
 def measured(monkeypatch) -> None:
-    """No verdict here hangs on how busy this machine is."""
+    """No verdict here depends on how busy this machine is."""
     monkeypatch.setattr(budget, "measure", lambda onnx: USED)
 
 
@@ -47,7 +47,7 @@ def reviewer(workspace, tmp_path_factory, monkeypatch) -> str:
 
 
 @pytest.fixture
-def found(tmp_path, monkeypatch) -> evidence.Evidence:
+def challenger(tmp_path, monkeypatch) -> evidence.Evidence:
     """Return evidence that keeps every rule."""
     monkeypatch.chdir(_project(tmp_path))
     return evidence.of_files(finished_stages.write(noise=0.1), MODEL)
@@ -63,37 +63,39 @@ def broken(challenger, before=None, **limits) -> list[str]:
     return gate.judge(challenger, rival, dataclasses.replace(RULES, **limits), used=USED).broken
 
 
-def changed(found: evidence.Evidence, **skill: float) -> evidence.Evidence:
-    models = found.metrics.comparisons[PART].models
+def changed(challenger: evidence.Evidence, **skill: float) -> evidence.Evidence:
+    models = challenger.metrics.comparisons[PART].models
     ours = dataclasses.replace(models["lightgbm"], **skill)
-    return compared(found, models={**models, "lightgbm": ours})
+    return compared(challenger, models={**models, "lightgbm": ours})
 
 
-def compared(found: evidence.Evidence, **changes: Any) -> evidence.Evidence:
-    comparison = dataclasses.replace(found.metrics.comparisons[PART], **changes)
-    return dataclasses.replace(found, metrics=dataclasses.replace(found.metrics, comparisons={PART: comparison}))
+def compared(challenger: evidence.Evidence, **changes: Any) -> evidence.Evidence:
+    comparison = dataclasses.replace(challenger.metrics.comparisons[PART], **changes)
+    return dataclasses.replace(
+        challenger, metrics=dataclasses.replace(challenger.metrics, comparisons={PART: comparison})
+    )
 
 
-def test_a_good_model_keeps_every_rule(found) -> None:
-    assert broken(found, ece_at_most=0.1) == []
+def test_a_good_model_keeps_every_rule(challenger) -> None:
+    assert broken(challenger, ece_at_most=0.1) == []
 
 
-def test_each_rule_is_broken_by_what_it_is_there_for(found) -> None:
+def test_each_rule_is_broken_by_its_own_fault(challenger) -> None:
     limits = {"ece_at_most": 0.1}
-    assert broken(changed(found, ece=0.11), **limits) == [f"{PART}: calibrated"]
-    assert broken(changed(found, observed_over_expected=1.3), **limits) == [f"{PART}: as many as expected"]
-    assert broken(found, **limits, onnx_mib_at_most=1e-6) == ["fits the device"]
-    assert broken(found, **limits, row_ms_at_most=0.01) == ["quick enough"]
-    assert broken(found, **limits, session_mib_at_most=19.9) == ["small enough in memory"]
-    assert broken(found, **limits, log_odds_difference_at_most=1e-7) == ["ONNX agrees with the booster"]
-    assert broken(found, **limits, tlp_at_most="GREEN") == ["TLP allows the field"]
-    assert broken(found, **limits, release_to={"simulated": ["MONITOR"]}) == ["releasable to the field's partners"]
-    assert broken(dataclasses.replace(found, metrics=Metrics(comparisons={}, operating_points={})), **limits) == [
+    assert broken(changed(challenger, ece=0.11), **limits) == [f"{PART}: calibrated"]
+    assert broken(changed(challenger, observed_over_expected=1.3), **limits) == [f"{PART}: as many as expected"]
+    assert broken(challenger, **limits, onnx_mib_at_most=1e-6) == ["fits the device"]
+    assert broken(challenger, **limits, row_ms_at_most=0.01) == ["quick enough"]
+    assert broken(challenger, **limits, session_mib_at_most=19.9) == ["small enough in memory"]
+    assert broken(challenger, **limits, log_odds_difference_at_most=1e-7) == ["ONNX agrees with the booster"]
+    assert broken(challenger, **limits, tlp_at_most="GREEN") == ["TLP allows the field"]
+    assert broken(challenger, **limits, release_to={"simulated": ["MONITOR"]}) == ["releasable to the field's partners"]
+    assert broken(dataclasses.replace(challenger, metrics=Metrics(comparisons={}, operating_points={})), **limits) == [
         "evaluated"
     ]
-    wrong = dataclasses.replace(found.parity.rows["random"], wrong_leaves=1)
-    parity = dataclasses.replace(found.parity, rows={"random": wrong})
-    assert broken(dataclasses.replace(found, parity=parity), **limits) == ["ONNX agrees with the booster"]
+    differing = dataclasses.replace(challenger.parity.rows["random"], wrong_leaves=1)
+    parity = dataclasses.replace(challenger.parity, rows={"random": differing})
+    assert broken(dataclasses.replace(challenger, parity=parity), **limits) == ["ONNX agrees with the booster"]
 
 
 @pytest.mark.parametrize(
@@ -107,49 +109,49 @@ def test_each_rule_is_broken_by_what_it_is_there_for(found) -> None:
         ("MONITOR", ["MONITOR"], False),
     ],
 )
-def test_the_gate_asks_who_may_have_every_row(found, originator, releasable_to, kept) -> None:
+def test_the_gate_checks_that_every_row_is_releasable(challenger, originator, releasable_to, kept) -> None:
     marking = Marking(originator, tuple(releasable_to), "AMBER")
-    marked = dataclasses.replace(found, fit=dataclasses.replace(found.fit, marking=marking))
+    marked = dataclasses.replace(challenger, fit=dataclasses.replace(challenger.fit, marking=marking))
     rules = broken(marked, ece_at_most=0.1, release_to={"simulated": ["COMMAND"]})
     assert rules == ([] if kept else ["releasable to the field's partners"])
 
 
-def test_a_baseline_that_may_be_as_good_breaks_the_rule_but_the_oracle_is_none(found) -> None:
-    differences = found.metrics.comparisons[PART].log_loss_differences
+def test_a_baseline_that_may_be_as_good_breaks_the_rule_but_the_oracle_is_none(challenger) -> None:
+    differences = challenger.metrics.comparisons[PART].log_loss_differences
     assert differences["oracle"].high > 0
     tie = Estimate(value=-0.01, low=-0.02, high=0.001)
-    tied = compared(found, log_loss_differences={**differences, "base_rate": tie})
+    tied = compared(challenger, log_loss_differences={**differences, "base_rate": tie})
     assert broken(tied, ece_at_most=0.1) == [f"{PART}: better than base_rate"]
 
 
-def test_a_subgroup_where_it_is_worse_is_named(found) -> None:
-    whole = {name: getattr(found.metrics.comparisons[PART], name) for name in SubgroupSkill.__dataclass_fields__}
+def test_a_subgroup_where_it_is_worse_is_named(challenger) -> None:
+    overall = {name: getattr(challenger.metrics.comparisons[PART], name) for name in SubgroupSkill.__dataclass_fields__}
     losses = {"lightgbm": 0.52, "base_rate": 0.5}
-    models = {n: dataclasses.replace(whole["models"][n], log_loss=loss) for n, loss in losses.items()}
-    clay = SubgroupSkill(**{**whole, "models": models, "best_baseline": "base_rate"})
-    worse = compared(found, subgroups={"clay": clay})
+    models = {n: dataclasses.replace(overall["models"][n], log_loss=loss) for n, loss in losses.items()}
+    clay = SubgroupSkill(**{**overall, "models": models, "best_baseline": "base_rate"})
+    worse = compared(challenger, subgroups={"clay": clay})
     assert broken(worse, ece_at_most=0.1) == [f"{PART}, clay: not worse than base_rate"]
     assert broken(worse, ece_at_most=0.1, subgroup_worse_by_at_most=0.03) == []
 
 
-def test_the_champion_is_compared_on_the_same_rows(found) -> None:
-    before = found.held_out.to_pandas()
+def test_the_champion_is_compared_on_the_same_rows(challenger) -> None:
+    before = challenger.held_out.to_pandas()
     before["log_odds"] *= 0.3
-    weaker = dataclasses.replace(found, held_out=pa.Table.from_pandas(before.iloc[100:], preserve_index=False))
-    rival = champion.rival(found, weaker, EVALUATE)
-    ours = found.held_out.to_pandas().iloc[100:]
+    weaker = dataclasses.replace(challenger, held_out=pa.Table.from_pandas(before.iloc[100:], preserve_index=False))
+    rival = champion.rival(challenger, weaker, EVALUATE)
+    ours = challenger.held_out.to_pandas().iloc[100:]
     loss = [row_log_loss(ours["label"] == 1, 1 / (1 + np.exp(-x["log_odds"]))) for x in (ours, before.iloc[100:])]
     oracle = mean_difference(*loss, ours["group_id"].to_numpy(), samples=EVALUATE.bootstrap_samples, seed=EVALUATE.seed)
     assert rival.rows == 500
     assert (rival.value, rival.low, rival.high) == pytest.approx(dataclasses.astuple(oracle), abs=1e-12)
-    assert broken(found, weaker, ece_at_most=0.1) == []
-    assert broken(weaker, found, ece_at_most=0.1) == [f"better than the champion {found.digest[7:15]}"]
+    assert broken(challenger, weaker, ece_at_most=0.1) == []
+    assert broken(weaker, challenger, ece_at_most=0.1) == [f"better than the champion {challenger.digest[7:15]}"]
 
 
-def test_no_row_in_common_is_an_error_that_says_so(found) -> None:
-    one, other = (dataclasses.replace(found, held_out=found.held_out.slice(at, 300)) for at in (0, 300))
+def test_no_row_in_common_is_an_error_with_the_reason(challenger) -> None:
+    left, right = (dataclasses.replace(challenger, held_out=challenger.held_out.slice(at, 300)) for at in (0, 300))
     with pytest.raises(StageError, match="hold out no row in common; expected the same detection_id in both"):
-        champion.rival(one, other, EVALUATE)
+        champion.rival(left, right, EVALUATE)
 
 
 def aliases() -> dict[str, str]:
@@ -163,7 +165,7 @@ def aliases() -> dict[str, str]:
 
 @pytest.fixture
 def review(monkeypatch, capsys) -> Callable[..., str]:
-    """Return what types words after `python -m pipeline.review`, and gives what is printed."""
+    """Return a function from the words after `python -m pipeline.review` to the text that it prints."""
 
     def typed(*words: str) -> str:
         monkeypatch.setattr("sys.argv", ["pipeline.review", *words])
@@ -241,7 +243,7 @@ def test_evidence_changed_in_mlflow_is_refused(reviewer) -> None:
         decide.compare("simulated", MODEL)
 
 
-def test_the_command_says_what_was_in_the_field_and_the_version_shows_the_card(reviewer, review) -> None:
+def test_the_command_prints_the_model_in_the_field_and_the_version_shows_the_card(reviewer, review) -> None:
     store.write_bytes(b"# A card\n", DatasetPaths(finished_stages.write(seed=1, noise=0.5)).card(MODEL))
     _loosen_calibration()
     assert "verdict: fit for the field" in review("compare", "--model", MODEL)

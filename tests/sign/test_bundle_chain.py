@@ -1,4 +1,4 @@
-"""What the chain exported is signed, installed and scored with, as the field does it."""
+"""The chain's export is signed, installed and used for scoring, as in the field."""
 
 import json
 import subprocess
@@ -18,16 +18,16 @@ RECORD = '{"id": "d1", "voltage": 0.4, "height": 0.3}\n'
 def test_the_reasons_that_a_device_gives_add_up_to_its_log_odds(small_chain: Project):
     model = Scorer.load(small_chain.root / "models/simulated/bundle").model("sensor_threat")
     rng = np.random.default_rng(5)
-    rest = []
+    remainders = []
     for _ in range(50):
         values = [float(rng.uniform(entry.low, entry.high)) for entry in model.contract.inputs]
         contributions = model.predict_row(values, contributions=True).contributions
         assert contributions is not None
         log_odds = model.predict_row(values).log_odds
-        if abs(log_odds) < LIMIT:  # held there, it no longer is the sum
-            rest.append(log_odds - contributions.sum(dtype=np.float64))
-    assert len(rest) > 10
-    assert np.ptp(rest) < 1e-4, "what is left is the log-odds of a typical row, the same for all"
+        if abs(log_odds) < LIMIT:  # clipped, it no longer is the sum
+            remainders.append(log_odds - contributions.sum(dtype=np.float64))
+    assert len(remainders) > 10
+    assert np.ptp(remainders) < 1e-4, "what is left is the log-odds of a typical row, the same for all"
 
 
 @pytest.fixture

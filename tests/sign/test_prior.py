@@ -1,4 +1,4 @@
-"""The area prior: made of the latest cutoff, found by cell, and put together with what a sensor says."""
+"""The area prior: made of the latest cutoff, looked up by cell, and fused with a sensor's log-odds."""
 
 import math
 from dataclasses import replace
@@ -36,7 +36,7 @@ def scorer(tmp_path_factory):
     return slots.load(folder / "state", now=NOW).scorer
 
 
-def test_it_holds_what_the_area_model_says_of_each_cell_at_the_latest_cutoff(scorer):
+def test_it_has_the_area_models_log_odds_of_each_cell_at_the_latest_cutoff(scorer):
     assert scorer.prior.terms == TERMS
     assert scorer.prior.cells.tolist() == sorted(int(cell, 16) for cell in CELLS)
     # one stump on one feature: a recent event gives +0.5, none -0.5
@@ -49,7 +49,7 @@ def test_it_is_mapped_from_the_file_and_not_copied(scorer):
     assert not scorer.prior.cells.flags.writeable
 
 
-def test_sensor_and_place_are_put_together_by_bayes_rule(scorer):
+def test_sensor_and_place_are_fused_by_bayes_rule(scorer):
     posterior = scorer.posterior("sensor_threat", 1.25, cell=CELLS[0])
     base = math.log(CONTRACT.base_rate / (1 - CONTRACT.base_rate))
     assert posterior.log_odds == pytest.approx(1.25 + 0.5 - base)
@@ -66,7 +66,7 @@ def test_fusing_equals_counting(base_rate, prior, ratio):
 
 
 @pytest.mark.parametrize("cell", ["8f283473fffffff", 0, 2**64 - 1])
-def test_where_the_prior_knows_nothing_the_sensor_speaks_alone(scorer, cell):
+def test_where_there_is_no_prior_the_sensors_log_odds_stand_alone(scorer, cell):
     posterior = scorer.posterior("sensor_threat", -800.0, cell=cell)
     assert (posterior.log_odds, posterior.prior_log_odds, posterior.probability) == (-800.0, None, 0.0)
 
@@ -78,7 +78,7 @@ def test_a_bundle_without_a_prior_leaves_the_sensor_alone(tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["", "north", -1, 1.5, 2**64, "1" * 99, None])
-def test_what_is_no_cell_is_refused(scorer, cell):
+def test_a_value_that_is_no_cell_is_refused(scorer, cell):
     with pytest.raises(RecordError, match="expected an H3 cell"):
         scorer.posterior("sensor_threat", 1.0, cell=cell)
 
@@ -95,11 +95,11 @@ def test_arrays_that_cannot_be_searched_are_refused(cells, log_odds):
 def test_every_cell_is_found_and_no_other(cells, data):
     ordered = sorted(cells)
     prior = Prior(TERMS, np.array(ordered, np.uint64), np.arange(len(cells), dtype=np.float32))
-    wanted = data.draw(st.sampled_from(ordered) | st.integers(0, 2**64 - 1))
-    assert prior.at(wanted) == (float(ordered.index(wanted)) if wanted in ordered else None)
+    cell = data.draw(st.sampled_from(ordered) | st.integers(0, 2**64 - 1))
+    assert prior.at(cell) == (float(ordered.index(cell)) if cell in ordered else None)
 
 
-def test_it_holds_for_days_of_the_theatre_whose_clocks_change(tmp_path):
+def test_it_is_valid_for_days_of_the_theatre_whose_clocks_change(tmp_path):
     cutoff = local_days.midnight(date(2026, 3, 15), "Asia/Beirut")
     field = pa.field("cutoff", pa.timestamp("us", "UTC"))
     names = ("cell", "ied_count_decay30d")
@@ -113,7 +113,7 @@ def test_it_holds_for_days_of_the_theatre_whose_clocks_change(tmp_path):
     assert (terms.cutoff, terms.until) == ("2026-03-14T22:00:00Z", "2026-04-11T21:00:00Z")
 
 
-def test_a_model_without_a_horizon_speaks_of_its_cutoff(tmp_path):
+def test_a_prior_without_a_horizon_ends_at_its_cutoff(tmp_path):
     models = write_bundle(tmp_path / "models", replace(AREA, horizon_days=None))
     made = priors.of_latest_cutoff("area_risk_28d", Headquarters(tmp_path).features(), Scorer.load(models))
     assert made.terms.until == made.terms.cutoff

@@ -67,11 +67,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_theatre(the
         into = tmp_path / str(seed)
         write_theatre(sized("small", seed=seed), DATASET, raw=into / "raw", truth=into / "truth")
     assert digests(tmp_path / "7") == digests(theatre)
-    other = digests(tmp_path / "8")
-    assert all(other[name] != digest for name, digest in digests(theatre).items())
+    reseeded = digests(tmp_path / "8")
+    assert all(reseeded[name] != digest for name, digest in digests(theatre).items())
 
 
-def test_every_record_says_that_it_is_an_exercise(theatre: Path) -> None:
+def test_every_record_states_that_it_is_an_exercise(theatre: Path) -> None:
     for path in (theatre / "raw").rglob("*"):
         if path.is_file():
             lines = path.read_text(encoding="latin-1").splitlines()
@@ -100,21 +100,21 @@ def test_the_truth_covers_every_cell_near_a_place_where_people_live(theatre: Pat
     assert len(truth) == truth["cell"].nunique() * scenario.SIZES["small"].days
 
 
-def test_the_truth_is_told_for_the_day_that_begins_at_each_cutoff(theatre: Path) -> None:
+def test_the_truth_covers_the_day_that_begins_at_each_cutoff(theatre: Path) -> None:
     declared = params.load(ROOT / "params.yaml")
     days = pq.read_table(theatre / "truth/intensity.parquet", columns=["day"])["day"].unique().to_numpy()
     for horizon in (7, 28, 84):
         cutoffs = cutoffs_of(declared.area_task("simulated", f"area_risk_{horizon}d"))
-        assert np.isin(cutoffs[:-1], days).all()  # nothing is told of what follows the last
+        assert np.isin(cutoffs[:-1], days).all()  # the truth ends before the last
 
 
-def test_a_simulated_theatre_that_would_live_by_other_days_than_its_partners_is_refused() -> None:
-    other = dataclasses.replace(DATASET, theatre=dataclasses.replace(DATASET.theatre, zone="Etc/GMT+1"))
+def test_a_simulated_theatre_whose_days_are_not_those_of_its_partners_is_refused() -> None:
+    elsewhere = dataclasses.replace(DATASET, theatre=dataclasses.replace(DATASET.theatre, zone="Etc/GMT+1"))
     with pytest.raises(ValueError, match=r"theatre\.zone of a simulated dataset: got Etc/GMT\+1; expected UTC"):
-        scenario.make_scenario(sized("small", seed=7), other)
+        scenario.make_scenario(sized("small", seed=7), elsewhere)
 
 
-def test_projection_goes_there_and_back() -> None:
+def test_metres_to_degrees_and_back_are_the_same_points() -> None:
     projection = Projection(-30.0, -15.0)
     points_m = np.array([[0.0, 0.0], [40_000.0, -25_000.0]])
     np.testing.assert_allclose(projection.metres(*projection.degrees(points_m)), points_m, atol=1e-6)
@@ -128,7 +128,7 @@ def test_hazards_lie_on_roads_and_in_their_cell(theatre: Path, ground: Ground) -
     assert np.mean(ground.cells[ground.cell_of(at_m)] == hazards["cell"]) > 0.9
 
 
-def test_hazards_come_as_often_as_their_intensity_says(small: scenario.Scenario, laws: process.Laws) -> None:
+def test_the_number_of_hazards_agrees_with_their_intensity(small: scenario.Scenario, laws: process.Laws) -> None:
     long = dataclasses.replace(small, size=dataclasses.replace(small.size, days=3000))
     expected = counted = 0.0
     for day in process.run(long, laws):
@@ -154,29 +154,29 @@ def test_a_week_has_busy_days_and_a_day_of_rest_in_hazards_and_in_traffic(laws: 
 def test_a_hazard_brings_others_near_and_soon(laws: process.Laws) -> None:
     cells = len(laws.background)
     where = int(np.argmax(laws.road_share))
-    one = np.zeros(cells)
-    one[where] = 1
-    excitation = process.next_excitation(laws, np.zeros(cells), one)
+    hazard = np.zeros(cells)
+    hazard[where] = 1
+    excitation = process.next_excitation(laws, np.zeros(cells), hazard)
     brought = []
     for _ in range(200):
         brought.append(excitation)
         excitation = process.next_excitation(laws, excitation, np.zeros(cells))
     total = np.sum(brought, axis=0)
     assert total.sum() == pytest.approx(process.BRANCHING, rel=1e-4)
-    far = np.hypot(*(laws.tree.data - laws.tree.data[where]).T) > 3 * process.SPREAD_M
+    far = np.hypot(*(laws.campaigns.centres.data - laws.campaigns.centres.data[where]).T) > 3 * process.SPREAD_M
     assert total[far].sum() == 0
     assert np.sum(brought[:28]) > 0.8 * total.sum()
 
 
 def test_patrols_keep_their_hours_and_follow_what_came_to_light(laws: process.Laws) -> None:
-    quiet = process.plan_patrols(laws, np.zeros(len(laws.background)))
+    calm = process.plan_patrols(laws, np.zeros(len(laws.background)))
     where = int(np.argmax(laws.road_share))
     alarm = np.zeros(len(laws.background))
     alarm[where] = 5
     alarmed = process.plan_patrols(laws, alarm)
-    assert alarmed.sum() == pytest.approx(quiet.sum())
-    assert alarmed[where] > quiet[where]
-    assert (quiet[laws.road_share == 0] == 0).all()
+    assert alarmed.sum() == pytest.approx(calm.sum())
+    assert alarmed[where] > calm[where]
+    assert (calm[laws.road_share == 0] == 0).all()
 
 
 def test_campaigns_end(laws: process.Laws) -> None:
@@ -184,7 +184,7 @@ def test_campaigns_end(laws: process.Laws) -> None:
     last = first + 400
     started = np.flatnonzero(laws.campaigns.starts <= first)
     assert (laws.campaigns.stops[started] <= last).mean() > 0.8
-    assert not np.allclose(laws.campaign_intensity(first), laws.campaign_intensity(last))
+    assert not np.allclose(laws.campaigns.intensity(first), laws.campaigns.intensity(last))
 
 
 def test_the_area_oracle_is_calibrated_and_better_than_the_base_rate() -> None:
@@ -212,12 +212,15 @@ def test_the_area_oracle_is_calibrated_and_better_than_the_base_rate() -> None:
 
 def reported_events(events: pd.DataFrame, known: scenario.Scenario, ground: Ground):  # type: ignore[no-untyped-def]
     """Return a function from a period to the cells in which an event was reported, each event placed once."""
-    told = pd.concat([report(partner, events, known, ground) for partner in PARTNERS])
-    gone = set(told.loc[told["status"] == "withdrawal", "record_id"])
-    usable = told["hazard"].isin(["ied", "mine"]) & told["event_type"].isin(["explosion", "found_cleared"])
-    told = told[usable & (told["precision"] != "week") & ~told["record_id"].isin(gone)].sort_values("reported_day")
-    told = told.assign(event=told["event_id"].fillna(told["record_id"])).drop_duplicates("event", keep="last")
-    cell, day = ground.cell_of(told[["x_m", "y_m"]].to_numpy()), told["day"].to_numpy()
+    reports = pd.concat([report(partner, events, known, ground) for partner in PARTNERS])
+    withdrawn = set(reports.loc[reports["status"] == "withdrawal", "record_id"])
+    usable = reports["hazard"].isin(["ied", "mine"]) & reports["event_type"].isin(["explosion", "found_cleared"])
+    usable &= (reports["precision"] != "week") & ~reports["record_id"].isin(withdrawn)
+    reports = reports[usable].sort_values("reported_day")
+    reports = reports.assign(event=reports["event_id"].fillna(reports["record_id"])).drop_duplicates(
+        "event", keep="last"
+    )
+    cell, day = ground.cell_of(reports[["x_m", "y_m"]].to_numpy()), reports["day"].to_numpy()
     return lambda start, end: cell[(day >= start) & (day < end)]
 
 
@@ -228,15 +231,15 @@ def log_loss(probability: npt.NDArray[np.float64], happened: npt.NDArray[np.bool
 def test_no_one_reports_what_is_still_to_come(small: scenario.Scenario, theatre: Path) -> None:
     rows = pd.read_csv(theatre / "raw/monitor/tips.csv")
     assert (pd.to_datetime(rows["logged"]).dt.tz_localize(None) >= pd.to_datetime(rows["heard"])).all()
-    for partner, name, happened, told in (
+    for partner, name, happened, reported in (
         ("M", "mine_action/accidents.jsonl", "date", "reported_at"),
         ("K", "mine_action/clearance.jsonl", "completed", "reported_at"),
     ):
         records = [json.loads(line) for line in (theatre / "raw" / name).read_text().splitlines()]
         good = [r for r in records if r["id"] and r["id"][:2] != f"{partner}X"]
         assert len(good) > 10
-        assert all(r[told] >= r[happened] for r in good)
-        assert all(r[told] < "2023-01-01" for r in good)
+        assert all(r[reported] >= r[happened] for r in good)
+        assert all(r[reported] < "2023-01-01" for r in good)
 
 
 def test_partners_correct_withdraw_and_repeat(laws: process.Laws, small: scenario.Scenario, ground: Ground) -> None:
@@ -246,31 +249,31 @@ def test_partners_correct_withdraw_and_repeat(laws: process.Laws, small: scenari
     events = recorder.happenings().events
     monitor = next(partner for partner in PARTNERS if partner.name == "monitor")
     busy = dataclasses.replace(monitor, invented_per_cell_day=2e-3, repeated=0.2, corrected=0.3, withdrawn=0.5)
-    told = report(busy, events, small, ground)
-    assert set(told["status"]) == {"report", "correction", "withdrawal"}
-    assert told.loc[told["status"] == "withdrawal", "event_id"].isna().all()
-    first = told[told["status"] == "report"].set_index("record_id")
+    reports = report(busy, events, small, ground)
+    assert set(reports["status"]) == {"report", "correction", "withdrawal"}
+    assert reports.loc[reports["status"] == "withdrawal", "event_id"].isna().all()
+    first = reports[reports["status"] == "report"].set_index("record_id")
     assert first.index.is_unique
     assert first["event_id"].dropna().duplicated().any()
-    corrected = told[(told["status"] == "correction") & told["record_id"].isin(first.index)]
+    corrected = reports[(reports["status"] == "correction") & reports["record_id"].isin(first.index)]
     assert (corrected["reported_day"].to_numpy() > first.loc[corrected["record_id"], "reported_day"].to_numpy()).all()
     true = events.set_index("event_id")
-    kept = corrected[corrected["event_id"].notna()]
-    off_m = np.hypot(*(kept[["x_m", "y_m"]].to_numpy() - true.loc[kept["event_id"], ["x_m", "y_m"]].to_numpy()).T)
+    real = corrected[corrected["event_id"].notna()]
+    off_m = np.hypot(*(real[["x_m", "y_m"]].to_numpy() - true.loc[real["event_id"], ["x_m", "y_m"]].to_numpy()).T)
     assert np.sqrt(np.mean(off_m**2) / 2) == pytest.approx(busy.error_m / 2, rel=0.3)
 
 
-def test_each_fault_is_there_and_named_where_it_stands(theatre: Path) -> None:
+def test_each_fault_is_in_the_file_at_the_row_that_the_truth_names(theatre: Path) -> None:
     faults = pq.read_table(theatre / "truth/faults.parquet").to_pandas()
     lines = (theatre / "raw/mine_action/accidents.jsonl").read_text().splitlines()
-    here = faults[faults["raw_file"] == "mine_action/accidents.jsonl"].set_index("fault")
-    assert set(here.index) == set(FAULTS)
-    spoilt = {fault: json.loads(lines[int(here.loc[fault, "raw_row"]) - 1]) for fault in FAULTS}
-    assert spoilt["swapped_coordinates"]["lat"] > -20
-    assert spoilt["zero_coordinates"]["lat"] == spoilt["zero_coordinates"]["lon"] == 0
-    assert spoilt["no_such_day"]["date"] == "2021-02-30"
-    assert spoilt["unknown_word"]["event"] == "???"
-    assert spoilt["no_key"]["id"] is None
+    of_file = faults[faults["raw_file"] == "mine_action/accidents.jsonl"].set_index("fault")
+    assert set(of_file.index) == set(FAULTS)
+    faulty = {fault: json.loads(lines[int(of_file.loc[fault, "raw_row"]) - 1]) for fault in FAULTS}
+    assert faulty["swapped_coordinates"]["lat"] > -20
+    assert faulty["zero_coordinates"]["lat"] == faulty["zero_coordinates"]["lon"] == 0
+    assert faulty["no_such_day"]["date"] == "2021-02-30"
+    assert faulty["unknown_word"]["event"] == "???"
+    assert faulty["no_key"]["id"] is None
 
 
 def test_the_border_encloses_every_cell_and_a_point_put_across_lies_well_outside(ground: Ground) -> None:
@@ -303,10 +306,10 @@ def test_the_sensor_oracle_is_calibrated_whatever_is_missing() -> None:
     emi, gpr = np.isnan(alarms.readings[:, 1]), np.isnan(alarms.readings[:, 3])
     for rows in (emi & gpr, emi & ~gpr, ~emi & gpr, ~emi & ~gpr):
         for low, high in ((0.0, 0.1), (0.1, 0.5), (0.5, 1.0)):
-            some = rows & (probability >= low) & (probability < high)
-            expected = probability[some]
+            mask = rows & (probability >= low) & (probability < high)
+            expected = probability[mask]
             deviation = np.sqrt(np.sum(expected * (1 - expected)))
-            assert abs(alarms.is_hazard[some].sum() - expected.sum()) <= 4 * deviation
+            assert abs(alarms.is_hazard[mask].sum() - expected.sum()) <= 4 * deviation
     gain = log_loss(np.full(len(prior), prior.mean()), alarms.is_hazard) - log_loss(probability, alarms.is_hazard)
     assert gain > 0.3 * log_loss(np.full(len(prior), prior.mean()), alarms.is_hazard)
 
@@ -316,16 +319,16 @@ def test_detections_are_readable_by_modality_range(theatre: Path) -> None:
     good = rows[~rows["record_id"].str.startswith("X")]
     assert len(good) == scenario.SIZES["small"].alarms
     for name, measured in params.load(ROOT / "params.yaml").measured("simulated").items():
-        there = good[name].dropna()
-        assert there.between(measured.low, measured.high).all()
-        assert (len(there) == len(good)) == measured.required
+        present = good[name].dropna()
+        assert present.between(measured.low, measured.high).all()
+        assert (len(present) == len(good)) == measured.required
     emi = good["modality"].str.contains("emi")
     assert (emi == good["emi_in_phase"].notna()).all() and 0 < emi.mean() < 1
     known = good["outcome"] != "unknown"
     assert (good["outcome_at"].notna() == known).all()
     truth = pq.read_table(theatre / "truth/detections.parquet").to_pandas().set_index("record_id")
-    found = truth.loc[good.loc[known, "record_id"], "is_hazard"].to_numpy()
-    assert (found == (good.loc[known, "outcome"] == "hazard")).all()
+    is_hazard = truth.loc[good.loc[known, "record_id"], "is_hazard"].to_numpy()
+    assert (is_hazard == (good.loc[known, "outcome"] == "hazard")).all()
 
 
 def test_any_number_of_alarms_is_written_chunk_by_chunk(

@@ -207,10 +207,10 @@ def test_its_pages_show_the_runs_a_plot_and_the_champion(server, reviewed, tmp_p
 
 
 def test_the_server_refuses_a_host_that_it_does_not_know(server) -> None:
-    asked = urllib.request.Request(
+    request = urllib.request.Request(
         f"{server}/api/2.0/mlflow/experiments/search?max_results=1", headers={"Host": "elsewhere.example"}
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(asked)
+        urllib.request.urlopen(request)
     refused.value.close()  # an HTTP error is an open answer
     assert refused.value.code == 403

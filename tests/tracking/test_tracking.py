@@ -24,11 +24,11 @@ PATHS = DatasetPaths("simulated")
 def runs(**tags):
     client = tracking.connect()
     experiment = client.get_experiment_by_name("simulated").experiment_id
-    found = client.search_runs([experiment])
-    return [run for run in found if tags.items() <= run.data.tags.items()]
+    all_runs = client.search_runs([experiment])
+    return [run for run in all_runs if tags.items() <= run.data.tags.items()]
 
 
-def test_asking_twice_records_once(workspace: Path) -> None:
+def test_recording_twice_makes_one_run(workspace: Path) -> None:
     dataset = finished_stages.write()
     first = tracking.record_pipeline(dataset)
     assert tracking.record_pipeline(dataset) == first
@@ -37,7 +37,7 @@ def test_asking_twice_records_once(workspace: Path) -> None:
     assert child.info.run_id in parent.data.tags["mlflow.note.content"]
 
 
-def test_a_run_says_what_it_is_and_what_it_was_made_from(workspace: Path) -> None:
+def test_a_run_names_its_model_its_results_and_its_data(workspace: Path) -> None:
     tracking.record_pipeline(finished_stages.write())
     (run,) = runs(kind="model")
     metrics = store.read_json(PATHS.evaluation(MODEL) / "metrics.json")
@@ -69,8 +69,8 @@ def test_each_fold_has_one_run_below_its_models(workspace: Path) -> None:
         assert run.data.tags["mlflow.parentRunId"] == model.info.run_id
         assert run.data.tags["marking.tlp"] == "AMBER"
         assert run.info.status == "FINISHED"
-    found = tracking.find_model(tracking.connect(), dataset, MODEL, model.data.tags["model_digest"])
-    assert found.info.run_id == model.info.run_id
+    run = tracking.find_model(tracking.connect(), dataset, MODEL, model.data.tags["model_digest"])
+    assert run.info.run_id == model.info.run_id
 
 
 def test_a_fold_that_was_measured_anew_keeps_its_run(workspace: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_fold_that_was_measured_anew_keeps_its_run(workspace: Path) -> None:
     assert all(after[run] != before[run] for run in before)
 
 
-def test_an_origins_run_says_how_its_model_was_fitted_and_by_how_much_it_is_better() -> None:
+def test_an_origins_run_records_its_fit_and_its_lead_over_the_baseline() -> None:
     days, calibration = ("2022-04-02", "2022-07-02"), Calibration(slope=0.9, intercept=-0.1)
     fit = fit_records.area_fit(origins=[fit_records.origin_fit(day, calibration=calibration) for day in days])
     first, second = folds.folds("area_risk_28d", fit, two_origins())
@@ -96,8 +96,8 @@ def test_an_origins_run_says_how_its_model_was_fitted_and_by_how_much_it_is_bett
 
 
 def two_origins() -> Metrics:
-    both = {"rows": 50, "brier": 0.1, "expected_positives": 10.0, "best_baseline": "hawkes", "rounds": 40}
-    quiet = FoldSkill(fold="2022-04-02", positives=0, log_loss=0.31326, best_baseline_log_loss=0.4, **both)
+    shared = {"rows": 50, "brier": 0.1, "expected_positives": 10.0, "best_baseline": "hawkes", "rounds": 40}
+    calm = FoldSkill(fold="2022-04-02", positives=0, log_loss=0.31326, best_baseline_log_loss=0.4, **shared)
     difference = Estimate(value=-0.2, low=-0.3, high=-0.1)
     busy = FoldSkill(
         fold="2022-07-02",
@@ -107,7 +107,7 @@ def two_origins() -> Metrics:
         log_loss_difference=difference,
         roc_auc=0.5,
         pr_auc=0.5,
-        **both,
+        **shared,
     )
     theatre = Comparison(
         rows=100,
@@ -116,12 +116,12 @@ def two_origins() -> Metrics:
         best_baseline="hawkes",
         log_loss_difference=difference,
         log_loss_differences={},
-        folds=[quiet, busy],
+        folds=[calm, busy],
     )
     return Metrics(comparisons={"theatre": theatre}, operating_points={})
 
 
-def test_the_card_in_mlflow_says_what_the_fit_took_and_the_file_where_to_read_it(workspace: Path) -> None:
+def test_the_card_in_mlflow_has_the_effort_of_the_fit_and_the_file_the_place_to_read_it(workspace: Path) -> None:
     dataset = finished_stages.write()
     text = f"# A card\n\n## Time and energy to train\n\n{provenance.EFFORT_ELSEWHERE}\n"
     store.write_bytes(text.encode(), PATHS.card(MODEL))
@@ -146,7 +146,7 @@ def test_the_card_in_mlflow_says_what_the_fit_took_and_the_file_where_to_read_it
     assert run.data.metrics["train.joules"] == 4321.4
 
 
-def test_what_later_stages_find_replaces_what_the_run_showed(workspace: Path) -> None:
+def test_new_results_of_later_stages_replace_those_in_the_run(workspace: Path) -> None:
     dataset = finished_stages.write(noise=2.0)
     run_id = tracking.record(dataset, MODEL)
     name = runs(kind="model")[0].info.run_name

@@ -72,12 +72,12 @@ def happened() -> Rows:
     ]
 
 
-def write_tables(incidents: Rows, seen: Rows | None = None, ground: Rows | None = None) -> None:
-    here = ground or [settlement()]
+def write_tables(incidents: Rows, observed: Rows | None = None, ground: Rows | None = None) -> None:
+    ground = ground or [settlement()]
     for name, table in {
         "incidents": area_case.incidents(*incidents),
-        "observations": observations(*(seen or [])),
-        "places": places(*here),
+        "observations": observations(*(observed or [])),
+        "places": places(*ground),
     }.items():
         PATHS.tables.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, PATHS.tables / f"{name}.parquet")
@@ -185,10 +185,10 @@ def test_a_search_that_was_killed_goes_on_where_it_stood(
 def test_the_command_that_it_prints_sets_what_was_tried(
     tune: Callable[..., dict[str, bytes]], theatre: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = tune()
+    files = tune()
     printed = capsys.readouterr().out.splitlines()
     assert printed[-3].startswith("The best of 3 flatters")
-    rows = pa_csv.read_csv(pa.BufferReader(found[".csv"])).to_pylist()
+    rows = pa_csv.read_csv(pa.BufferReader(files[".csv"])).to_pylist()
     assert [row["log_loss"] for row in rows] == sorted(row["log_loss"] for row in rows)
     best = next(row["trial"] for row in rows if row["trial"])
     declared = params.load()
@@ -204,22 +204,22 @@ def test_the_command_that_it_prints_sets_what_was_tried(
 def test_candidates_lie_within_their_bounds_and_come_of_the_seed_alone() -> None:
     declared = params.load(ROOT / "params.yaml")
     present, bounds = declared.train.area_risk[MODEL], declared.tune.area_risk
-    found = search.candidates(present, bounds, trials=200, seed=7)
-    assert found[0] == present
+    drawn = search.candidates(present, bounds, trials=200, seed=7)
+    assert drawn[0] == present
     for name, bound in bounds.items():
-        values = [getattr(one, name) for one in found[1:]]
+        values = [getattr(candidate, name) for candidate in drawn[1:]]
         assert bound.low <= min(values) < max(values) <= bound.high
         assert {type(value) for value in values} == {type(getattr(present, name))}
     fixed = {field.name for field in dataclasses.fields(present)} - set(bounds)
-    assert all(getattr(one, name) == getattr(present, name) for one in found for name in fixed)
-    assert search.candidates(present, bounds, trials=20, seed=7) == found[:21]
-    assert search.candidates(present, bounds, trials=20, seed=8)[1:] != found[1:21]
+    assert all(getattr(candidate, name) == getattr(present, name) for candidate in drawn for name in fixed)
+    assert search.candidates(present, bounds, trials=20, seed=7) == drawn[:21]
+    assert search.candidates(present, bounds, trials=20, seed=8)[1:] != drawn[1:21]
 
 
 def test_whole_numbers_at_the_ends_are_drawn_as_often_as_those_between() -> None:
     present = params.load(ROOT / "params.yaml").train.area_risk[MODEL]
-    found = search.candidates(present, {"num_leaves": Bound(2, 5)}, trials=4000, seed=1)[1:]
-    counts = np.unique([one.num_leaves for one in found], return_counts=True)
+    drawn = search.candidates(present, {"num_leaves": Bound(2, 5)}, trials=4000, seed=1)[1:]
+    counts = np.unique([candidate.num_leaves for candidate in drawn], return_counts=True)
     assert counts[0].tolist() == [2, 3, 4, 5]
     assert counts[1].min() > 900
 
@@ -236,28 +236,28 @@ def test_the_difference_and_its_interval_are_those_of_the_rows(theatre: Path) ->
     blocks, settings = origins.blocks(held_out[0]["cutoff"].to_numpy(), horizon_days=28), declared.evaluate
     assert len(np.unique(blocks)) < len(scores[0].by_cutoff)
     expected = mean_difference(losses[1], losses[0], blocks, samples=settings.bootstrap_samples, seed=settings.seed)
-    found = summary.table(tried, scores, ["num_leaves"], settings).to_pylist()
-    (row,) = [row for row in found if row["trial"] == 1]
+    rows = summary.table(tried, scores, ["num_leaves"], settings).to_pylist()
+    (row,) = [row for row in rows if row["trial"] == 1]
     assert (row["difference"], row["low"], row["high"]) == pytest.approx(dataclasses.astuple(expected), rel=1e-9)
-    (itself,) = [row for row in found if row["trial"] == 0]
+    (itself,) = [row for row in rows if row["trial"] == 0]
     assert (itself["difference"], itself["low"], itself["high"]) == (0, 0, 0)
     assert itself["log_loss"] == pytest.approx(losses[0].mean())
 
 
-def test_what_is_said_of_the_best_is_what_its_interval_holds(theatre: Path) -> None:
+def test_the_verdict_on_the_best_follows_its_interval(theatre: Path) -> None:
     declared = params.load()
     present, task = declared.train.area_risk[MODEL], declared.area_task(DATASET, MODEL)
     noise = np.array([0.02, -0.02] * 6)
-    said = {}
+    verdicts = {}
     for name, shift in {"better": -0.1 + 0 * noise, "perhaps": -0.001 + noise, "worse": 0.1 + noise}.items():
         scores = [
             search.Score(float(loss.mean()), 0.5, loss, np.arange(12)) for loss in (np.full(12, 0.5), 0.5 + shift)
         ]
-        found = summary.table([present, present], scores, ["num_leaves"], declared.evaluate)
-        said[name] = summary.lines(found, ["num_leaves"], task, dataset=DATASET, model=MODEL)[-4]
-    assert said["better"] == "Trial 1 is better than params.yaml on this period, by the whole of its interval."
-    assert said["perhaps"].startswith("Trial 1 leads, but its interval holds 0")
-    assert said["worse"] == "No try beats params.yaml."
+        result = summary.table([present, present], scores, ["num_leaves"], declared.evaluate)
+        verdicts[name] = summary.lines(result, ["num_leaves"], task, dataset=DATASET, model=MODEL)[-4]
+    assert verdicts["better"] == "Trial 1 is better than params.yaml on this period, by the whole of its interval."
+    assert verdicts["perhaps"].startswith("Trial 1 leads, but its interval holds 0")
+    assert verdicts["worse"] == "No try beats params.yaml."
 
 
 def test_the_tuned_period_ends_where_the_test_begins_and_leaves_something_to_learn_from() -> None:

@@ -1,1 +1,1 @@
-"""The parity gate: an exported model is held against its booster, row by row."""
+"""The parity gate: an exported model is compared with its booster, row by row."""

@@ -7,18 +7,20 @@ from pipeline.export.trees import Forest
 
 
 def first_divergence(forest: Forest, row: NDArray[np.float32], *, tree: int, lightgbm: int, onnx: int) -> str:
-    """Say at which node LightGBM and ONNX took different turns.
+    """Return a text that names the node at which LightGBM and ONNX diverge.
 
     Parameters
     ----------
     row
         (features,) the row that they disagree on.
+    tree
+        Number of the tree.
     lightgbm, onnx
         Number of the leaf, within the tree, where each ends.
     """
     first = int(np.searchsorted(forest.leaf_tree, tree))
     ways = [_way(forest, first + leaf) for leaf in (lightgbm, onnx)]
-    node, goes_left = next(turn for turn, other in zip(*ways, strict=False) if turn != other)
+    node, goes_left = next(left for left, right in zip(*ways, strict=False) if left != right)
     sides = ("left", "right") if goes_left else ("right", "left")
     codes = forest.categories[node]
     question = f"one of {codes.tolist()}?" if len(codes) else f"<= {float(forest.threshold[node])!r}?"

@@ -1,4 +1,4 @@
-"""An exported model -> its leaf-index graph: the same questions by the same operator, but leaves give their numbers."""
+"""An exported model -> its leaf-index graph: the same splits by the same operator, but leaves give their numbers."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.export.trees import Forest
 def leaf_index_graph(model: ModelProto, forest: Forest) -> ModelProto:
     """Return a model with one output `trees` (rows, trees): the number of the leaf that each row ends in.
 
-    It is cut out of `model` itself, so that what decides where a row goes is the shipped bytes, not a second build.
+    It is cut out of `model` itself: the shipped bytes decide where a row goes, not a second build.
     """
     trees = next(node for node in model.graph.node if node.name == TREES)
     indices = NodeProto()

@@ -1,4 +1,4 @@
-"""The gate for what stands after the trees: with a prior, and asked for interval and novelty."""
+"""The gate for the operators after the trees: with a prior, and with interval and novelty requested."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _NOVELTY_TOLERANCE = 1e-12
 
 
 class ParityError(StageError):
-    """The exported model is not the booster; the message names the row, and the tree and node where there is one."""
+    """The exported model differs from the booster; the message names the row, and the tree and node if any."""
 
 
 def as_read(model: ort.InferenceSession, rows: Rows) -> dict[str, NDArray[np.floating[Any]]]:
@@ -41,10 +41,12 @@ def check_outputs(
     where: str,
     start: int,
 ) -> None:
-    """Compare what a model gives with a prior, and when asked to assess, with its reference in double.
+    """Compare the outputs of a model, with a prior and with `assess`, with its reference in double.
 
     Parameters
     ----------
+    model, reference, rows
+        Session of the exported model, what it must agree with, and (rows, features) to compare them on.
     own
         (rows,) the model's own log-odds in double.
     tolerance
@@ -79,7 +81,7 @@ def check_outputs(
         without = expit(given["own_log_odds"][:, 0].astype(np.float64))
         expected = expit(formula.clip(own))
         assert_close(without, expected, tolerance, what="probability without a prior", where=where, start=start)
-        # a step of the table may begin between the two sums: either side of it will do
+        # a step of the table may begin between the two sums: either side of it is right
         near = [interval.of(own + side * tolerance * np.maximum(1, np.abs(own))) for side in (-1, 0, 1)]
         for column, side in enumerate(("lower", "upper")):
             got = given["interval"][:, column].astype(np.float64)
@@ -102,7 +104,17 @@ def check_outputs(
 
 
 def assert_close(got: Floats, expected: Floats, tolerance: float, *, what: str, where: str, start: int) -> None:
-    """Raise `ParityError` for the first number that is further off than `tolerance`."""
+    """Raise `ParityError` for the first number that is further off than `tolerance`.
+
+    Parameters
+    ----------
+    got, expected
+        (rows,) from ONNX and from LightGBM.
+    tolerance
+        Largest absolute difference.
+    what, where, start
+        Name of the number, kind of the rows and number of the first, for messages.
+    """
     near = np.abs(got - expected) <= tolerance
     if not near.all():  # NaN is not near
         row = int(np.argmin(near))

@@ -1,8 +1,7 @@
 """An exported model, its booster and rows -> how closely they agree; the first difference ends the export.
 
-A model passes when no row ends in another leaf of any tree, and no decision at an operating point changes. No
-probability may differ by more than the variant's tolerance, with a prior or without, nor any end of an interval, nor
-novelty.
+A model passes when every row ends in the same leaf of every tree. No decision at an operating point may change.
+Probabilities, with a prior and without, ends of intervals and novelty differ by at most the variant's tolerance.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +36,7 @@ class Parity:
     """A passed gate."""
 
     operating_points: dict[str, float]
-    """By name; moved by at most 1e-5 where a score stood so close that its decision hung on the last bit."""
+    """By name; moved by at most 1e-5 where a score was so close that the last bit decided."""
     rows: dict[str, ComparedRows]
     """By kind of rows."""
 
@@ -96,6 +95,17 @@ def check(
 def check_explanations(model: ModelProto, reference: Reference, rows: Rows, *, typical: NDArray[np.float64]) -> float:
     """Compare the sum of each row's contributions with its log-odds less those of a typical row.
 
+    Parameters
+    ----------
+    model
+        The file that is to ship, with explanations.
+    reference
+        The booster and its formula.
+    rows
+        (rows, features), float32.
+    typical
+        (features,) the row that `model` was built with.
+
     Returns
     -------
     The largest difference, as a share of the row's contributions in size (at least 1).
@@ -142,7 +152,7 @@ def run(model: ort.InferenceSession, rows: Rows) -> tuple[NDArray[np.float64], N
 
 @dataclass(frozen=True)
 class _Part:
-    """Some of the rows of one kind."""
+    """A part of the rows of one kind."""
 
     where: str
     """Opens a message: ``random row``."""
@@ -157,7 +167,7 @@ class _Part:
 
 
 def _parts(kind: str, matrices: Iterable[Rows]) -> Iterator[_Part]:
-    """Yield the rows of one kind, a bearable number at a time."""
+    """Yield the rows of one kind, a limited number at a time."""
     number = 0
     for matrix in matrices:
         for start in range(0, len(matrix), _PART):
@@ -168,7 +178,7 @@ def _parts(kind: str, matrices: Iterable[Rows]) -> Iterator[_Part]:
 
 @dataclass(frozen=True)
 class _Compared:
-    """Probabilities of the rows of one part, and how far the log-odds are apart, at most."""
+    """Probabilities of the rows of one part, and the largest difference of the log-odds."""
 
     expected: NDArray[np.float64]
     got: NDArray[np.float64]
@@ -183,7 +193,8 @@ def _compare(
     log_odds = reference.formula.log_odds(own)
     probability = np.asarray(expit(log_odds))
     exported, exported_log_odds = (
-        np.concatenate(column) for column in zip(*(run(model, part.rows[some]) for some in part.batches()), strict=True)
+        np.concatenate(column)
+        for column in zip(*(run(model, part.rows[batch]) for batch in part.batches()), strict=True)
     )
     assert_close(exported, probability, tolerance, what="probability", where=part.where, start=part.start)
     if part.start < _ROWS_WITH_ALL_OUTPUTS:
@@ -233,13 +244,13 @@ def _divergence(leaf_indices: ort.InferenceSession, reference: Reference, part: 
     """Return the error that names the first row and tree of a part whose leaves differ, and counts them all."""
     expected = reference.leaves(part.rows)
     got = leaf_indices.run([TREES], as_read(leaf_indices, part.rows))[0]
-    wrong = got != expected
-    row, tree = (int(index) for index in np.argwhere(wrong)[0])
+    differs = got != expected
+    row, tree = (int(index) for index in np.argwhere(differs)[0])
     place = first_divergence(
         reference.forest, part.rows[row], tree=tree, lightgbm=int(expected[row, tree]), onnx=int(got[row, tree])
     )
     return ParityError(
-        f"{part.where} {part.start + row}, {place} ({int(wrong.sum())} of {wrong.size} leaves differ in this part)"
+        f"{part.where} {part.start + row}, {place} ({int(differs.sum())} of {differs.size} leaves differ in this part)"
     )
 
 

@@ -27,7 +27,7 @@ EDGES = np.concatenate([SPECIAL, -SPECIAL, _NEIGHBOURS_OF_ZERO, -_NEIGHBOURS_OF_
 
 @dataclass(frozen=True)
 class RealColumns:
-    """What real rows hold, column by column: enough to make more. Arrays have shape (features,)."""
+    """The values of real rows, column by column: enough to make more. Arrays have shape (features,)."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -50,7 +50,7 @@ class RealColumns:
         return cls(np.array(low), np.array(high), np.isnan(real).mean(axis=0), np.array(whole), real[::step])
 
     def synthetic(self, count: int, rng: np.random.Generator) -> Rows:
-        """Return rows that hold nothing measured: any value within its column's range, as often missing as there."""
+        """Return rows without a measured value: any value within its column's range, as often missing as there."""
         rows = np.empty((count, len(self.low)), np.float32)
         self._fill(rows, 0, rng)
         return rows
@@ -117,6 +117,10 @@ def threshold_rows(forest: Forest, real: Rows, leaves: NDArray[np.int32]) -> Row
 
     Parameters
     ----------
+    forest
+        Its nodes give the thresholds.
+    real
+        (rows, features) to start from.
     leaves
         (rows, trees) leaf of each row of `real`, numbered within the tree.
     """
@@ -137,15 +141,24 @@ def adversarial_rows(forest: Forest, count: int, rng: np.random.Generator) -> Ro
 
     Thresholds and their neighbours in float32, the edges of zero, infinities, NaN; categories known, unknown,
     negative, and cut in half.
+
+    Parameters
+    ----------
+    forest
+        Its thresholds and categories are the values.
+    count
+        Number of rows.
+    rng
+        Draws a value for each row and column.
     """
     rows = np.empty((count, len(forest.feature_names)), np.float32)
     for column in range(rows.shape[1]):
-        here = forest.feature == column
+        on_column = forest.feature == column
         with np.errstate(over="ignore"):
-            nearest = np.unique(forest.threshold[here & ~forest.is_categorical]).astype(np.float32)
+            nearest = np.unique(forest.threshold[on_column & ~forest.is_categorical]).astype(np.float32)
         up, down = (np.nextafter(nearest, np.float32(end)) for end in (np.inf, -np.inf))
         pools = [EDGES, np.concatenate([nearest, up, down])]
-        sets = [forest.categories[node] for node in np.flatnonzero(here & forest.is_categorical)]
+        sets = [forest.categories[node] for node in np.flatnonzero(on_column & forest.is_categorical)]
         if sets:
             codes = np.unique(np.concatenate(sets))
             codes = np.concatenate([codes, [codes[-1] + 1, codes[-1] + 1000, 2**31, -1, -2]])

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
 
 def source_of(path: Path, dataset: str | None, settings: Params) -> Source:
-    """Return a mapping with the settings of a dataset: the one named, or the first that names it, or the whole world.
+    """Return a mapping with the settings of the named dataset, the first that names it, or the whole world.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def source_of(path: Path, dataset: str | None, settings: Params) -> Source:
     entry, measured = settings.dataset(dataset), settings.measured(dataset)
     where = paths.DatasetPaths(dataset)
     mapping = read_mapping(path, measured=measured)
-    wanted = [mapping.gazetteer] if mapping.gazetteer is not None else []
-    gazetteers = stage.ingested_gazetteers(wanted, where.staging)
+    names = [mapping.gazetteer] if mapping.gazetteer is not None else []
+    gazetteers = stage.ingested_gazetteers(names, where.staging)
     border = None if mapping.table == "places" else border_of(entry.theatre, sources=paths.SOURCES, raw=where.raw)
     return Source(name, mapping, entry.bounds, measured, gazetteers, border, entry.years)
 

@@ -96,7 +96,7 @@ def draft(path: Path) -> str:
         else [
             ColumnSample(name, _texts(chunk.columns.column(i)))
             for i, name in enumerate(chunk.columns.schema.names)
-            if not _NAMELESS.fullmatch(name)  # a mapping could not say which it means
+            if not _NAMELESS.fullmatch(name)  # a mapping could not name it without doubt
         ]
     )
     decimal = "," if any(_is_decimal_comma(column) for column in columns) else "."

@@ -64,12 +64,12 @@ def _map_again(rejected: list[dict[str, object]], source: Source, staged: Staged
         records = [from_row_json(str(row["row"])) for row in block]
         # a record that the reader could not split has one column without a name, and no mapping mends it
         broken = [row for row, record in zip(block, records, strict=True) if list(record) == [""]]
-        whole = [(row, record) for row, record in zip(block, records, strict=True) if list(record) != [""]]
-        if whole:
-            check_header(staged.quarantine, list(dict.fromkeys(k for _, record in whole for k in record)), columns)
+        readable = [(row, record) for row, record in zip(block, records, strict=True) if list(record) != [""]]
+        if readable:
+            check_header(staged.quarantine, list(dict.fromkeys(k for _, record in readable for k in record)), columns)
         chunk = Chunk(
-            readers.as_columns([record for _, record in whole], columns),
-            np.array([row["raw_row"] for row, _ in whole], np.int64),
+            readers.as_columns([record for _, record in readable], columns),
+            np.array([row["raw_row"] for row, _ in readable], np.int64),
         )
         mapped = map_chunk(chunk, source)
         again = sorted([*mapped.rejected, *map(_as_rejected_row, broken)], key=lambda row: row.number)

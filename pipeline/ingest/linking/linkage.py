@@ -1,7 +1,7 @@
 """Incidents of several sources -> the pairs that are reports of one event, with a probability and a reason.
 
 The probability weighs two densities (after Fellegi, Sunter 1969). One is that of the true partner at that distance in
-space and time, by the precision that both reports state. The other is that of all events of the other source there.
+space and time, by the stated precision of both. The other is that of all events of the other source there.
 """
 
 from collections.abc import Collection, Mapping
@@ -151,7 +151,7 @@ def _link_two(first: _Reports, second: _Reports, rule: Linkage, apart: Collectio
 
 
 def _candidates(first: _Reports, second: _Reports, rule: Linkage) -> tuple[np.ndarray, np.ndarray]:
-    """Return all pairs that may be near enough in place and time, as indices into both, in the order of the first.
+    """Return all pairs that may be near enough in place and time, as indices, in the order of the first.
 
     For each report of the first, only those of the second within a few days are compared.
     """
@@ -170,9 +170,9 @@ def _candidates(first: _Reports, second: _Reports, rule: Linkage) -> tuple[np.nd
 
 def _reason(distance_m: float, stated_m: float, days: float, first: str, second: str, by_chance: float) -> str:
     when = f"{days:.1f} days apart" if days else "at the same time"
-    what = f"both {first}" if first == second else f"{first} and {second}"
+    events = f"both {first}" if first == second else f"{first} and {second}"
     where = f"{distance_m:,.0f} m apart where {stated_m:,.0f} m are stated"
-    return f"{where}, {when}, {what}; {by_chance:.2g} others expected there by chance"
+    return f"{where}, {when}, {events}; {by_chance:.2g} others expected there by chance"
 
 
 def _gap_days(first: _Reports, left: np.ndarray, second: _Reports, right: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Linked reports -> versions of one event, of which the best one known at each time is open; no record is dropped.
+"""Linked reports -> versions of one event; at each time the best known one is open; none is dropped.
 
 Linkage joins two reports from the time when both are known; before it, both are open, as they were then. From that
 time only the better report is open. One more version of it takes what it leaves open from the other report, such as
@@ -100,9 +100,9 @@ def events(
 ) -> tuple[dict[str, str], list[Row]]:
     """Return for each report the name of its event, and the pairs that are linked.
 
-    Pairs come in their order. A pair is left out if it would join, through a third report, two reports of one source,
-    unless a reviewer joins them. It is left out too if a reviewer separated two of the reports, or if the originator of
-    one may not have the other.
+    Pairs come in their order. A pair is left out if it would join two reports of one source through a third. Only
+    a reviewer's pair may do that. A pair is left out too if a reviewer separated two of the reports. The same applies
+    if the originator of one may not have the other.
 
     Parameters
     ----------
@@ -175,9 +175,9 @@ def _by_probability(pair: Row) -> tuple[float, str, str]:
     return -pair["probability"], pair["report_id"], pair["other_id"]
 
 
-def _decided(report: str, other: str, *, because: str) -> Row:
+def _decided(left: str, right: str, *, because: str) -> Row:
     unscored = dict.fromkeys(("probability", "distance_m", "days_apart", "expected_by_chance"))
-    return {"report_id": report, "other_id": other, "decided_by": "reviewer", "reason": because, **unscored}
+    return {"report_id": left, "other_id": right, "decided_by": "reviewer", "reason": because, **unscored}
 
 
 def _joint_marking(*rows: Row) -> Row:

@@ -26,14 +26,14 @@ class RejectedRow:
     problem: str
     """The value got and the value expected, without file and row."""
     value: str | None
-    """The rejected value, shortened; None where there is none."""
+    """The rejected value, shortened; None if there is no value."""
     row: str
     """The whole record as a JSON object."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some records of a file, in its order.
+    """A part of a file's records, in its order.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
-"""The bytes of a text file, as they go by -> how many records it holds, by another way than the reader's.
+"""The bytes of a text file, as they go by -> its number of records, counted without the reader's parser.
 
-A parser does not tell what it passed over. These counters work without it: they count lines that hold something, the
-members of a GeoJSON file's list of features by the depth of its brackets, and the lists in a feature's text.
+A parser does not report what it skipped. These counters work without it. They count lines that are not blank, and the
+lists in a feature's text. By the depth of brackets, they count the members of a GeoJSON file's list of features.
 """
 
 import re
@@ -63,7 +63,7 @@ def lists_in(value: Any) -> int:
 
 
 class LineCounter:
-    """Counts the lines that hold more than blanks."""
+    """Counts the lines with more than blanks."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -84,7 +84,7 @@ class FeatureCounter:
 
     def __init__(self) -> None:
         self._count = 0
-        self._rest = b""
+        self._pending = b""
         self._in_text = False
         self._depth = 0
         self._list_depth: int | None = None
@@ -92,19 +92,19 @@ class FeatureCounter:
 
     def feed(self, data: bytes) -> None:
         """Count in the next bytes of the file."""
-        self._rest += data
+        self._pending += data
         # no escape and no key of a list ends in one of these, so none is cut in two
-        end = max(self._rest.rfind(mark) for mark in (b",", b"}", b"]")) + 1
+        end = max(self._pending.rfind(mark) for mark in (b",", b"}", b"]")) + 1
         if end:
-            self._scan(self._rest[:end])
-            self._rest = self._rest[end:]
+            self._scan(self._pending[:end])
+            self._pending = self._pending[end:]
 
     @property
     def count(self) -> int:
         """The members so far."""
-        if self._rest:
-            self._scan(self._rest)
-            self._rest = b""
+        if self._pending:
+            self._scan(self._pending)
+            self._pending = b""
         return self._count
 
     def _scan(self, data: bytes) -> None:
@@ -126,8 +126,8 @@ class FeatureCounter:
                 self._list_depth, self._after_comma, at = int(after[begin]), True, begin + 1
             ends = np.flatnonzero(after[at:] < self._list_depth)
             end = at + int(ends[0]) if len(ends) else len(text)
-            here = at + np.flatnonzero((before[at:end] == self._list_depth) & ~_IS_BLANK[text[at:end]])
-            self._count_members(text[here], structure[here])
+            in_list = at + np.flatnonzero((before[at:end] == self._list_depth) & ~_IS_BLANK[text[at:end]])
+            self._count_members(text[in_list], structure[in_list])
             if not len(ends):
                 break
             self._list_depth, at = None, end + 1

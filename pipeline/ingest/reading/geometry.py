@@ -1,4 +1,4 @@
-"""The geometry of one GeoJSON feature (RFC 7946) -> its point or its vertices, or the reason why it has none."""
+"""The geometry of one GeoJSON feature (RFC 7946) -> its point or vertices, or the reason why it has none."""
 
 import re
 from collections.abc import Iterator

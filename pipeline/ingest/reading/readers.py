@@ -32,8 +32,8 @@ ROWS = 20_000
 def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str] = ()) -> Iterator[Chunk]:
     """Read a file in chunks, and count its records twice.
 
-    The reader of a format yields chunks. It returns how many records, lines or features its parser gave, and how many
-    there are by a count without the parser.
+    The reader of a format yields chunks. It returns the number of records, lines or features from its parser, and
+    that of a count without the parser.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def read(path: Path, form: Format, columns: list[str], *, serials: Iterable[str]
     columns
         The columns that the mapping reads; a chunk has them and every other column of the file.
     serials
-        Those of `columns` that hold a workbook's day numbers.
+        Those of `columns` that contain a workbook's day numbers.
 
     Raises
     ------
@@ -151,11 +151,11 @@ def _read_records(path: Path, form: Format, columns: list[str]) -> Generator[Chu
             units = block[-1][0]
             numbered = list(enumerate((record for _, record in block), start=number + 1))
             number += len(block)
-            whole = [(n, record) for n, record in numbered if isinstance(record, dict)]
-            names.update(*(record for _, record in whole))
+            readable = [(n, record) for n, record in numbered if isinstance(record, dict)]
+            names.update(*(record for _, record in readable))
             yield Chunk(
-                as_columns([record for _, record in whole], columns),
-                np.array([n for n, _ in whole], np.int64),
+                as_columns([record for _, record in readable], columns),
+                np.array([n for n, _ in readable], np.int64),
                 [_not_json(n, record) for n, record in numbered if isinstance(record, str)],
             )
         while stream.read(MIB):  # the counter needs the rest of the file too

@@ -1,4 +1,4 @@
-"""The reason why a cell cannot be read -> a text in place of its value, by which the rules reject the row.
+"""The reason why a cell cannot be read -> a text in place of its value, which the rules reject.
 
 The text begins with U+FFFF, a noncharacter that XML cannot hold, so no workbook has such a text itself. A reader does
 not reject the row, as it does not know whether the mapping reads the column. A record from the quarantine keeps the
@@ -35,7 +35,7 @@ def is_unreadable(value: object) -> bool:
 
 
 def unreadable_in(text: pa.Array) -> Iterator[tuple[Rule, np.ndarray, list[str]]]:
-    """Yield each rule that some cell of a column breaks, the rows, bool of shape (n,), and the problem of each row.
+    """Yield each rule that a cell of a column breaks, with the rows, bool (n,), and the problem of each.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """An Excel workbook -> chunks of text columns, as from a CSV of the same table.
 
-openpyxl reads it row by row. python-calamine is faster, but it holds the whole rectangle of a sheet, 4 GiB for two
-cells far apart, and gives an empty text for a formula without a result.
+openpyxl reads it row by row. python-calamine is faster, but it keeps a sheet's whole rectangle in memory: 4 GiB for
+two cells far apart. It also gives an empty text for a formula without a result.
 """
 
 import datetime
@@ -35,7 +35,7 @@ DAYS_TO_1904 = 1462
 def read_excel(path: Path, form: Format, columns: list[str], serials: Iterable[str]) -> Generator[Chunk, None, Counts]:
     """Read one sheet of an .xlsx workbook: the first row is the header, rows without any value are skipped.
 
-    All cells that are in the file count, hidden and filtered ones too; the size that the sheet states does not. Where a
+    All cells in the file count, hidden and filtered ones too; the stated size of the sheet does not. Where a
     cell has no value that can be read, its text is the reason (`unreadable`).
 
     Parameters
@@ -108,9 +108,9 @@ def _chosen(workbook: Any, path: Path, name: str | None) -> Any:
 
 
 def _refuse_rows_elsewhere(workbook: Any, archive: zipfile.ZipFile, path: Path) -> None:
-    first, *others = workbook.worksheets
+    first, *further = workbook.worksheets
     filled = []
-    for sheet in others:
+    for sheet in further:
         with _xml(archive, sheet) as stream:
             if holds_rows(stream):
                 filled.append(repr(sheet.title))
@@ -157,9 +157,9 @@ def _rows(chosen: Any, sheet: Sheet, path: Path) -> Iterator[tuple[int, list[Any
             row[column - 1] = unreadable(
                 "formula", f"{where} holds {formula} without a result; expected a value: have it saved by Excel"
             )
-        held = len(row) - row.count(None)
-        if held:
-            rows, cells = rows + 1, cells + held
+        filled = len(row) - row.count(None)
+        if filled:
+            rows, cells = rows + 1, cells + filled
             yield number, row
     if (rows, cells) != (sheet.rows, sheet.cells):
         raise SourceError(
@@ -182,11 +182,11 @@ def _sheet_chunks(
     shifted = {header.index(name) for name in from_1904}
     done = 0
     while block := list(itertools.islice(rows, at_most)):
-        held = [_fitted(row, len(header)) for _, row in block]
-        for row in held:
+        fitted = [_fitted(row, len(header)) for _, row in block]
+        for row in fitted:
             for index in shifted:
                 row[index] = _since_1900(row[index])
-        texts = [[_cell(value) for value in column] for column in zip(*held, strict=True)]
+        texts = [[_cell(value) for value in column] for column in zip(*fitted, strict=True)]
         for index, area_at in merged.items():
             letters = column_letters(index + 1)
             texts[index] = [

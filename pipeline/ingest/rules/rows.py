@@ -49,11 +49,13 @@ def map_chunk(chunk: Chunk, source: Source) -> MappedChunk:
     withdrawn = _withdrawn(columns, mapping)
     if not withdrawn.any():
         return MappedChunk(_rows(chunk, columns, rejections, source), WITHDRAWALS.empty_table(), rejections.rows())
-    reports, others = replace(chunk.only(~withdrawn), rejected=chunk.rejected), chunk.only(withdrawn)
-    of_reports, of_others = Rejections(reports), Rejections(others)
+    reports, withdrawn_records = replace(chunk.only(~withdrawn), rejected=chunk.rejected), chunk.only(withdrawn)
+    of_reports, of_withdrawn = Rejections(reports), Rejections(withdrawn_records)
     rows = _rows(reports, ChunkColumns(reports, of_reports, mapping.format), of_reports, source)
-    withdrawals = _withdrawals(others, ChunkColumns(others, of_others, mapping.format), of_others, source)
-    return MappedChunk(rows, withdrawals, sorted(of_reports.rows() + of_others.rows(), key=lambda row: row.number))
+    withdrawals = _withdrawals(
+        withdrawn_records, ChunkColumns(withdrawn_records, of_withdrawn, mapping.format), of_withdrawn, source
+    )
+    return MappedChunk(rows, withdrawals, sorted(of_reports.rows() + of_withdrawn.rows(), key=lambda row: row.number))
 
 
 def _rows(chunk: Chunk, columns: ChunkColumns, rejections: Rejections, source: Source) -> pa.Table:
@@ -218,8 +220,8 @@ def _instants(
     if outside.any():
         problem = f"{name} = {{value}}; expected a year from {years.first} to {years.last}{{hint}}"
         hints = [""] * count
-        found = timestamps.year_of(instants.us[outside], timestamp.zone)
-        for index, year in zip(np.flatnonzero(outside), found, strict=True):
+        years_outside = timestamps.year_of(instants.us[outside], timestamp.zone)
+        for index, year in zip(np.flatnonzero(outside), years_outside, strict=True):
             hints[index] = calendars.hint(year, years)
         rejections.reject(outside, column=where, rule="date", problem=problem, values=text, hints=hints)
     return timestamps.Instants(instants.us, instants.ok & ~outside)

@@ -87,7 +87,7 @@ def constant_us(value: date, zone: str) -> int:
 def zoned(local_us: np.ndarray, zone: str) -> np.ndarray:
     """Turn wall-clock microseconds into UTC; of a time that a clock change repeats, the earlier one.
 
-    A time that a clock change skips becomes the time of the change: a midnight that is not there stays in its day.
+    A time that a clock change skips becomes the time of the change. A skipped midnight thus stays in its day.
     """
     if zone == "UTC":
         return local_us

@@ -239,16 +239,16 @@ class ChunkColumns:
     def keys_used(self, field: Field) -> set[str]:
         """Return the keys of a field's value map that some record has."""
         values = field.values or {}
-        seen = self._keys(field).drop_null().unique().to_pylist()
-        return {key for key in (_matching_key(value, values) for value in seen) if key is not None}
+        distinct = self._keys(field).drop_null().unique().to_pylist()
+        return {key for key in (_matching_key(value, values) for value in distinct) if key is not None}
 
     def _mapped(self, field: Field, target: str) -> pa.Array:
         values = field.values or {}
         coded = self._keys(field).dictionary_encode()
-        seen = coded.dictionary.to_pylist()
-        ours = [_lookup(value, values) for value in seen]
+        distinct = coded.dictionary.to_pylist()
+        ours = [_lookup(value, values) for value in distinct]
         unknown = np.array([*(value is _UNMAPPED for value in ours), False])
-        codes = coded.indices.fill_null(len(seen)).to_numpy(zero_copy_only=False)
+        codes = coded.indices.fill_null(len(distinct)).to_numpy(zero_copy_only=False)
         if unknown[codes].any():
             problem = f"{target}: no map for {{value}}; add it under fields.{target}.values"
             self._reject(pa.array(unknown[codes]), field, "unmapped_value", problem, coded.cast(pa.string()))
@@ -256,7 +256,7 @@ class ChunkColumns:
         return texts.take(pa.array(codes))
 
     def _keys(self, field: Field) -> pa.Array:
-        """Return the texts to look up in a value map; a missing value is null, or empty where the map has that key."""
+        """Return the texts to look up in a value map; a missing one is null, or "" if the map has ""."""
         names, blank = field.sources, any("" in key.split(BETWEEN) for key in field.values or {})
         if not blank:
             return self.joined(names, BETWEEN)
@@ -281,7 +281,7 @@ def _lookup(value: str, values: dict[str, str | None]) -> object:
 
 
 def _matching_key(value: str, values: dict[str, str | None]) -> str | None:
-    """Return the key of a value map that fits a value: the value itself, or the first key that fits with `ANY`."""
+    """Return the key of a value map that fits a value: itself, or the first key that fits with `ANY`."""
     if value in values:
         return value
     parts = value.split(BETWEEN)

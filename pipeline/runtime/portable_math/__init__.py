@@ -2,7 +2,7 @@
 
 IEEE 754 rounds + - * / and square roots alike everywhere, and says nothing of the rest. numpy takes the rest from
 Intel's SVML where the processor has AVX-512, and from the C library elsewhere: the last bit differs. Here each step is
-one of those five, in a ufunc of its own, so that no compiler can fuse a product and a sum into one rounding either.
+one of those five, in a ufunc of its own. So no compiler can fuse a product and a sum into one rounding either.
 
 Arguments of functions may be numbers or arrays; results are float64. None of them warns: a logarithm of 0 is minus
 infinity, that of a negative number NaN.

@@ -1,7 +1,7 @@
 """Angles -> sines and cosines, and points -> angles, by series about 0 and a whole number of quarter turns.
 
-Methods and coefficients are those of fdlibm (Sun Microsystems 1993), files e_rem_pio2.c, k_sin.c, k_cos.c and s_atan.c:
-within 1 ulp, and what is made of an arctangent within 2.
+Methods and coefficients are those of fdlibm (Sun Microsystems 1993): e_rem_pio2.c, k_sin.c, k_cos.c and s_atan.c.
+Results are within 1 ulp; those made of an arctangent are within 2.
 """
 
 from typing import Any

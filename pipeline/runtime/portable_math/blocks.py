@@ -1,4 +1,4 @@
-"""A function of a block of numbers -> the function of arrays of any shape; and what lies outside of its domain."""
+"""A function of a block of numbers -> the function of arrays of any shape, and the numbers outside of its domain."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -25,7 +25,24 @@ def in_blocks(function: Callable[[Floats], Floats], x: npt.ArrayLike) -> Any:
 
 
 def ordinary_of(x: Floats, low: float, high: float, *, otherwise: float = 0.0) -> tuple[Floats, Any]:
-    """Return x with what lies outside of low to high replaced, and which numbers do not; None where all do not."""
+    """Return x with all numbers outside of low to high replaced, and a mask of those inside.
+
+    Parameters
+    ----------
+    x
+        Of any shape.
+    low, high
+        The domain, both ends included.
+    otherwise
+        Stands for a number outside.
+
+    Returns
+    -------
+    ordinary : ndarray
+        Of the shape of x; x itself where every number is inside.
+    inside : ndarray of bool or None
+        None where every number is inside.
+    """
     if not x.size or (x.min() >= low and x.max() <= high):
         return x, None
     inside = (x >= low) & (x <= high)

@@ -1,8 +1,8 @@
 """Small matrices -> products and solutions whose sums are taken in one order, on every processor.
 
-The libraries behind ``@`` and `numpy.linalg` choose their sums' order, and whether a product is rounded before it is
-added, by the processor. Here every step is an elementwise + - * / or a square root, which IEEE 754 rounds alike
-everywhere, or numpy's own sum, whose order is that of its C code (pairwise, eight at a time) and not the processor's.
+The libraries behind ``@`` and `numpy.linalg` choose by the processor in which order they add. So they choose whether
+they round a product before they add it. Here every step is one of two. An elementwise + - * / or square root is rounded
+alike everywhere (IEEE 754). numpy's own sum adds in the order of its C code: pairwise, eight at a time.
 """
 
 from typing import TypeAlias

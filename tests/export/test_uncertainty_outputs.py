@@ -1,4 +1,4 @@
-"""Intervals and novelty: what they promise of groups never seen, and that graph and device keep it."""
+"""Prior, interval and novelty behind the trees: graph, gate and device agree with the reference."""
 
 import json
 from dataclasses import replace
@@ -8,8 +8,9 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pytest
+from export.sensor_alarms import NAMES, alarms, usual_novelty
 from onnx import ModelProto, numpy_helper
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from pipeline.export import metadata
 from pipeline.export.gate.parity import ParityError, check, session
@@ -17,10 +18,8 @@ from pipeline.export.gate.reference import Reference
 from pipeline.export.graph import build
 from pipeline.export.graph_builder import VARIANTS
 from pipeline.export.trees import parse
-from pipeline.model import intervals, novelty
 from pipeline.model.intervals import IntervalTable
 from pipeline.model.log_odds import CalibratedLogOdds, Calibration, LogLinear
-from pipeline.model.novelty import Novelty
 from threat_scorer import Scorer
 from threat_scorer.bundle.manifest import PriorTerms
 from threat_scorer.bundle.prior import Prior
@@ -35,105 +34,7 @@ from threat_scorer.scoring.features import groups_of as feature_groups_of
 from threat_scorer.scoring.float32 import FeatureError, shortest
 from threat_scorer.scoring.stream import Counts, score_stream
 
-NAMES = ["voltage", "height", "emi_in_phase", "emi_quadrature"]
-EMI = [["emi_in_phase", "emi_quadrature"]]
 BASE_RATE = 0.3
-
-
-def alarms(rows: int, seed: int) -> np.ndarray:
-    """Return inputs of which the last two go together, and are missing in a third of the rows."""
-    random = np.random.default_rng(seed)
-    voltage, height, in_phase = random.normal(0.5, 0.1, rows), random.random(rows), random.normal(0, 0.5, rows)
-    quadrature = in_phase + random.normal(0, 0.1, rows)
-    made = np.column_stack([voltage, height, in_phase, quadrature])
-    made[random.random(rows) < 1 / 3, 2:] = np.nan
-    return made.astype(np.float32)
-
-
-def groups_of(count: int, rows: int) -> np.ndarray:
-    return np.array([f"lane {n % count:02}" for n in range(rows)])
-
-
-@pytest.fixture(scope="module")
-def usual() -> Novelty:
-    inputs = alarms(3000, 1).astype(np.float64)
-    return novelty.fit(inputs, NAMES, groups_of(12, 3000), optional=EMI, false_flags=0.02, folds=4)
-
-
-def test_the_false_flags_of_groups_never_seen_are_as_many_as_asked_for(usual: Novelty) -> None:
-    fresh = alarms(20_000, 2).astype(np.float64)
-    novel, blind = usual.of(fresh) > 1, np.isnan(fresh[:, 2])
-    assert novel[blind].mean() == pytest.approx(0.02, abs=0.01)
-    assert novel[~blind].mean() == pytest.approx(0.02, abs=0.01)
-
-
-def test_inputs_that_do_not_go_together_are_novel_though_each_is_usual(usual: Novelty) -> None:
-    seen = alarms(2000, 3).astype(np.float64)
-    known = seen[~np.isnan(seen[:, 2])]
-    known[:, 3] = -known[:, 3]
-    assert (usual.of(known) > 1).mean() > 0.7
-    without = known.copy()
-    without[:, 2:] = np.nan
-    assert (usual.of(without) > 1).mean() < 0.05
-    half = known.copy()
-    half[:, 3] = np.nan  # a modality of which a part is missing counts as missing
-    np.testing.assert_allclose(usual.of(half), usual.of(without))
-
-
-def test_a_distance_is_that_of_mahalanobis() -> None:
-    inputs = np.random.default_rng(0).normal(size=(500, 2)) @ np.array([[1.0, 0.8], [0.0, 0.3]])
-    found = novelty.fit(inputs, ["a", "b"], groups_of(5, 500), optional=[], false_flags=0.5, folds=5)
-    away = inputs - inputs.mean(axis=0)
-    expected = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.cov(inputs.T)), away))
-    ratio = found.of(inputs) / expected
-    assert ratio.std() / ratio.mean() < 0.05  # shrinking and the limit aside, it is the same
-
-
-def test_a_modality_too_rare_to_learn_is_left_aside() -> None:
-    inputs = alarms(300, 4).astype(np.float64)
-    inputs[:, 2:] = np.nan
-    inputs[:5, 2:] = 0.1
-    found = novelty.fit(inputs, NAMES, groups_of(6, 300), optional=EMI, false_flags=0.05, folds=3)
-    np.testing.assert_array_equal(found.whitening[0], found.whitening[1])
-
-
-def shifted_groups(count: int, size: int, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return log-odds, outcomes and groups, each group's outcomes shifted against what was said of it."""
-    random = np.random.default_rng(seed)
-    said, shift = random.normal(-0.5, 1.5, (count, size)), random.normal(0, spread, (count, 1))
-    outcome = random.random((count, size)) < expit(said + shift)
-    return said.ravel(), outcome.ravel(), np.repeat(np.arange(count), size)
-
-
-def test_an_interval_holds_the_probability_in_as_many_new_groups_as_it_says() -> None:
-    table = intervals.fit(*shifted_groups(60, 60, 0.8, 1), level=0.9)
-    assert table.group_spread == pytest.approx(0.8, abs=0.2)
-    random = np.random.default_rng(2)
-    said = np.linspace(-3, 3, 50)
-    low, high = table.of(said)
-    shift = random.normal(0, 0.8, (2000, 1))
-    held = ((low <= said + shift) & (said + shift <= high)).mean()
-    assert held == pytest.approx(0.9, abs=0.06)
-
-
-def test_groups_that_agree_leave_a_narrow_interval_with_the_probability_inside() -> None:
-    said, outcome, group = shifted_groups(40, 250, 0.0, 3)
-    table = intervals.fit(said, outcome, group, level=0.9)
-    low, high = table.of(said)
-    assert (low <= said).all()
-    assert (said <= high).all()
-    assert (expit(high) - expit(low)).mean() < 0.1
-
-
-def test_venn_abers_counts_the_row_in_question_as_a_miss_and_as_a_hit() -> None:
-    low, high = intervals._venn_abers(np.array([1.0, 3.0]), np.array([4.0, 4.0]))
-    np.testing.assert_allclose(low, [1 / 5, 3 / 5])
-    np.testing.assert_allclose(high, [2 / 5, 4 / 5])
-    # one more hit below pools the two steps, as the lower would be the higher otherwise
-    low, high = intervals._venn_abers(np.array([2.0, 2.0]), np.array([4.0, 4.0]))
-    np.testing.assert_allclose(high, [5 / 9, 3 / 5])
-
-
 FORMULA = CalibratedLogOdds(
     LogLinear(0.1, dict.fromkeys(assemble("sensor_threat", {name: [0.0] for name in NAMES})[0], 0.0)),
     Calibration(0.9, -0.2),
@@ -144,18 +45,18 @@ INTERVAL = IntervalTable(0.9, 0.3, np.array([-1.0, 0.2, 1.1]), np.array([-3.0, -
 
 
 @pytest.fixture(scope="module")
-def reference(usual: Novelty) -> tuple[Reference, np.ndarray]:
+def reference() -> tuple[Reference, np.ndarray]:
     inputs = alarms(600, 5)
     names, rows = assemble("sensor_threat", dict(zip(NAMES, inputs.T, strict=True)))
     y = (rows[:, 0] > 0.5) ^ (np.nan_to_num(rows[:, 2]) > 0.3)
     options = {"objective": "binary", "verbosity": -1, "num_threads": 1, "num_leaves": 5}
     booster = lgb.train(options, lgb.Dataset(rows, y, feature_name=list(names)), 12)
-    return Reference(booster, parse(booster.model_to_string()), FORMULA, INTERVAL, usual), rows
+    return Reference(booster, parse(booster.model_to_string()), FORMULA, INTERVAL, usual_novelty()), rows
 
 
 def built(reference: Reference, **options: Any) -> ModelProto:
-    given = {"name": "model", "interval": reference.interval, "novelty": reference.novelty, **options}
-    return build(reference.forest, reference.formula, **given)
+    arguments = {"name": "model", "interval": reference.interval, "novelty": reference.novelty, **options}
+    return build(reference.forest, reference.formula, **arguments)
 
 
 def gate(model: ModelProto, reference: Reference, rows: np.ndarray, variant: str = "field") -> None:
@@ -165,15 +66,15 @@ def gate(model: ModelProto, reference: Reference, rows: np.ndarray, variant: str
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("named", [False, True])
 def test_prior_interval_and_novelty_are_in_every_variant(reference, variant: str, named: bool) -> None:
-    held_to, rows = reference
-    model = built(held_to, variant=variant, named=named)
-    gate(model, held_to, rows, variant)
+    expected, rows = reference
+    model = built(expected, variant=variant, named=named)
+    gate(model, expected, rows, variant)
     inputs = [entry.name for entry in session(model).get_inputs()]
-    assert inputs == (list(held_to.forest.feature_names) if named else ["features"])
+    assert inputs == (list(expected.forest.feature_names) if named else ["features"])
 
 
 @pytest.mark.parametrize(
-    ("constant", "said"),
+    ("constant", "message"),
     [
         ("intercept_less_base_rate", "probability"),
         ("intercept", "probability without a prior"),
@@ -185,15 +86,15 @@ def test_prior_interval_and_novelty_are_in_every_variant(reference, variant: str
         ("novelty_modalities", "share of the novelty"),
     ],
 )
-def test_a_planted_fault_in_what_stands_after_the_trees_ends_the_export(reference, constant: str, said: str) -> None:
-    held_to, rows = reference
-    model = built(held_to)
+def test_a_planted_fault_after_the_trees_ends_the_export(reference, constant: str, message: str) -> None:
+    expected, rows = reference
+    model = built(expected)
     tensor = next(value for value in model.graph.initializer if value.name == constant)
     values = numpy_helper.to_array(tensor)
     changed = values[::-1] if constant == "novelty_modalities" else values + 0.3
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(changed), constant))
-    with pytest.raises(ParityError, match=rf"test row \d+: .*{said}"):
-        gate(model, held_to, rows)
+    with pytest.raises(ParityError, match=rf"test row \d+: .*{message}"):
+        gate(model, expected, rows)
 
 
 def contract(*, abstains: bool) -> Contract:
@@ -219,16 +120,16 @@ def contract(*, abstains: bool) -> Contract:
 
 @pytest.fixture(scope="module", params=["matrix", "named"])
 def bundles(request, reference, tmp_path_factory) -> dict[bool, Scorer]:
-    held_to, rows = reference
-    model = built(held_to, named=request.param == "named")
-    found = {}
+    expected, rows = reference
+    model = built(expected, named=request.param == "named")
+    scorers = {}
     for abstains in (False, True):
         folder = tmp_path_factory.mktemp("bundle")
         of = contract(abstains=abstains)
         content = metadata.with_metadata(model, of, metadata.golden(model, of, rows[:40]))
         (folder / "sensor_threat.onnx").write_bytes(content)
-        found[abstains] = Scorer.load(folder)
-    return found
+        scorers[abstains] = Scorer.load(folder)
+    return scorers
 
 
 USUAL = {"voltage": 0.5, "height": 0.4, "emi_in_phase": 0.3, "emi_quadrature": 0.3}
@@ -236,8 +137,8 @@ UNUSUAL = {**USUAL, "emi_quadrature": -0.9}
 FAR = {**USUAL, "voltage": 3.5}
 
 
-def test_a_scorer_says_interval_and_novelty_when_asked(bundles, reference) -> None:
-    held_to, _ = reference
+def test_a_scorer_gives_interval_and_novelty_on_request(bundles, reference) -> None:
+    expected, _ = reference
     scorer = bundles[False]
     records = [USUAL, UNUSUAL, FAR]
     columns = {name: [record[name] for record in records] for name in NAMES}
@@ -246,7 +147,7 @@ def test_a_scorer_says_interval_and_novelty_when_asked(bundles, reference) -> No
     assert scores.uncertainty is not None
     assert scores.uncertainty.novel.tolist() == [False, True, True]
     rows = np.array([[record[name] for name in NAMES] for record in records], np.float64)
-    np.testing.assert_allclose(scores.uncertainty.novelty, held_to.novelty.of(rows), rtol=1e-5)
+    np.testing.assert_allclose(scores.uncertainty.novelty, expected.novelty.of(rows), rtol=1e-5)
     assert (scores.uncertainty.low <= scores.probability).all()
     assert (scores.probability <= scores.uncertainty.high).all()
     for i, record in enumerate(records):
@@ -255,7 +156,7 @@ def test_a_scorer_says_interval_and_novelty_when_asked(bundles, reference) -> No
         assert alone.uncertainty == tuple(column[i] for column in scores.uncertainty)
 
 
-def test_a_prior_is_fused_and_without_one_the_base_rate_stands_in(bundles) -> None:
+def test_a_prior_is_fused_and_without_one_the_base_rate_is_used(bundles) -> None:
     scorer = bundles[False]
     columns = {name: [USUAL[name]] * 4 for name in NAMES}
     priors = [np.nan, logit(BASE_RATE), 1.5, 40.0]
@@ -274,19 +175,19 @@ def test_a_prior_is_fused_and_without_one_the_base_rate_stands_in(bundles) -> No
         scorer.score("sensor_threat", columns, prior_log_odds=[0.0])
 
 
-def test_a_model_that_abstains_gives_no_probability_for_what_is_unlike_its_training(bundles) -> None:
+def test_a_model_that_abstains_gives_no_probability_for_records_unlike_its_training(bundles) -> None:
     scorer = bundles[True]
     columns = {name: [record[name] for record in (USUAL, UNUSUAL, FAR)] for name in NAMES}
     scores = scorer.score("sensor_threat", columns)
     assert scores.uncertainty is not None
     assert np.isnan(scores.probability).tolist() == scores.uncertainty.abstained.tolist() == [False, True, True]
-    for record, silent in ((USUAL, False), (UNUSUAL, True), (FAR, True)):
+    for record, abstained in ((USUAL, False), (UNUSUAL, True), (FAR, True)):
         score = scorer.score_record("sensor_threat", record)
         assert score.uncertainty is not None
-        assert (np.isnan(score.probability), score.uncertainty.abstained) == (silent, silent)
+        assert (np.isnan(score.probability), score.uncertainty.abstained) == (abstained, abstained)
 
 
-def test_a_stream_says_what_is_novel_and_abstains_by_policy(bundles) -> None:
+def test_a_stream_marks_novel_records_and_abstains_by_policy(bundles) -> None:
     lines = b"".join(json.dumps(record).encode() + b"\n" for record in (USUAL, UNUSUAL, FAR))
     for abstains, scorer in bundles.items():
         parts, written, counts = iter([lines, b""]), [], Counts()
@@ -314,22 +215,22 @@ PRIOR = Prior(
 )
 
 
-def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bundles) -> None:
+def test_the_running_scorer_gives_interval_and_novelty_with_the_prior_in_them(bundles) -> None:
     for abstains, scorer in bundles.items():
         model = scorer.model("sensor_threat")
         record_scorer = RecordScorer(model, bundle=scorer.bundle, device="d", source="s", prior=PRIOR)
 
-        def said(record: dict, record_scorer: RecordScorer = record_scorer) -> dict:
+        def score(record: dict, record_scorer: RecordScorer = record_scorer) -> dict:
             line = json.dumps(record).encode()
             return json.loads(record_scorer.score(line, number=1, moment=Moment(1767700000.0, False), place="1").body)
 
-        usual, here = said(USUAL), said({**USUAL, "cell": CELL})
-        for answer in (usual, here):
+        usual, in_cell = score(USUAL), score({**USUAL, "cell": CELL})
+        for answer in (usual, in_cell):
             assert answer["interval"][0] <= answer["probability"] <= answer["interval"][1]
             assert answer["novelty"] < 1
-        assert here["interval"][0] > usual["interval"][0]
-        assert here["parts"]["sensor_log_odds"] == usual["parts"]["sensor_log_odds"]
-        unusual = said(UNUSUAL)
+        assert in_cell["interval"][0] > usual["interval"][0]
+        assert in_cell["parts"]["sensor_log_odds"] == usual["parts"]["sensor_log_odds"]
+        unusual = score(UNUSUAL)
         if abstains:
             assert unusual["type"] == "rejection"
             assert "abstained: unlike the training (novelty" in unusual["error"]
@@ -340,8 +241,8 @@ def test_the_running_scorer_says_interval_and_novelty_with_the_prior_in_them(bun
 @pytest.fixture
 def explaining(reference, tmp_path) -> Scorer:
     """Return a scorer whose model gives interval, novelty and reasons, and calls every record an alarm."""
-    held_to, rows = reference
-    model = built(held_to, typical=np.nanmean(rows.astype(np.float64), axis=0))
+    expected, rows = reference
+    model = built(expected, typical=np.nanmean(rows.astype(np.float64), axis=0))
     of = replace(contract(abstains=False), operating_points={"always": 0.0})
     content = metadata.with_metadata(model, of, metadata.golden(model, of, rows[:40]))
     (tmp_path / "sensor_threat.onnx").write_bytes(content)
@@ -354,7 +255,7 @@ def score_once(record_scorer: RecordScorer, record: dict) -> dict:
 
 
 @pytest.mark.parametrize("reasons", ["all", "alarms", "none"])
-def test_the_graph_runs_once_a_record_with_all_that_is_asked_for(explaining, monkeypatch, reasons: str) -> None:
+def test_the_graph_runs_once_a_record_with_all_requested_outputs(explaining, monkeypatch, reasons: str) -> None:
     model = explaining.model("sensor_threat")
     calls = []
     graph = model._session
@@ -391,11 +292,11 @@ def test_one_run_gives_every_digit_that_a_run_for_each_output_gives(explaining, 
 
 
 def test_a_contract_whose_graph_has_no_novelty_is_refused(reference, tmp_path) -> None:
-    held_to, rows = reference
+    expected, rows = reference
     of = contract(abstains=False)
-    whole = built(held_to)
-    golden = metadata.golden(whole, of, rows[:5])
-    bare = built(held_to, interval=None, novelty=None)
-    (tmp_path / "sensor_threat.onnx").write_bytes(metadata.with_metadata(bare, of, golden))
+    complete = built(expected)
+    golden = metadata.golden(complete, of, rows[:5])
+    without = built(expected, interval=None, novelty=None)
+    (tmp_path / "sensor_threat.onnx").write_bytes(metadata.with_metadata(without, of, golden))
     with pytest.raises(BundleError, match="output interval: got none"):
         Scorer.load(tmp_path)
