@@ -12,8 +12,8 @@ from types import FrameType
 from pipeline import params
 from pipeline.chain import lock_file, plan, side_by_side
 from pipeline.runtime import cli
+from pipeline.storage.paths import LOCK, PROCESSOR_LOCK
 
-LOCK = Path("dvc.lock")
 DVC = (sys.executable, "-m", "dvc")
 
 
@@ -24,6 +24,7 @@ def main() -> None:
     workers = arguments.parse_args().workers
     signal.signal(signal.SIGTERM, _interrupt)
     before = LOCK.read_text(encoding="utf-8") if LOCK.exists() else ""
+    _take_up(before)
     try:
         status = _run(workers)
     except KeyboardInterrupt:
@@ -56,14 +57,33 @@ def _changed() -> list[str]:
     return list(json.loads(status.stdout)) if status.returncode == 0 else []
 
 
+def _take_up(committed: str) -> None:
+    """Let DVC compare with what this processor made before, where nothing else differs from the committed lock."""
+    if PROCESSOR_LOCK.exists():
+        made_here = PROCESSOR_LOCK.read_text(encoding="utf-8")
+        if lock_file.differs_by_processor_alone(committed, made_here):
+            _write(made_here, LOCK)
+
+
 def _settle(before: str) -> None:
-    """Sort dvc.lock, but put the former text back where only the order has changed."""
+    """Sort dvc.lock, or put back the one of before where nothing differs but the order or the processor's digits."""
     after = LOCK.read_text(encoding="utf-8")
-    text = before if lock_file.same(before, after) else lock_file.in_order(after)
-    if text != after:
-        beside = LOCK.with_suffix(".tmp")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(LOCK)
+    if lock_file.same(before, after):
+        PROCESSOR_LOCK.unlink(missing_ok=True)
+        _write(before, LOCK)
+    elif lock_file.differs_by_processor_alone(before, after):
+        _write(after, PROCESSOR_LOCK)
+        _write(before, LOCK)
+    else:
+        PROCESSOR_LOCK.unlink(missing_ok=True)
+        _write(lock_file.in_order(after), LOCK)
+
+
+def _write(text: str, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".tmp")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)
 
 
 def _show(line: str) -> None:

@@ -14,7 +14,7 @@ from pipeline.model.skill_records import Metrics
 from pipeline.runtime import fast_yaml
 from pipeline.storage import records, store
 from pipeline.storage.ingest_report import IngestReport
-from pipeline.storage.paths import DatasetPaths
+from pipeline.storage.paths import LOCK, PROCESSOR_LOCK, DatasetPaths
 from pipeline.storage.read import table_files
 
 EFFORT_ELSEWHERE = (
@@ -164,7 +164,7 @@ def commit() -> str | None:
     return _git("rev-parse", "HEAD")
 
 
-def stage_digests(dataset: str, model: str, lock: Path = Path("dvc.lock")) -> dict[str, str]:
+def stage_digests(dataset: str, model: str, lock: Path | None = None) -> dict[str, str]:
     """Return, as tags, the digest of what DVC's lock records of each stage that made a model and its evidence.
 
     Parameters
@@ -172,9 +172,10 @@ def stage_digests(dataset: str, model: str, lock: Path = Path("dvc.lock")) -> di
     dataset, model
         As in params.yaml.
     lock
-        DVC's lock; no tags where the file does not exist.
+        DVC's lock: that of this processor where there is one. No tags where the file does not exist.
     """
-    locked = fast_yaml.load(lock.read_text(encoding="utf-8")).get("stages", {}) if lock.exists() else {}
+    file = lock or (PROCESSOR_LOCK if PROCESSOR_LOCK.exists() else LOCK)
+    locked = fast_yaml.load(file.read_text(encoding="utf-8")).get("stages", {}) if file.exists() else {}
     stages = {name: f"{name}@{dataset}-{model}" for name in ("features", "train", "evaluate", "export")}
     return {
         f"dvc_stage.{name}": f"sha256:{hashlib.sha256(json.dumps(locked[key], sort_keys=True).encode()).hexdigest()}"

@@ -1,9 +1,9 @@
 """The simulated theatre: an invented island, the events there, what three partners report of them, and the truth.
 
-Read in this order: `scenario` (how large), `ground` (the island), `campaigns` and `process` (hazards day by day), `events` (all to
-be noticed). Then `partners` (who reports what, when and how wrongly), `faults`, `files` and `formats` (their
-files). Then `sensors` and `detections` (alarms on search lanes), `oracle` (the best possible forecast), `write` (to
-disk).
+Read in this order: `scenario` (how large), `ground` (the island), `campaigns` and `process` (hazards day by day),
+`events` (all to be noticed). Then `partners` (who reports what, when and how wrongly), `faults`, `files` and `formats`
+(their files). Then `sensors` and `detections` (alarms on search lanes), `oracle` (the best possible forecast), `write`
+(to disk).
 
 Everything is coarse on purpose: a hazard is a point with a category. There are no devices and no persons in it.
 

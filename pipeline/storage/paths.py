@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCES = Path("data/sources")
+LOCK = Path("dvc.lock")
+PROCESSOR_LOCK = Path(".dvc/tmp/this_processor.lock")
+"""The lock of what this processor made, where its last digits differ from those in `LOCK`: see `pipeline.chain`."""
 
 
 @dataclass(frozen=True)
