@@ -16,6 +16,14 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process, and in one as well all that need the finished chain: it is made once."""
+    for item in items:
+        needs_chain = "small_chain" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("small chain" if needs_chain else item.path.as_posix()))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def linear_algebra_in_one_thread():
     """Do sums as the stages do: see `pipeline.runtime.cli.run`."""
