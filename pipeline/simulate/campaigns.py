@@ -1,4 +1,4 @@
-"""Ground -> campaigns: they start anywhere on the roads, move, stop, and bring hazards where they are."""
+"""Roads and cells -> campaigns: they start anywhere on the roads, move, stop, and bring hazards where they are."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from pipeline.runtime import portable_math
-from pipeline.simulate.ground import Floats, Ground, Integers
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 CAMPAIGN_DAYS = 150.0
 """Mean duration."""
@@ -75,30 +77,42 @@ class Campaigns:
         return (self.starts <= day) & (day < self.stops)
 
 
-def draw_campaigns(ground: Ground, *, first_day: int, last_day: int, random: np.random.Generator) -> Campaigns:
+def draw_campaigns(
+    centre_m: Floats,
+    roads_m: Floats,
+    road_share: Floats,
+    *,
+    first_day: int,
+    last_day: int,
+    random: np.random.Generator,
+) -> Campaigns:
     """Let campaigns start at random on the roads, in a steady state from the first day on.
 
     Parameters
     ----------
-    ground
-        Its roads and cells.
+    centre_m
+        Of the cells, shape (cells, 2).
+    roads_m
+        Points along the roads, shape (n, 2).
+    road_share
+        Each cell's share of all road, shape (cells,).
     first_day, last_day
         Of the process; negative while it warms up.
     random
         Source of the draws.
     """
     first = first_day - 5 * CAMPAIGN_DAYS
-    per_day = len(ground.cells) / CAMPAIGN_CELLS / CAMPAIGN_DAYS
+    per_day = len(centre_m) / CAMPAIGN_CELLS / CAMPAIGN_DAYS
     count = random.poisson(per_day * (last_day - first))
     starts = np.sort(random.uniform(first, last_day, count))
     bearing = random.uniform(0, 2 * np.pi, count)
     return Campaigns(
         starts=starts,
         stops=starts + random.exponential(CAMPAIGN_DAYS, count),
-        origin_m=ground.roads_m[random.integers(0, len(ground.roads_m), count)],
+        origin_m=roads_m[random.integers(0, len(roads_m), count)],
         velocity_m_per_day=CAMPAIGN_SPEED_M_PER_DAY * np.column_stack(portable_math.direction(bearing)),
-        road_share=ground.road_share(),
-        centres=cKDTree(ground.centre_m),
+        road_share=road_share,
+        centres=cKDTree(centre_m),
     )
 
 

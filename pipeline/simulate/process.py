@@ -131,7 +131,14 @@ def make_laws(scenario: Scenario, ground: Ground) -> Laws:
         kernel=_kernel(ground),
         road_share=ground.road_share(),
         traffic=traffic / traffic[has_road].mean(),
-        campaigns=draw_campaigns(ground, first_day=-WARM_UP_DAYS, last_day=scenario.size.days, random=random),
+        campaigns=draw_campaigns(
+            ground.centre_m,
+            ground.roads_m,
+            ground.road_share(),
+            first_day=-WARM_UP_DAYS,
+            last_day=scenario.size.days,
+            random=random,
+        ),
     )
 
 
