@@ -10,18 +10,25 @@ import pytest
 from hypothesis import settings
 from support.project import ROOT, Project, copy_of_the_project
 from threadpoolctl import threadpool_limits
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # machines are shared and noisy: no test asserts a time
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, and in one as well all that need the finished chain: it is made once."""
-    for item in items:
-        needs_chain = "small_chain" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("small chain" if needs_chain else item.path.as_posix()))
+class ByFile(LoadScopeScheduling):
+    """Keeps a file's tests in one process, and in one as well all that need the finished chain: it is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "small chain" if "small_chain" in (ROOT / file).read_text() else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
