@@ -40,7 +40,7 @@ def probabilities(
     table
         Features of all rows.
     outcome, labels_until
-        Of all rows, shape (n,); the second as `origins.labels_until` returns it.
+        Of all rows, shape (n,); the second as `cutoffs.labels_until` returns it.
     origins
         As `origins.rolling_origins` returns them.
     features

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.model.feature_groups import by_group
+from pipeline.model.catalogue import by_group
 from pipeline.model.fit_record import FitRecord
 from pipeline.model.fitted import ONE_THREAD
 from pipeline.validation.metrics import Floats

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.model import loglinear
 from pipeline.model.log_odds import UNCALIBRATED, CalibratedLogOdds, Calibration, LogLinear
 from pipeline.storage.marking import Marking
 
@@ -83,10 +82,6 @@ class Model:
         """Return the model of the first trees alone."""
         text = self.booster.model_to_string(num_iteration=rounds)
         return dataclasses.replace(self, booster=lightgbm.Booster(model_str=text))
-
-    def calibrated(self, log_odds: Floats, outcome: Mask) -> "Model":
-        """Return the model with the calibration that fits its log-odds on rows that it had not seen."""
-        return dataclasses.replace(self, calibration=loglinear.calibrate(log_odds, outcome))
 
 
 @dataclass(frozen=True)

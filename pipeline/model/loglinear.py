@@ -1,4 +1,4 @@
-"""Columns and outcomes -> `LogLinear`, a logistic model with plain weights, or the `Calibration` of log-odds."""
+"""Columns and outcomes -> `LogLinear`, a logistic model with plain weights."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.model.log_odds import Calibration, LogLinear
+from pipeline.model.log_odds import LogLinear
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
@@ -52,9 +52,3 @@ def fit(
     slopes = np.where(varies, model.coef_[0] / spread, 0.0).astype(np.float32)
     intercept = np.float32(model.intercept_[0] - slopes.astype(np.float64) @ mean)
     return LogLinear(float(intercept), {name: float(slope) for name, slope in zip(names, slopes, strict=True)})
-
-
-def calibrate(log_odds: Floats, outcome: npt.NDArray[np.bool_]) -> Calibration:
-    """Return the line that fits log-odds, shape (n,), to the outcomes of rows that their model had not seen."""
-    line = fit(["log_odds"], log_odds[:, None], outcome)
-    return Calibration(line.weights["log_odds"], line.intercept)

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.model.catalogue import Feature
-from pipeline.model.feature_groups import by_group
+from pipeline.model.catalogue import Feature, by_group
 from pipeline.runtime import workers
 
 Matrix = npt.NDArray[np.float32]

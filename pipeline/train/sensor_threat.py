@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from sklearn.model_selection import GroupKFold
 
-from pipeline.model import intervals, novelty
+from pipeline.model import calibration, intervals, novelty
 from pipeline.model.fit_record import SensorFitRecord
 from pipeline.model.fitted import Columns, Fit, Floats, Mask, Matrix, Model
 from pipeline.model.intervals import IntervalTable
@@ -207,7 +207,7 @@ def fit(
     for model, (_, out) in zip(fitted, folds, strict=True):
         unseen[out] = model.log_odds(matrix[out], rounds=rounds)
     final = boosting.fit(matrix, outcome, columns, settings, rounds=rounds)
-    model = final.calibrated(unseen, outcome)
+    model = dataclasses.replace(final, calibration=calibration.fit(unseen, outcome))
     calibrated = model.calibration.of(unseen)
     return GroupFit(model, rounds, intervals.fit(calibrated, outcome, groups, level=settings.interval_level))
 

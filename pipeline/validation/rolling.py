@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from pipeline.model import loglinear
+from pipeline.model import calibration
 from pipeline.model.cutoffs import Instants
 from pipeline.model.log_odds import Calibration
 from pipeline.runtime import workers
@@ -75,7 +75,7 @@ def forecast(
     outcome
         Of all rows, shape (n,). An origin reads the outcomes of a block only where they were known at it.
     labels_until
-        Of all rows, datetime64[us] of shape (n,), as `origins.labels_until` returns it.
+        Of all rows, datetime64[us] of shape (n,), as `cutoffs.labels_until` returns it.
     origins
         At least one, as `rolling_origins` returns them, with `calibration_blocks` before the test.
     fit_and_predict
@@ -109,11 +109,11 @@ def forecast(
         pooled = np.concatenate([predicted[j][rows[origins[j].block]] for j in earlier])
         place = np.concatenate([np.flatnonzero(rows & origins[j].block) for j in earlier])
         best = int(np.argmin(_mean_log_loss(outcome[place], pooled)))
-        calibration = loglinear.calibrate(pooled[:, best], outcome[place])
+        line = calibration.fit(pooled[:, best], outcome[place])
         if not choices:
-            before[place] = calibration.of(pooled[:, best])
-        log_odds[origin.block] = calibration.of(prediction[:, best])
-        choices.append(Choice(origin, best, calibration, rows))
+            before[place] = line.of(pooled[:, best])
+        log_odds[origin.block] = line.of(prediction[:, best])
+        choices.append(Choice(origin, best, line, rows))
     return Forecast(log_odds, before, choices, model)
 
 

@@ -32,6 +32,7 @@ from pipeline.features.history import decayed_counts
 from pipeline.features.labels import label_events, labels
 from pipeline.features.reports import incident_events
 from pipeline.ingest.rules import timestamps
+from pipeline.model.cutoffs import cutoffs_of, labels_until
 from pipeline.params import AreaTask
 from pipeline.runtime import local_days
 from pipeline.runtime.errors import StageError
@@ -74,14 +75,14 @@ def days(instants: np.ndarray) -> np.ndarray:
 
 def sides(row: dict[str, Any], task: AreaTask) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return at each cutoff: whether the event is history, whether it follows, whether it is labelled."""
-    rows, at = incidents(row), origins.cutoffs_of(task)
+    rows, at = incidents(row), cutoffs_of(task)
     trusted = trust(rows, ADMIRALTY)
     past = incident_events(rows, LABEL, CELLS, resolution=RESOLUTION, trust=trusted).select("label")
     history = [float(s[0, 0]) for s in decayed_counts(past, days(at), half_lives_days=[np.inf], cells=1)]
     events = label_events(rows, LABEL, CELLS, resolution=RESOLUTION, trust=trusted)
     ever = np.full(len(at), np.inf)
     follows = labels(events, days(at), ends=ever, cells=1, until=np.inf)[:, 0]
-    ends = days(origins.labels_until(at, task))
+    ends = days(labels_until(at, task))
     return np.array(history), follows, labels(events, days(at), ends=ends, cells=1, until=np.inf)[:, 0]
 
 
@@ -131,7 +132,7 @@ def test_an_event_is_in_the_history_or_follows_at_every_cutoff_at_which_it_is_kn
         test_from=on,
         test_until=on + timedelta(days=80),
     )
-    cutoffs = origins.cutoffs_of(task)
+    cutoffs = cutoffs_of(task)
     history, follows, labelled = sides(row, task)
     known = cutoffs >= np.datetime64(row["available_at"].replace(tzinfo=None), "us")
     assert not history[~known].any()
@@ -250,7 +251,7 @@ def test_origins_and_blocks_count_calendar_days_where_the_clocks_change() -> Non
         retrain_every_days=56,
         train_from=date(2020, 1, 1),
     )
-    plain, local = (origins.cutoffs_of(one) for one in (replace(task, zone="UTC"), task))
+    plain, local = (cutoffs_of(one) for one in (replace(task, zone="UTC"), task))
     assert len({moment.astype("datetime64[h]").astype(int) % 24 for moment in local}) == 2  # summer and winter
     for ours, theirs in zip(
         origins.rolling_origins(local, task, calibration_blocks=2),
