@@ -47,7 +47,7 @@ $(VENV)/dev-ready: requirements-dev.lock $(VENV)/ready
 
 .PHONY: test
 test: $(VENV)/dev-ready ## run the test suite, as many tests at a time as there are processors
-	@python -m pytest -n logical --no-loadscope-reorder
+	@python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 .PHONY: lint
 lint: $(VENV)/dev-ready ## check style, types and formatting

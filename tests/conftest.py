@@ -7,28 +7,14 @@ import warnings
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from support.project import ROOT, Project, copy_of_the_project
 from threadpoolctl import threadpool_limits
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 # machines are shared and noisy: no test asserts a time
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-
-class ByFile(LoadScopeScheduling):
-    """Keeps a file's tests in one process, and in one as well all that need the finished chain: it is made once."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::")[0]
-        return "small chain" if "small_chain" in (ROOT / file).read_text() else file
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
-    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,13 +25,31 @@ def linear_algebra_in_one_thread():
 
 
 @pytest.fixture(scope="session")
-def small_chain(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project in which the whole chain has run on the small simulated theatre; do not change it."""
-    project = copy_of_the_project(tmp_path_factory.mktemp("small"))
-    project.edit("params.yaml", "size: theatre", "size: small")
-    project.succeed(sys.executable, "-m", "pipeline.select_dataset", "simulated")
-    project.succeed(sys.executable, "-m", "pipeline.chain")
-    return project
+def small_chain(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """Return a project in which the whole chain has run on the small simulated theatre; do not change it.
+
+    The processes of one test run share it: the first that needs it makes it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "small-chain"
+    finished = root.with_suffix(".finished")
+    with FileLock(root.with_suffix(".lock")):
+        if not finished.exists():
+            shutil.rmtree(root, ignore_errors=True)  # of a process that was killed
+            root.mkdir()
+            made = copy_of_the_project(root)
+            made.edit("params.yaml", "size: theatre", "size: small")
+            made.succeed(sys.executable, "-m", "pipeline.select_dataset", "simulated")
+            made.succeed(sys.executable, "-m", "pipeline.chain")
+            finished.touch()
+    return Project(root)
+
+
+@pytest.fixture
+def project(small_chain: Project, tmp_path: Path) -> Project:
+    """Return a copy of the finished chain that the test may change."""
+    shutil.copytree(small_chain.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")

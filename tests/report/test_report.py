@@ -22,7 +22,7 @@ from pipeline.model.skill_records import Estimate
 from pipeline.report import drivers, facts, render
 from pipeline.report.drivers import Reasons
 from pipeline.report.risk_map import REASON_STEP, risk_map
-from pipeline.runtime.errors import DeclarationError, StageError
+from pipeline.runtime.errors import StageError
 from pipeline.storage import store
 from pipeline.storage.marking import Marking
 from pipeline.storage.paths import DatasetPaths
@@ -34,8 +34,6 @@ PATHS = DatasetPaths("simulated")
 def declared(workspace) -> params.Params:
     """Return params of a dataset with the sensor's model alone, whose stages have finished in the working folder."""
     finished_stages.write()
-    (workspace / "data/sources").mkdir()
-    (workspace / "data/sources/sim_command_detections.yaml").write_text("about: >\n  Alarms. Of sensors.\n")
     loaded = params.load()
     entry = loaded.datasets["simulated"]
     models = {"sensor_threat": loaded.sensor_task("simulated")}
@@ -121,14 +119,10 @@ def test_an_interval_in_words(low, high, words) -> None:
     assert render.better(part).startswith(f"{words} ")
 
 
-def test_a_missing_stage_or_source_is_named(declared) -> None:
+def test_a_missing_stage_is_named(declared) -> None:
     PATHS.parity(MODEL).unlink()
     with pytest.raises(StageError, match=r"sensor_threat\.json: no such file; expected what `dvc repro` makes"):
         facts.gather("simulated", declared)
-    finished_stages.write()
-    dataset = dataclasses.replace(declared.datasets["simulated"], sources=["unknown"])
-    with pytest.raises(DeclarationError, match=r"unknown\.yaml: says nothing under `about`"):
-        facts.gather("simulated", dataclasses.replace(declared, datasets={"simulated": dataset}))
 
 
 def test_features_of_other_rows_are_refused(declared) -> None:

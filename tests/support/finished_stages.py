@@ -71,7 +71,7 @@ def write(*, seed: int = 1, noise: float = 0.5, overconfident: float = 1.0, mark
     records.write(report, paths.parity(MODEL))
     counts = SourceCounts(
         table="detections",
-        about="Alarms of the route-clearance unit's vehicles.",
+        about="Alarms. Of sensors.",
         rows_in=612,
         kept=600,
         merged=0,

@@ -1,6 +1,7 @@
 """A copy of the project, with its own DVC cache and MLflow store, in which a test may run commands."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,21 @@ class Project:
         text = path.read_text()
         assert text.count(old) == 1, f"{file} contains {old!r} {text.count(old)} times"
         path.write_text(text.replace(old, new))
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    """Return what every output file of the stages holds, by its path in the project."""
+    return {
+        path.relative_to(project.root).as_posix(): path.read_bytes()
+        for folder in ("data", "models", "reports")
+        for path in sorted((project.root / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def stages_run(printed: str) -> set[str]:
+    """Return the names of the stages that DVC says it runs."""
+    return set(re.findall(r"Running stage '(.+?)':", printed))
 
 
 def copy_of_the_project(root: Path) -> Project:
