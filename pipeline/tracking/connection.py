@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 DATABASE = "mlflow.db"
-MOST_AT_ONCE = 100
-"""Parameters that MLflow takes in one call; of metrics it takes more."""
+MOST_PARAMS, MOST_METRICS = 100, 1000
+"""Parameters and metrics that MLflow takes in one call."""
 
 
 def connect() -> "MlflowClient":
@@ -75,9 +75,10 @@ def batched(client: "MlflowClient", run_id: str, *, metrics: Mapping[str, float]
     now = int(1000 * time.time())
     values = [Metric(key, value, now, 0) for key, value in metrics.items()]
     texts = [Param(key, str(value)) for key, value in params.items()]
-    for start in range(0, max(len(values), len(texts)), MOST_AT_ONCE):
-        batch = slice(start, start + MOST_AT_ONCE)
-        client.log_batch(run_id, metrics=values[batch], params=texts[batch])
+    for start in range(0, len(values), MOST_METRICS):
+        client.log_batch(run_id, metrics=values[start : start + MOST_METRICS])
+    for start in range(0, len(texts), MOST_PARAMS):
+        client.log_batch(run_id, params=texts[start : start + MOST_PARAMS])
 
 
 def find_model(client: "MlflowClient", dataset: str, model: str, digest: str) -> "Run | None":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model:
             else:
                 client.log_artifact(run_id, str(file), tag)
             if file.suffix == ".onnx":
-                client.set_tag(run_id, "onnx_model_id", _log_onnx(client, run_id, file, paths, model))
+                client.set_tag(run_id, "onnx_model_id", _log_onnx(client, run, file, paths, model))
             if file.name == "metrics.json":
                 metrics = read_metrics(file)
                 batched(client, run_id, metrics=provenance.numbers(metrics.to_json()), params={})
@@ -125,12 +126,16 @@ def log_evidence(client: "MlflowClient", run: "Run", paths: DatasetPaths, model:
         client.set_tag(run_id, f"{tag}_digest", digest)
 
 
-def _log_onnx(client: "MlflowClient", run_id: str, file: Path, paths: DatasetPaths, model: str) -> str:
-    """Log the file that goes to the field as a model of the run; return the model's id."""
+def _log_onnx(client: "MlflowClient", run: "Run", file: Path, paths: DatasetPaths, model: str) -> str:
+    """Log the file that goes to the field as a model of the run; return the model's id.
+
+    `mlflow.onnx.log_model` would look up the history of each of the run's thousands of metrics, one by one.
+    """
     import mlflow
     import onnx
     import onnxruntime
-    from mlflow.models import ModelSignature
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     onnxruntime.set_default_logger_severity(3)  # mlflow loads the file once more to try it: its advice is not news
@@ -143,16 +148,29 @@ def _log_onnx(client: "MlflowClient", run_id: str, file: Path, paths: DatasetPat
         for output in graph.graph.output
     ]
     inputs = Schema([TensorSpec(np.dtype("float32"), (-1, len(features)), "features")])
-    with mlflow.start_run(run_id=run_id):
-        logged = mlflow.onnx.log_model(
+    logged = client.create_logged_model(
+        run.info.experiment_id, name="onnx", source_run_id=run.info.run_id, params=run.data.params
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = f"{scratch}/onnx"
+        mlflow.onnx.save_model(
             graph,
-            name="onnx",
+            folder,
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location,
+                model_uuid=logged.model_id,
+                model_id=logged.model_id,
+                run_id=run.info.run_id,
+            ),
             signature=ModelSignature(inputs, Schema(outputs)),
             input_example={"features": _medians(paths, model, features)},
             onnx_execution_providers=["CPUExecutionProvider"],
             save_as_external_data=False,
             pip_requirements=[f"onnxruntime=={version('onnxruntime')}"],
         )
+        client.log_model_artifacts(logged.model_id, folder)
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return str(logged.model_id)
 
 
