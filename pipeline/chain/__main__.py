@@ -12,7 +12,6 @@ from types import FrameType
 from pipeline import params
 from pipeline.chain import lock_file, plan, side_by_side
 from pipeline.runtime import cli
-from pipeline.runtime.workers import VARIABLE
 from pipeline.storage.paths import LOCK, PROCESSOR_LOCK
 
 DVC = (sys.executable, "-m", "dvc")
@@ -47,9 +46,7 @@ def _run(workers: int) -> int:
     if len(commands) > 1:
         if plan.needs_shared(changed) and (status := side_by_side.alone([*DVC, "repro", f"ingest@{dataset}"])):
             return status
-        # more threads than processors would only push one another's rows out of the caches
-        threads = {VARIABLE: os.environ.get(VARIABLE, str(max(_processors() // min(workers, len(commands)), 1)))}
-        if status := side_by_side.run(commands, workers=workers, environment=threads, show=_show):
+        if status := side_by_side.run(commands, workers=workers, show=_show):
             return status
     return side_by_side.alone([*DVC, "repro"])
 

@@ -23,13 +23,7 @@ Events = SimpleQueue[tuple[str, str | None]]
 """A command's name with a line of its output, or with None when there is no more."""
 
 
-def run(
-    commands: Mapping[str, Sequence[str]],
-    *,
-    workers: int,
-    environment: Mapping[str, str] | None = None,
-    show: Callable[[str], None] = print,
-) -> int:
+def run(commands: Mapping[str, Sequence[str]], *, workers: int, show: Callable[[str], None] = print) -> int:
     """Run the commands, in order, a few at a time; return 0, or the status of the first that fails.
 
     Every command has a process group of its own. When one fails, this interrupts the others, as Ctrl-C does, and
@@ -41,8 +35,6 @@ def run(
         By the name under which their lines are shown.
     workers
         How many run at a time.
-    environment
-        Variables that every command gets besides those of this process.
     show
         Called with each line.
     """
@@ -55,7 +47,7 @@ def run(
         while waiting or running:
             while waiting and len(running) < workers:
                 name, command = waiting.popleft()
-                running[name], started_s[name] = _start(name, command, events, environment or {}), time.monotonic()
+                running[name], started_s[name] = _start(name, command, events), time.monotonic()
             name, line = events.get()
             if line is not None:
                 show(f"{name:<{width}} | {line}")
@@ -85,7 +77,7 @@ def _status(process: subprocess.Popen[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _start(name: str, command: Sequence[str], events: Events, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(name: str, command: Sequence[str], events: Events) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -95,7 +87,7 @@ def _start(name: str, command: Sequence[str], events: Events, environment: Mappi
         encoding="utf-8",
         errors="replace",
         process_group=0,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     threading.Thread(target=_read, args=(name, process, events), daemon=True).start()
     return process

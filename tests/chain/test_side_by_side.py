@@ -31,13 +31,6 @@ def children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def test_a_command_gets_the_variables_besides_those_of_this_process() -> None:
-    lines: list[str] = []
-    script = python("import os; print(os.environ['SHARE'], 'PATH' in os.environ)")
-    assert side_by_side.run({"one": script}, workers=1, environment={"SHARE": "3"}, show=lines.append) == 0
-    assert lines[0] == "one | 3 True"
-
-
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_every_line_stands_under_its_name_in_its_order(workers: int) -> None:
     scripts = {name: f"for n in range(50): print('{name}', n)" for name in ("one", "three", "four")}
