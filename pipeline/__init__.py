@@ -9,6 +9,7 @@ Stages share the rooms on the floor below:
 - `model`: the formula, calibration, intervals, catalogue and the records of a fit. `validation`: origins and metrics.
 - `runtime`: errors, commands, workers, days of a theatre.
 
-`tracking` shows results in MLflow, `review` decides on them, `sign` releases bundles, `tune` looks for settings.
+`tracking` shows results in MLflow, `review` decides on them, `sign` releases bundles, `tune` looks for settings,
+`share` says which partner may have what.
 `chain` runs all stages.
 """
