@@ -6,12 +6,14 @@ import json
 import os
 import sys
 import threading
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from threat_scorer.run.clock import boottime
+from threat_scorer.run.inputs.blank import is_blank
 from threat_scorer.run.queue import IntakeQueue, Item
 from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong, read_lines
 
@@ -35,6 +37,8 @@ def read_stdin(name: str, queue: IntakeQueue, stop: threading.Event) -> None:
     for lines in read_lines(lambda most: os.read(sys.stdin.fileno(), most)):
         for line in lines:
             number += 1
+            if is_blank(line):
+                continue
             if not queue.put(Item(name, number, line, boottime())) or stop.is_set():
                 return
 
@@ -146,6 +150,10 @@ class FollowedFile:
             end = file.tell()
             head = _head(file, end)
             text = TooLong() if long else line.removesuffix(b"\n")
+            if isinstance(text, bytes) and start == 0:
+                text = text.removeprefix(BOM_UTF8)
+            if is_blank(text):
+                continue
             before, after = FilePosition(inode, start, head), FilePosition(inode, end, head)
             if not put(self._number, text, before.to_json(), after.to_json()):
                 return False

@@ -10,6 +10,7 @@ import json
 import queue as queues
 import socket
 import threading
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,6 +21,7 @@ from typing import Any
 from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.settings import HTTP, Http
+from threat_scorer.run.inputs.blank import is_blank
 from threat_scorer.run.inputs.listener import to_answer
 from threat_scorer.run.outbox.entries import Row
 from threat_scorer.run.outbox.outbox import to_line
@@ -222,10 +224,12 @@ class _Handler(BaseHTTPRequestHandler):
         if int(length) > LARGEST_BODY_BYTES:
             self._fail(413, f"got {int(length)} bytes; expected at most {LARGEST_BODY_BYTES}")
             return None
-        body = self.rfile.read(int(length))
-        lines = [body] if kind == JSON else body.removesuffix(b"\n").split(b"\n")
-        if len(lines) > MOST_LINES:
-            self._fail(413, f"got {len(lines)} lines; expected at most {MOST_LINES}")
+        body = self.rfile.read(int(length)).removeprefix(BOM_UTF8)
+        if kind == JSON:
+            return [body]
+        lines = [line for line in body.split(b"\n") if not is_blank(line)]
+        if not 1 <= len(lines) <= MOST_LINES:
+            self._fail(413 if lines else 400, f"got {len(lines)} lines; expected 1 to {MOST_LINES}")
             return None
         return lines
 

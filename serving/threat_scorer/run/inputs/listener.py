@@ -17,6 +17,7 @@ from pathlib import Path
 from threat_scorer.errors import ConfigError
 from threat_scorer.run.clock import boottime
 from threat_scorer.run.config.peers import TcpInput, UnixInput
+from threat_scorer.run.inputs.blank import is_blank
 from threat_scorer.run.monitoring.log import Log
 from threat_scorer.run.queue import IntakeQueue, Item, Outcome
 from threat_scorer.scoring.lines import read_lines
@@ -132,6 +133,8 @@ class Peer:
         for lines in read_lines(self._receive):
             for line in lines:
                 number += 1
+                if is_blank(line):
+                    continue
                 if not self._wait_for_window():
                     return
                 self._queued += 1

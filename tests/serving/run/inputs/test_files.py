@@ -1,6 +1,8 @@
 """Files that are read as they grow, across rotation and restarts."""
 
 import threading
+from codecs import BOM_UTF8
+from threading import Event
 
 from threat_scorer.run.inputs.files import FollowedFile
 from threat_scorer.scoring.lines import LONGEST_LINE_BYTES, TooLong
@@ -83,3 +85,11 @@ def test_a_line_without_measure_is_passed_over_and_reported(tmp_path):
     got, _ = lines_of(FollowedFile(path, None), 2)
     assert isinstance(got[0], TooLong)
     assert got[1] == b"last"
+
+
+def test_a_mark_at_the_head_and_blank_lines_are_passed_over_and_the_numbers_stay(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(BOM_UTF8 + b"one\n\n \r\ntwo\n" + BOM_UTF8 + b"\n")
+    got = []
+    FollowedFile(path, None).follow(lambda number, line, *_: got.append((number, line)) or len(got) < 3, Event())
+    assert got == [(1, b"one"), (4, b"two"), (5, BOM_UTF8)], "a mark elsewhere is a fault of the record"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from codecs import BOM_UTF8
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -75,6 +76,13 @@ def test_lines_are_scored_in_order_and_each_has_its_place_in_the_stream(port):
     assert [record["seq"] for record in records] == sorted(record["seq"] for record in records)
 
 
+def test_a_mark_and_blank_lines_are_passed_over(port):
+    status, text = post(port, BOM_UTF8 + b"\n" + GOOD + b"\n\r\n" + GOOD.replace(b"d1", b"d2") + b"\n\n")
+    assert (status, [json.loads(line)["id"] for line in text.splitlines()]) == (200, ["d1", "d2"])
+    status, text = post(port, b"\n \n")
+    assert (status, json.loads(text)) == (400, {"error": "got 0 lines; expected 1 to 1000"})
+
+
 def test_one_record_may_be_json_over_several_lines(port):
     status, text = post(port, json.dumps(json.loads(GOOD), indent=2), {"Content-Type": "application/json"})
     assert (status, json.loads(text)["id"]) == (200, "d1")
@@ -104,7 +112,7 @@ def test_metrics_are_in_prometheus_format(port):
         ("POST", "/v1/score", b"[]", {"Content-Type": "application/json"}, 422),
         ("POST", "/v1/score", GOOD, {"Content-Type": "text/plain"}, 415),
         ("POST", "/v1/score", b"x" * (2**20 + 1), LINES, 413),
-        ("POST", "/v1/score", b"\n" * 1001, LINES, 413),
+        ("POST", "/v1/score", b"x\n" * 1001, LINES, 413),
         ("POST", "/v1/score", GOOD, {**LINES, "Content-Length": "-4"}, 411),
         ("POST", "/v1/score", GOOD, {**LINES, "Content-Length": "9" * 30}, 411),
         ("POST", "/v1/score", GOOD, {**LINES, "Host": "evil.example:80"}, 403),
