@@ -1,4 +1,4 @@
-"""The inputs and outputs of scorer.toml -> their identifiers; two parts must not share one."""
+"""The inputs and outputs of scorer.toml -> their identifiers; two parts must not share one, nor read each other."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from threat_scorer.run.config.peers import (
     AnyInput,
     AnyOutput,
     Broker,
+    FileInput,
     FileOutput,
     MqttInput,
     MqttOutput,
@@ -63,6 +64,71 @@ def check_identities(device: str, inputs: Sequence[AnyInput], outputs: Sequence[
                 f"{identifier.where}: got {identifier.value!r} again, as in {where}; "
                 f"expected {identifier.scope} to be unique"
             )
+
+
+def refuse_loops(inputs: Sequence[AnyInput], outputs: Sequence[AnyOutput]) -> None:
+    """Refuse an input that reads what an output writes: the scorer would score its own scores, for ever.
+
+    Parameters
+    ----------
+    inputs, outputs
+        All tables ``[[input]]`` and ``[[output]]``, in the order of the file.
+
+    Raises
+    ------
+    ConfigError
+        The message names both parts.
+    """
+    for i, reads in enumerate(inputs):
+        if isinstance(reads, FileInput):
+            for k, writes in enumerate(outputs):
+                if isinstance(writes, FileOutput) and reads.path.resolve() == writes.path.resolve():
+                    raise ConfigError(f"input[{i}].path: got {reads.path}, which output[{k}] writes; expected another")
+        if isinstance(reads, MqttInput):
+            for where, peer, topic in _published(inputs, outputs):
+                if peer == _peer(reads) and takes(reads.topic, topic):
+                    raise ConfigError(
+                        f"input[{i}].topic: got {reads.topic!r}, which takes {topic!r} of {where} too; "
+                        "expected topics that this scorer does not publish"
+                    )
+
+
+def _published(inputs: Sequence[AnyInput], outputs: Sequence[AnyOutput]) -> Iterator[tuple[str, str, str]]:
+    """Yield the key, the peer and the topic of everything that we publish in plain MQTT."""
+    for kind, entries in (("input", inputs), ("output", outputs)):
+        for n, entry in enumerate(entries):
+            if isinstance(entry, MqttOutput):
+                yield f"{kind}[{n}].topic", _peer(entry), entry.topic
+            if isinstance(entry, MqttInput | MqttOutput) and entry.availability:
+                yield f"{kind}[{n}].availability", _peer(entry), entry.availability
+
+
+def takes(subscription: str, topic: str) -> bool:
+    """Return whether a subscription receives what is published to a topic (MQTT 5, 4.7).
+
+    Parameters
+    ----------
+    subscription
+        A topic filter, perhaps shared: ``$share/<group>/<filter>``.
+    topic
+        Without wildcards.
+
+    Examples
+    --------
+    >>> [takes(each, "lane/4/scores") for each in ("lane/+/scores", "lane/#", "#", "$share/g/lane/4/+", "lane/+")]
+    [True, True, True, True, False]
+    """
+    levels, published = subscription.split("/"), topic.split("/")
+    if levels[0] == "$share":
+        levels = levels[2:]
+    if topic.startswith("$") and levels[0] in ("+", "#"):
+        return False
+    for level, name in zip(levels, published, strict=False):
+        if level == "#":
+            return True
+        if level not in ("+", name):
+            return False
+    return len(levels) == len(published) or levels[len(published) :] == ["#"]
 
 
 @dataclass(frozen=True)

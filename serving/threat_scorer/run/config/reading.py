@@ -7,7 +7,7 @@ from pathlib import Path
 from threat_scorer.errors import ConfigError
 from threat_scorer.parsing import typed_fields
 from threat_scorer.parsing.typed_fields import FieldError
-from threat_scorer.run.config.identities import LOOPBACK, check_identities
+from threat_scorer.run.config.identities import LOOPBACK, check_identities, refuse_loops
 from threat_scorer.run.config.peers import (
     AnyInput,
     AnyOutput,
@@ -61,6 +61,7 @@ def _check(config: Config) -> None:
         for i, entry in enumerate(entries):
             _check_peer(entry, f"{kind}[{i}]")
     check_identities(config.device, config.input, config.output)
+    refuse_loops(config.input, config.output)
     if config.http:
         _check_host(config.http, "http")
         if HTTP in [entry.name for entry in config.input]:
