@@ -131,6 +131,7 @@ WHY_NOT = {
         "as in the oracle; a ring's weights are 1: nothing is rounded",
     ),
     ("pipeline/features/hawkes.py", "@"): (1, "as in the oracle"),
+    ("pipeline/model/catalogue.py", "@"): (1, "adds up what features contribute: the features' stage does not call it"),
 }
 """What stands in the code nevertheless: how often, and why it does no harm."""
 
