@@ -99,11 +99,11 @@ def of_row(dataset: str, table: str, identifier: str, partner: str) -> Answer:
             f"table: got {table!r}{nearest(table, files)}; expected one of {', '.join(files) or 'none yet'}"
         )
     rows = store.read_table(files[table])
-    keys = [name for name in rows.column_names if name in ("record_id", f"{table.removesuffix('s')}_id")]
-    found = [subset for key in keys if (subset := rows.filter(pc.equal(rows[key], identifier))).num_rows]
-    if not found:
+    keys = (tables()[table].id_column, "record_id")
+    matches = [subset for key in keys if (subset := rows.filter(pc.equal(rows[key], identifier))).num_rows]
+    if not matches:
         raise StageError(f"{files[table]}: no row has {' or '.join(keys)} {identifier!r}; expected one of the table")
-    return of_rows(found[0], partner)
+    return of_rows(matches[0], partner)
 
 
 def of_cell(dataset: str, cell: str, partner: str) -> Answer:
