@@ -99,6 +99,7 @@ def test_while_broker_and_scorer_come_and_go_nothing_is_lost_and_order_is_kept(s
     process = scorer()
     peer = client("peer", SCORES, HERE)
     until(lambda: payloads(peer, HERE)[-1:] == ["online"])
+    until(lambda: status(short_folder).startswith("working"))  # the broker keeps nothing for a session to come
     for number in range(600):
         peer.say(SENSOR, record(number))
         if number == 200:
