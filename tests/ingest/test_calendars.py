@@ -49,15 +49,15 @@ def test_the_first_and_the_last_year_are_taken_by_the_clock_of_the_file(tmp_path
 
 
 def test_the_same_years_limit_the_time_of_the_report_and_of_a_withdrawal(tmp_path):
-    reported = {"at": {"column": "told", "formats": ["iso8601"]}}
+    reported = {"at": {"column": "reported_on", "formats": ["iso8601"]}}
     status = {"column": "status", "values": {"new": "report", "void": "withdrawal"}}
     case = Case(tmp_path, changed(INCIDENTS, available_at=reported, status=status))
     good = ",blast,2,2020-01-31,4.5,-74.1,"
     lines = [f"1{good}2567-01-05,new", f"2{good}2020-02-05,new", f"2{good}2567-01-05,void"]
-    staged = case.ingest(HEADER.strip() + ",told,status\n" + "\n".join(lines))
+    staged = case.ingest(HEADER.strip() + ",reported_on,status\n" + "\n".join(lines))
     assert [(row["raw_row"], row["rule"], row["column"]) for row in rejected(staged)] == [
-        (1, "date", "told"),
-        (3, "date", "told"),
+        (1, "date", "reported_on"),
+        (3, "date", "reported_on"),
     ]
     assert [row["superseded_at"] for row in rows(staged)] == [None]
 

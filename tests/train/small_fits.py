@@ -2,19 +2,11 @@
 
 import numpy as np
 from scipy.special import expit
+from support.fit_records import BOOSTING
 
 from pipeline.model.fitted import Columns
 from pipeline.params import AreaBoosting, SensorBoosting
 
-BOOSTING = {
-    "baseline_ridge": 1.0,
-    "num_leaves": 4,
-    "learning_rate": 0.1,
-    "min_data_in_leaf": 20,
-    "lambda_l2": 1.0,
-    "feature_fraction": 0.8,
-    "seed": 7,
-}
 AREA = AreaBoosting(**BOOSTING, rounds=[10, 40], calibration_blocks=2, most_negatives=10_000)
 SENSOR = SensorBoosting(
     **BOOSTING, max_rounds=60, early_stopping_rounds=10, folds=6, tuning_folds=3, interval_level=0.9, false_flags=0.05
